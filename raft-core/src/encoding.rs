@@ -1,0 +1,400 @@
+//! The encoding: protobuf on the outside, the strong types within. Decoding validates: what comes out can stand in a log
+//! or reach a node, what can not be is a typed error, and no input makes it panic. The published schema is
+//! `proto/raft_core.proto`; the generated structs stay inside this module.
+//!
+//! Decoding copies no payload: commands are slices of the buffer that came in.
+
+#[rustfmt::skip]
+#[expect(unreachable_pub, reason = "generated code says `pub` and is kept private as a whole")]
+mod generated;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use bytes::Bytes;
+use prost::Message as _;
+
+use self::generated as wire;
+use crate::entry::{Entry, Payload, Run, RunError, Runs};
+use crate::identity::{Boot, ClusterId, Incarnation, NodeId, Pair};
+use crate::membership::{Membership, MembershipError, Server, Suffrage};
+use crate::packet::{Body, Packet};
+use crate::position::{LogIndex, LogTime, Position, Round, Term, WriteNumber};
+use crate::write::{HardState, Write};
+
+/// Why bytes are not what they should be. All of them say that the sender or the disk is broken, or newer than this.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// Not protobuf of this schema.
+    Malformed,
+    /// This field is missing.
+    Missing(&'static str),
+    /// A server id is 0.
+    ZeroId,
+    /// A kind of packet, entry or suffrage that this version does not know.
+    Unknown(&'static str),
+    /// A configuration that is not sorted, or not valid.
+    Membership(Option<MembershipError>),
+    /// Entries that can not stand in a log.
+    Entries(RunError),
+    /// An index is above [`LogIndex::MAX`].
+    Index,
+    /// An entry's term is above the term of what carries it, or below the term of what it follows.
+    EntryTerm,
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DecodeError::Malformed => f.write_str("not protobuf of this schema"),
+            DecodeError::Missing(field) => write!(f, "the field {field} is missing"),
+            DecodeError::ZeroId => f.write_str("a server id is 0"),
+            DecodeError::Unknown(what) => write!(f, "a {what} that this version does not know"),
+            DecodeError::Membership(Some(why)) => write!(f, "an invalid configuration: {why}"),
+            DecodeError::Membership(None) => f.write_str("a configuration that is not sorted by id"),
+            DecodeError::Entries(why) => write!(f, "{why}"),
+            DecodeError::Index => f.write_str("an index above 9223372036854775807"),
+            DecodeError::EntryTerm => f.write_str("the term of an entry does not fit where it stands"),
+        }
+    }
+}
+
+impl core::error::Error for DecodeError {}
+
+/// Encodes a packet.
+pub fn encode_packet(packet: &Packet) -> Vec<u8> {
+    wire_packet(packet).encode_to_vec()
+}
+
+/// Decodes a packet.
+///
+/// # Errors
+/// Where the bytes are not a valid packet.
+pub fn decode_packet(bytes: Bytes) -> Result<Packet, DecodeError> {
+    let packet = wire::Packet::decode(bytes).map_err(|_| DecodeError::Malformed)?;
+    let term = Term::new(packet.term);
+    Ok(Packet {
+        cluster: ClusterId::new(join(packet.cluster_high, packet.cluster_low)),
+        from: pair(packet.from.as_ref().ok_or(DecodeError::Missing("from"))?)?,
+        boot: Boot::new(packet.boot),
+        to: pair(packet.to.as_ref().ok_or(DecodeError::Missing("to"))?)?,
+        term,
+        body: body(packet.body.ok_or(DecodeError::Unknown("packet"))?, term)?,
+    })
+}
+
+/// Encodes an entry: as it came, where it came with fields that this version does not know.
+pub fn encode_entry(entry: &Entry) -> Bytes {
+    if let Some(original) = &entry.original {
+        return Bytes::clone(original);
+    }
+    wire_entry(entry).encode_to_vec().into()
+}
+
+/// Decodes an entry.
+///
+/// # Errors
+/// Where the bytes are not a valid entry.
+pub fn decode_entry(bytes: &Bytes) -> Result<Entry, DecodeError> {
+    let entry = wire::Entry::decode(Bytes::clone(bytes)).map_err(|_| DecodeError::Malformed)?;
+    // Encoding anew what was understood yields the shortest form, so an equal length says that nothing was lost.
+    let original = (entry.encoded_len() != bytes.len()).then(|| Box::new(Bytes::clone(bytes)));
+    let payload = match entry.payload.ok_or(DecodeError::Unknown("entry"))? {
+        wire::entry::Payload::Noop(_) => Payload::Noop,
+        wire::entry::Payload::Command(command) => Payload::Command(command),
+        wire::entry::Payload::Membership(m) => Payload::Membership(Arc::new(membership(m)?)),
+    };
+    Ok(Entry {
+        time: LogTime::new(entry.time),
+        payload,
+        original,
+    })
+}
+
+/// Encodes a configuration. Equal configurations have equal encodings, and the digest of the founding one's is the cluster
+/// id.
+pub fn encode_membership(membership: &Membership) -> Vec<u8> {
+    wire_membership(membership).encode_to_vec()
+}
+
+/// Decodes a configuration.
+///
+/// # Errors
+/// Where the bytes are not a valid configuration.
+pub fn decode_membership(bytes: Bytes) -> Result<Membership, DecodeError> {
+    membership(wire::Membership::decode(bytes).map_err(|_| DecodeError::Malformed)?)
+}
+
+/// Encodes a write batch.
+pub fn encode_write(write: &Write) -> Vec<u8> {
+    wire::Write {
+        number: write.number.raw(),
+        term: write.hard_state.term.raw(),
+        vote: write.hard_state.vote.map(wire_pair),
+        commit: write.commit.raw(),
+        first: write.entries.first().map_or(0, LogIndex::raw),
+        runs: wire_runs(&write.entries),
+    }
+    .encode_to_vec()
+}
+
+/// Decodes a write batch.
+///
+/// # Errors
+/// Where the bytes are not a valid write batch.
+pub fn decode_write(bytes: Bytes) -> Result<Write, DecodeError> {
+    let write = wire::Write::decode(bytes).map_err(|_| DecodeError::Malformed)?;
+    let hard_state = HardState {
+        term: Term::new(write.term),
+        vote: write.vote.as_ref().map(pair).transpose()?,
+    };
+    let entries = if write.runs.is_empty() {
+        Runs::new()
+    } else {
+        runs(write.runs, index(write.first)?, Term::ZERO, hard_state.term)?
+    };
+    Ok(Write {
+        number: WriteNumber::new(write.number),
+        hard_state,
+        entries,
+        commit: index(write.commit)?,
+    })
+}
+
+// From the strong types to the wire.
+
+const fn split(bits: u128) -> (u64, u64) {
+    ((bits >> 64) as u64, bits as u64)
+}
+
+const fn join(high: u64, low: u64) -> u128 {
+    ((high as u128) << 64) | low as u128
+}
+
+const fn wire_pair(pair: Pair) -> wire::Pair {
+    let (incarnation_high, incarnation_low) = split(pair.incarnation.raw());
+    wire::Pair {
+        id: pair.id.raw(),
+        incarnation_high,
+        incarnation_low,
+    }
+}
+
+const fn wire_position(position: Position) -> wire::Position {
+    wire::Position {
+        term: position.term.raw(),
+        index: position.index.raw(),
+    }
+}
+
+fn wire_runs(runs: &Runs) -> Vec<wire::Run> {
+    let one = |run: &Run| wire::Run {
+        term: run.term().raw(),
+        entries: run.entries().iter().map(encode_entry).collect(),
+    };
+    runs.iter().map(one).collect()
+}
+
+fn wire_entry(entry: &Entry) -> wire::Entry {
+    let payload = match &entry.payload {
+        Payload::Noop => wire::entry::Payload::Noop(wire::Noop {}),
+        Payload::Command(command) => wire::entry::Payload::Command(Bytes::clone(command)),
+        Payload::Membership(membership) => wire::entry::Payload::Membership(wire_membership(membership)),
+    };
+    wire::Entry {
+        time: entry.time.raw(),
+        payload: Some(payload),
+    }
+}
+
+fn wire_membership(membership: &Membership) -> wire::Membership {
+    let one = |server: &Server| wire::Server {
+        pair: Some(wire_pair(server.pair)),
+        suffrage: match server.suffrage {
+            Suffrage::Voter => wire::Suffrage::Voter,
+            Suffrage::Learner => wire::Suffrage::Learner,
+        }
+        .into(),
+        raft_address: server.raft_address.clone(),
+        client_address: server.client_address.clone(),
+    };
+    wire::Membership {
+        servers: membership.servers().iter().map(one).collect(),
+    }
+}
+
+fn wire_packet(packet: &Packet) -> wire::Packet {
+    use wire::packet::Body as WireBody;
+    let body = match &packet.body {
+        Body::RequestVote { last } => WireBody::RequestVote(wire::RequestVote {
+            last: Some(wire_position(*last)),
+        }),
+        Body::Vote { boot, granted } => WireBody::Vote(wire::Vote {
+            boot: boot.raw(),
+            granted: *granted,
+        }),
+        Body::Append {
+            previous,
+            commit,
+            entries,
+        } => WireBody::Append(wire::Append {
+            previous: Some(wire_position(*previous)),
+            commit: commit.raw(),
+            runs: wire_runs(entries),
+        }),
+        Body::Heartbeat { round, commit } => WireBody::Heartbeat(wire::Heartbeat {
+            round: round.raw(),
+            commit: commit.raw(),
+        }),
+        Body::Commit { commit } => WireBody::Commit(wire::Commit { commit: commit.raw() }),
+        Body::Acknowledge {
+            boot,
+            round,
+            held,
+            durable,
+        } => WireBody::Acknowledge(wire::Acknowledge {
+            boot: boot.raw(),
+            round: round.map(Round::raw),
+            held: held.raw(),
+            durable: durable.raw(),
+        }),
+        Body::Reject { boot, previous, hint } => WireBody::Reject(wire::Reject {
+            boot: boot.raw(),
+            previous: Some(wire_position(*previous)),
+            hint: Some(wire_position(*hint)),
+        }),
+    };
+    let (cluster_high, cluster_low) = split(packet.cluster.raw());
+    wire::Packet {
+        cluster_high,
+        cluster_low,
+        from: Some(wire_pair(packet.from)),
+        boot: packet.boot.raw(),
+        to: Some(wire_pair(packet.to)),
+        term: packet.term.raw(),
+        body: Some(body),
+    }
+}
+
+// From the wire to the strong types.
+
+fn pair(pair: &wire::Pair) -> Result<Pair, DecodeError> {
+    let id = NodeId::new(pair.id).ok_or(DecodeError::ZeroId)?;
+    Ok(Pair {
+        id,
+        incarnation: Incarnation::new(join(pair.incarnation_high, pair.incarnation_low)),
+    })
+}
+
+const fn index(raw: u64) -> Result<LogIndex, DecodeError> {
+    if LogIndex::MAX.raw() < raw {
+        Err(DecodeError::Index)
+    } else {
+        Ok(LogIndex::new(raw))
+    }
+}
+
+/// A message field that is all zeros may be left out by other encoders, so a missing position is the zero one.
+fn position(position: Option<wire::Position>) -> Result<Position, DecodeError> {
+    let position = position.unwrap_or_default();
+    Ok(Position {
+        term: Term::new(position.term),
+        index: index(position.index)?,
+    })
+}
+
+/// Entries from `first` on, their terms from `lowest` to `highest`.
+fn runs(runs: Vec<wire::Run>, first: LogIndex, lowest: Term, highest: Term) -> Result<Runs, DecodeError> {
+    let mut all = Runs::new();
+    let mut next = first;
+    for run in runs {
+        let term = Term::new(run.term);
+        if term < lowest || highest < term {
+            return Err(DecodeError::EntryTerm);
+        }
+        let entries = run
+            .entries
+            .iter()
+            .map(decode_entry)
+            .collect::<Result<Vec<_>, _>>()?;
+        let run = Run::new(term, next, entries).map_err(DecodeError::Entries)?;
+        next = run.last().next();
+        all.push(run).map_err(DecodeError::Entries)?;
+    }
+    Ok(all)
+}
+
+fn membership(membership: wire::Membership) -> Result<Membership, DecodeError> {
+    let one = |server: wire::Server| {
+        let suffrage = match server.suffrage() {
+            wire::Suffrage::Voter => Suffrage::Voter,
+            wire::Suffrage::Learner => Suffrage::Learner,
+            wire::Suffrage::Unspecified => return Err(DecodeError::Unknown("suffrage")),
+        };
+        Ok(Server {
+            pair: pair(server.pair.as_ref().ok_or(DecodeError::Missing("pair"))?)?,
+            suffrage,
+            raft_address: server.raft_address,
+            client_address: server.client_address,
+        })
+    };
+    let servers = membership
+        .servers
+        .into_iter()
+        .map(one)
+        .collect::<Result<Vec<_>, _>>()?;
+    if !servers.is_sorted_by(|a, b| a.pair.id < b.pair.id) {
+        return Err(DecodeError::Membership(None));
+    }
+    Membership::new(servers).map_err(|why| DecodeError::Membership(Some(why)))
+}
+
+fn body(body: wire::packet::Body, term: Term) -> Result<Body, DecodeError> {
+    use wire::packet::Body as WireBody;
+    Ok(match body {
+        WireBody::RequestVote(vote) => {
+            let last = position(vote.last)?;
+            if term <= last.term {
+                return Err(DecodeError::EntryTerm);
+            }
+            Body::RequestVote { last }
+        }
+        WireBody::Vote(vote) => Body::Vote {
+            boot: Boot::new(vote.boot),
+            granted: vote.granted,
+        },
+        WireBody::Append(append) => {
+            let previous = position(append.previous)?;
+            if append.runs.is_empty() {
+                return Err(DecodeError::Entries(RunError::Empty));
+            }
+            let entries = runs(append.runs, previous.index.next(), previous.term, term)?;
+            Body::Append {
+                previous,
+                commit: index(append.commit)?,
+                entries,
+            }
+        }
+        WireBody::Heartbeat(heartbeat) => Body::Heartbeat {
+            round: Round::new(heartbeat.round),
+            commit: index(heartbeat.commit)?,
+        },
+        WireBody::Commit(commit) => Body::Commit {
+            commit: index(commit.commit)?,
+        },
+        WireBody::Acknowledge(acknowledge) => Body::Acknowledge {
+            boot: Boot::new(acknowledge.boot),
+            round: acknowledge.round.map(Round::new),
+            held: index(acknowledge.held)?,
+            durable: index(acknowledge.durable)?,
+        },
+        WireBody::Reject(reject) => Body::Reject {
+            boot: Boot::new(reject.boot),
+            previous: position(reject.previous)?,
+            hint: position(reject.hint)?,
+        },
+    })
+}

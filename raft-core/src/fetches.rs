@@ -1,0 +1,66 @@
+//! Fetches under way: at most one for each purpose, so their number is bounded by that of the servers.
+
+use alloc::vec::Vec;
+
+use crate::identity::Pair;
+use crate::position::{FetchNumber, LogIndex};
+
+/// What entries are fetched for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Purpose {
+    /// To replay them to the state machine after a restart.
+    Apply,
+    /// To send them to this lagging follower.
+    Follower(Pair),
+}
+
+/// A fetch that is not answered yet.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Pending {
+    number: FetchNumber,
+    pub(crate) purpose: Purpose,
+    pub(crate) first: LogIndex,
+    pub(crate) last: LogIndex,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Fetches {
+    last_number: FetchNumber,
+    pending: Vec<Pending>,
+}
+
+/// What an answer to a fetch turns out to be.
+pub(crate) enum Answered {
+    /// The answer to this one.
+    Now(Pending),
+    /// It was answered before.
+    Before,
+    /// It was never asked for.
+    Never,
+}
+
+impl Fetches {
+    /// Begins a fetch of `first..=last`, unless one for this purpose is under way.
+    pub(crate) fn begin(&mut self, purpose: Purpose, first: LogIndex, last: LogIndex) -> Option<FetchNumber> {
+        if self.pending.iter().any(|pending| pending.purpose == purpose) {
+            return None;
+        }
+        self.last_number = self.last_number.next();
+        self.pending.push(Pending {
+            number: self.last_number,
+            purpose,
+            first,
+            last,
+        });
+        Some(self.last_number)
+    }
+
+    /// Takes out the fetch of that number.
+    pub(crate) fn answered(&mut self, number: FetchNumber) -> Answered {
+        match self.pending.iter().position(|pending| pending.number == number) {
+            Some(nth) => Answered::Now(self.pending.remove(nth)),
+            None if FetchNumber::ZERO < number && number <= self.last_number => Answered::Before,
+            None => Answered::Never,
+        }
+    }
+}

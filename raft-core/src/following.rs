@@ -1,0 +1,232 @@
+//! The follower's side of replication (Raft thesis §3.5): takes entries, answers heartbeats, and acknowledges what is
+//! durable.
+
+use crate::entry::{Run, Runs};
+use crate::identity::{Boot, Pair};
+use crate::node::Node;
+use crate::packet::Body;
+use crate::position::{LogIndex, Position, Round};
+use crate::ready::{Event, Fault, Ready};
+use crate::role::{Following, Role};
+
+impl Node {
+    /// Something came from the leader of this server's term: follows it, and restarts the election timer. Returns false
+    /// where there is another leader of the same term already, which no honest majority elects.
+    pub(crate) fn follow(&mut self, leader: Pair, boot: Boot, ready: &mut Ready) -> bool {
+        let known = match &self.role {
+            Role::Leader { .. } => Some((self.identity.pair, self.identity.boot)),
+            Role::Follower {
+                following: Some(following),
+                ..
+            } => Some((following.leader, following.boot)),
+            _ => None,
+        };
+        if known.is_some_and(|known| known != (leader, boot)) {
+            self.halt(Fault::TwoLeaders, ready);
+            return false;
+        }
+        self.election_elapsed = 0;
+        self.attempt = 0;
+        if known.is_none() {
+            let following = Following {
+                leader,
+                boot,
+                verified: self.commit,
+                acknowledged: LogIndex::ZERO,
+                owed: false,
+            };
+            // A vote that is owed in this term is for a candidate that others have passed over: it can not win any more.
+            self.set_role(
+                Role::Follower {
+                    following: Some(following),
+                    vote_owed: None,
+                },
+                ready,
+            );
+        }
+        true
+    }
+
+    /// Entries from the leader.
+    pub(crate) fn append_received(
+        &mut self,
+        leader: Pair,
+        boot: Boot,
+        previous: Position,
+        commit: LogIndex,
+        entries: &Runs,
+        ready: &mut Ready,
+    ) {
+        if !self.follow(leader, boot, ready) {
+            return;
+        }
+        // Up to the commit index the logs agree, whatever the term of `previous` says.
+        if self.commit < previous.index && !self.log.contains(previous) {
+            let hint = self.log.greatest_within(previous);
+            let rejection = self.packet(leader, Body::Reject { boot, previous, hint });
+            ready.send.push(rejection);
+            return;
+        }
+        let membership_before = self.log.membership().map(|(index, _)| *index);
+        for run in entries.iter() {
+            if let Err(fault) = self.take_run(run) {
+                return self.halt(fault, ready);
+            }
+        }
+        self.tell_membership_since(membership_before, ready);
+        let last = entries.last_position().map_or(previous.index, |last| last.index);
+        if let Role::Follower {
+            following: Some(following),
+            ..
+        } = &mut self.role
+        {
+            following.verified = following.verified.max(last);
+            following.owed = true;
+        }
+        self.commit_received(commit, ready);
+    }
+
+    /// Appends what of a run is new. Only a real conflict cuts the log: an append that is late or overlaps must leave
+    /// what it does not speak of (B15).
+    fn take_run(&mut self, run: &Run) -> Result<(), Fault> {
+        let Some(conflict) = self.first_conflict(run) else {
+            return Ok(());
+        };
+        if conflict <= self.commit {
+            return Err(Fault::CommittedConflict);
+        }
+        if conflict <= self.log.last().index {
+            self.log.truncate(conflict);
+            self.disk.truncated(conflict);
+            if let Role::Follower {
+                following: Some(following),
+                ..
+            } = &mut self.role
+            {
+                // What is verified never conflicts, and an acknowledgement never goes beyond it.
+                debug_assert!(
+                    following.verified < conflict,
+                    "verified entries are the leader's own"
+                );
+            }
+        }
+        if let Some(new) = run.slice(conflict, run.last()) {
+            self.log.append_run(new);
+        }
+        Ok(())
+    }
+
+    /// The first index of the run that the log does not hold with the same term; `None` where it holds all of it. By log
+    /// matching, where the last entry of a run is there all of it is.
+    fn first_conflict(&self, run: &Run) -> Option<LogIndex> {
+        if run.first() == self.log.last().index.next() {
+            return Some(run.first());
+        }
+        if self.log.contains(run.last_position()) {
+            return None;
+        }
+        // Entries at or below the commit index are compared too: a difference there is a broken leader.
+        let mut index = run.first();
+        while self.log.term_at(index) == Some(run.term()) {
+            index = index.next();
+        }
+        Some(index)
+    }
+
+    fn tell_membership_since(&self, before: Option<LogIndex>, ready: &mut Ready) {
+        if let Some((index, membership)) = self.log.membership()
+            && Some(*index) != before
+        {
+            ready.events.push(Event::Membership {
+                index: *index,
+                membership: membership.clone(),
+            });
+        }
+    }
+
+    /// A heartbeat is answered at once, so that a slow disk costs no leadership. It promises no more than what is durable.
+    pub(crate) fn heartbeat_received(
+        &mut self,
+        leader: Pair,
+        boot: Boot,
+        round: Round,
+        commit: LogIndex,
+        ready: &mut Ready,
+    ) {
+        if !self.follow(leader, boot, ready) {
+            return;
+        }
+        self.commit_received(commit, ready);
+        self.acknowledge(Some(round), ready);
+    }
+
+    /// The leader says how far its log is committed: so is this one, but only as far as it is known to be the same (B16).
+    pub(crate) fn commit_received(&mut self, commit: LogIndex, ready: &mut Ready) {
+        if let Role::Follower {
+            following: Some(following),
+            ..
+        } = &self.role
+        {
+            let verified = following.verified;
+            self.raise_commit(commit.min(verified), ready);
+        }
+    }
+
+    /// Up to where this server promises its leader to have the log for good: what is verified and durable, and nothing
+    /// before the term is durable too. Else it could come back in an older term and take entries of an older leader over
+    /// those that it has acknowledged.
+    fn promised(&self, verified: LogIndex) -> LogIndex {
+        if self.disk.durable_hard_state().term == self.hard_state.term {
+            self.disk.durable_end().min(verified)
+        } else {
+            LogIndex::ZERO
+        }
+    }
+
+    fn acknowledge(&mut self, round: Option<Round>, ready: &mut Ready) {
+        let Role::Follower {
+            following: Some(following),
+            ..
+        } = &self.role
+        else {
+            return;
+        };
+        let (leader, boot, held) = (following.leader, following.boot, following.verified);
+        let durable = self.promised(held);
+        if let Role::Follower {
+            following: Some(following),
+            ..
+        } = &mut self.role
+        {
+            following.acknowledged = following.acknowledged.max(durable);
+            if durable == held {
+                following.owed = false;
+            }
+        }
+        let body = Body::Acknowledge {
+            boot,
+            round,
+            held,
+            durable,
+        };
+        let acknowledgement = self.packet(leader, body);
+        ready.send.push(acknowledgement);
+    }
+
+    /// Acknowledges appends: when more has become durable, and again when nothing is missing but an answer is owed (the
+    /// one before may have been lost).
+    pub(crate) fn derive_acknowledgement(&mut self, ready: &mut Ready) {
+        let Role::Follower {
+            following: Some(following),
+            ..
+        } = &self.role
+        else {
+            return;
+        };
+        let durable = self.promised(following.verified);
+        let answer = following.owed && durable == following.verified;
+        if following.acknowledged < durable || answer {
+            self.acknowledge(None, ready);
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! The log as the core holds it: where each term begins, the configurations in it, and the end of it (the *tail*) as runs
+//! of entries. What stands before the tail is on the disk and is fetched when needed.
+//!
+//! ```text
+//!   index    1        5           9      12                  17
+//!   terms   │0│  1   │     3     │  4                        │      (first index, term) pairs: the whole log
+//!                                        ├───────┬───────┬───┤
+//!   tail                                 │  Run  │  Run  │Run│      entries in memory
+//!                                        └───────┴───────┴───┘
+//! ```
+//!
+//! A data structure: it knows nothing of roles, disks or commitment.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
+
+use crate::entry::{Entry, Payload, Run, Runs};
+use crate::membership::Membership;
+use crate::position::{LogIndex, LogTime, Position, Term};
+
+/// Where a term begins in a log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct TermStart {
+    /// The term.
+    pub term: Term,
+    /// The index of its first entry.
+    pub first: LogIndex,
+}
+
+/// The first entry of every log: the founding configuration, at term 0 and index 1.
+pub(crate) fn founding_entry(founding: &Membership) -> Runs {
+    let entry = Entry::new(LogTime::ZERO, Payload::Membership(Arc::new(founding.clone())));
+    // One entry at index 1 is always a run.
+    Run::new(Term::ZERO, LogIndex::new(1), [entry])
+        .map(Runs::from)
+        .unwrap_or_default()
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    /// Every term in the log with its first index, in order. Invariants: terms and indexes rise strictly.
+    terms: Vec<TermStart>,
+    /// Consecutive runs up to `last`, less what is in `open`.
+    tail: VecDeque<Run>,
+    /// Entries appended one by one since the last [`seal`](Self::seal), so that those of one step share one allocation.
+    open: Vec<Entry>,
+    last: Position,
+    last_time: LogTime,
+    /// Every configuration in the log, with its index. Invariant: indexes rise strictly.
+    memberships: Vec<(LogIndex, Arc<Membership>)>,
+}
+
+impl Log {
+    pub(crate) fn new(
+        mut terms: Vec<TermStart>,
+        tail: &Runs,
+        memberships: Vec<(LogIndex, Arc<Membership>)>,
+    ) -> Self {
+        for run in tail.iter() {
+            if terms.last().is_none_or(|start| start.term < run.term()) {
+                terms.push(TermStart {
+                    term: run.term(),
+                    first: run.first(),
+                });
+            }
+        }
+        let last_time = tail
+            .iter()
+            .next_back()
+            .and_then(|run| run.entries().last())
+            .map(|entry| entry.time);
+        Log {
+            terms,
+            last: tail.last_position().unwrap_or(Position::ZERO),
+            last_time: last_time.unwrap_or(LogTime::ZERO),
+            tail: tail.iter().cloned().collect(),
+            open: Vec::new(),
+            memberships,
+        }
+    }
+
+    pub(crate) const fn last(&self) -> Position {
+        self.last
+    }
+
+    pub(crate) const fn last_time(&self) -> LogTime {
+        self.last_time
+    }
+
+    /// The first index that is in memory; one behind the end where none is.
+    pub(crate) fn tail_first(&self) -> LogIndex {
+        self.tail.front().map_or(self.last.index.next(), Run::first)
+    }
+
+    /// The configuration in force, with its index: the last one in the log, committed or not (Raft thesis §4.1).
+    pub(crate) fn membership(&self) -> Option<&(LogIndex, Arc<Membership>)> {
+        self.memberships.last()
+    }
+
+    /// The term of the entry at `index`; 0 for index 0; `None` behind the end.
+    pub(crate) fn term_at(&self, index: LogIndex) -> Option<Term> {
+        if self.last.index < index {
+            return None;
+        }
+        if let Some(start) = self.terms.last()
+            && start.first <= index
+        {
+            return Some(start.term);
+        }
+        let nth = self.terms.partition_point(|start| start.first <= index);
+        Some(nth.checked_sub(1).map_or(Term::ZERO, |nth| self.terms[nth].term))
+    }
+
+    /// Whether the log holds an entry at this position, or the position is the one before the first entry.
+    pub(crate) fn contains(&self, position: Position) -> bool {
+        self.term_at(position.index) == Some(position.term)
+    }
+
+    /// The greatest position at or before `limit.index` whose term is at most `limit.term`. Both sides of a conflict look
+    /// for it in turn, so each answer skips a whole term (Raft thesis §3.5, "the follower can include the term …").
+    pub(crate) fn greatest_within(&self, limit: Position) -> Position {
+        let bound = limit.index.min(self.last.index);
+        let nth = self.terms.partition_point(|start| start.term <= limit.term);
+        // Where the term after those begins, they end.
+        let end = self
+            .terms
+            .get(nth)
+            .map_or(bound, |next| next.first.previous().min(bound));
+        Position {
+            term: self.term_at(end).unwrap_or(Term::ZERO),
+            index: end,
+        }
+    }
+
+    /// Appends one entry of `term`, which must not be below the last one's. It is in no run before [`seal`](Self::seal).
+    pub(crate) fn append(&mut self, term: Term, entry: Entry) {
+        debug_assert!(self.last.term <= term, "terms never fall in a log");
+        debug_assert!(
+            self.open.is_empty() || self.last.term == term,
+            "what is open is sealed before a new term begins"
+        );
+        let index = self.last.index.next();
+        self.note(term, index, core::slice::from_ref(&entry));
+        self.open.push(entry);
+        self.last = Position { term, index };
+    }
+
+    /// Makes one run of what was appended one by one.
+    pub(crate) fn seal(&mut self) {
+        if self.open.is_empty() {
+            return;
+        }
+        let first = LogIndex::new(self.last.index.raw() + 1 - self.open.len() as u64);
+        if let Ok(run) = Run::new(self.last.term, first, self.open.drain(..)) {
+            self.tail.push_back(run);
+        }
+    }
+
+    /// Appends a run right behind the end.
+    pub(crate) fn append_run(&mut self, run: Run) {
+        debug_assert!(
+            self.open.is_empty(),
+            "runs come from leaders, single entries are the leader's own"
+        );
+        debug_assert!(run.first() == self.last.index.next() && self.last.term <= run.term());
+        self.note(run.term(), run.first(), run.entries());
+        self.last = run.last_position();
+        self.tail.push_back(run);
+    }
+
+    /// What term pairs, configurations and time have to know of new entries.
+    fn note(&mut self, term: Term, first: LogIndex, entries: &[Entry]) {
+        if self.terms.last().is_none_or(|start| start.term < term) {
+            self.terms.push(TermStart { term, first });
+        }
+        for (nth, entry) in entries.iter().enumerate() {
+            if let Payload::Membership(membership) = &entry.payload {
+                self.memberships
+                    .push((first.plus(nth as u64), Arc::clone(membership)));
+            }
+        }
+        if let Some(entry) = entries.last() {
+            self.last_time = entry.time;
+        }
+    }
+
+    /// Cuts off the entry at `from` and all behind it. At least one more entry has to be appended in the same step: the
+    /// disk learns of the cut from what follows it. Returns whether a configuration was undone by it.
+    pub(crate) fn truncate(&mut self, from: LogIndex) -> bool {
+        debug_assert!(self.open.is_empty(), "a leader never truncates its own log");
+        if self.last.index < from || from == LogIndex::ZERO {
+            return false;
+        }
+        while let Some(run) = self.tail.pop_back() {
+            if run.first() < from {
+                self.tail.extend(run.slice(run.first(), from.previous()));
+                break;
+            }
+        }
+        self.last.index = from.previous();
+        self.terms
+            .truncate(self.terms.partition_point(|start| start.first < from));
+        self.last.term = self.terms.last().map_or(Term::ZERO, |start| start.term);
+        let before = self.memberships.len();
+        self.memberships
+            .truncate(self.memberships.partition_point(|(index, _)| *index < from));
+        if let Some(entry) = self.tail.back().and_then(|run| run.entries().last()) {
+            self.last_time = entry.time;
+        }
+        self.memberships.len() != before
+    }
+
+    /// The entries from index `from` to at most index `to`, as many as the limits allow but at least one, with their size.
+    /// `None` where `from` stands before the tail, or nothing is asked for.
+    pub(crate) fn read(
+        &self,
+        from: LogIndex,
+        to: LogIndex,
+        bytes_max: u64,
+        entries_max: u64,
+    ) -> Option<(Runs, u64)> {
+        debug_assert!(self.open.is_empty(), "read after seal");
+        if to < from {
+            return None;
+        }
+        let nth = self
+            .tail
+            .partition_point(|run| run.first() <= from)
+            .checked_sub(1)?;
+        let mut runs = Runs::new();
+        let (mut size, mut count) = (0u64, 0u64);
+        for run in self.tail.range(nth..) {
+            let Some(part) = run.slice(from, to) else { break };
+            if count != 0 && (entries_max <= count || bytes_max.saturating_sub(size) < Entry::OVERHEAD_BYTES)
+            {
+                break;
+            }
+            let left = bytes_max.saturating_sub(size);
+            let (part, part_size) = part.prefix(left, entries_max.saturating_sub(count));
+            if count != 0 && left < part_size {
+                break; // The one entry that a prefix always holds does not fit any more.
+            }
+            let whole = part.last() == run.last().min(to);
+            size += part_size;
+            count += part.len();
+            runs.push_unchecked(part);
+            if !whole {
+                break;
+            }
+        }
+        (count != 0).then_some((runs, size))
+    }
+
+    /// Whether these entries are exactly what the log holds there. By log matching (Raft thesis §3.5) the positions at
+    /// both ends of a run say so of all of it.
+    pub(crate) fn confirms(&self, runs: &Runs) -> bool {
+        runs.iter().all(|run| {
+            let first = Position {
+                term: run.term(),
+                index: run.first(),
+            };
+            self.contains(first) && self.contains(run.last_position())
+        })
+    }
+
+    /// What must hold of the structure itself; `Err` names what does not.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        if !self
+            .terms
+            .windows(2)
+            .all(|two| two[0].term < two[1].term && two[0].first < two[1].first)
+        {
+            return Err("term pairs rise in term and index");
+        }
+        if self
+            .terms
+            .last()
+            .is_some_and(|start| self.last.term != start.term || self.last.index < start.first)
+        {
+            return Err("the log ends in its last term");
+        }
+        let mut next = self.tail_first();
+        for run in &self.tail {
+            if run.first() != next || self.term_at(run.first()) != Some(run.term()) {
+                return Err("runs are consecutive and agree with the term pairs");
+            }
+            next = run.last().next();
+        }
+        if next.plus(self.open.len() as u64) != self.last.index.next() {
+            return Err("the runs end where the log ends");
+        }
+        if !self.memberships.windows(2).all(|two| two[0].0 < two[1].0)
+            || self
+                .memberships
+                .last()
+                .is_some_and(|(index, _)| self.last.index < *index)
+        {
+            return Err("configurations stand in the log in order");
+        }
+        Ok(())
+    }
+
+    fn tail_entries(&self) -> impl Iterator<Item = &Entry> {
+        self.tail.iter().flat_map(Run::entries).chain(&self.open)
+    }
+}
+
+/// By meaning: the same entries at the same places, however they are cut into runs.
+impl PartialEq for Log {
+    fn eq(&self, other: &Self) -> bool {
+        self.last == other.last
+            && self.last_time == other.last_time
+            && self.terms == other.terms
+            && self.memberships == other.memberships
+            && self.tail_first() == other.tail_first()
+            && (self.tail == other.tail && self.open == other.open
+                || self.tail_entries().eq(other.tail_entries()))
+    }
+}
+
+impl Eq for Log {}
+
+impl Hash for Log {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.last.hash(state);
+        self.terms.hash(state);
+        self.memberships.hash(state);
+        self.tail_first().hash(state);
+        for entry in self.tail_entries() {
+            entry.hash(state);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Everything that can happen to a node.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::entry::Runs;
+use crate::packet::Packet;
+use crate::position::{FetchNumber, LogIndex, RequestId, WriteNumber};
+
+/// One thing that happened, as [`Node::step`](crate::Node::step) takes it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Message {
+    /// Time has passed. The embedder picks the length of a tick and may pass many at once. It tells the time that has
+    /// passed *before* it hands over what arrived with it.
+    Tick {
+        /// How many ticks since the last `Tick`.
+        elapsed: u32,
+    },
+    /// A packet has arrived.
+    Packet(Packet),
+    /// A client wants commands appended. Answered exactly once, see [`Outcome`](crate::Outcome).
+    Propose {
+        /// The caller's name for it, which comes back in the answer.
+        id: RequestId,
+        /// The commands, at least one: appended whole and consecutively, or refused whole.
+        commands: Commands,
+    },
+    /// All writes up to this one are durable.
+    Synced(WriteNumber),
+    /// This write, and with it all after it, could not be made durable. Final: the node promises nothing more and gives
+    /// up leadership. A failed sync leaves nobody knowing what is on the disk, so there is no second try.
+    WriteFailed(WriteNumber),
+    /// The state machine has applied the log up to this index.
+    Applied(LogIndex),
+    /// The answer to a [`Fetch`](crate::Fetch).
+    Fetched {
+        /// The fetch that it answers.
+        number: FetchNumber,
+        /// What came of it.
+        result: Fetched,
+    },
+}
+
+/// What came of a fetch.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Fetched {
+    /// Entries from the asked-for index on: at least one, and as many more as the limits of the fetch allow.
+    Entries(Runs),
+    /// The log could not be read. Final, like a failed write.
+    Failed,
+}
+
+/// The commands of one proposal. One command costs no allocation of its own.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Commands {
+    /// A single command.
+    One(Bytes),
+    /// Several, in order.
+    Many(Vec<Bytes>),
+}
+
+impl Commands {
+    /// The commands in order.
+    pub fn as_slice(&self) -> &[Bytes] {
+        match self {
+            Commands::One(command) => core::slice::from_ref(command),
+            Commands::Many(commands) => commands,
+        }
+    }
+}
+
+impl From<Bytes> for Commands {
+    fn from(command: Bytes) -> Self {
+        Commands::One(command)
+    }
+}
+
+impl From<Vec<u8>> for Commands {
+    fn from(command: Vec<u8>) -> Self {
+        Commands::One(command.into())
+    }
+}
+
+impl From<&'static [u8]> for Commands {
+    fn from(command: &'static [u8]) -> Self {
+        Commands::One(Bytes::from_static(command))
+    }
+}
+
+impl From<Vec<Bytes>> for Commands {
+    fn from(commands: Vec<Bytes>) -> Self {
+        Commands::Many(commands)
+    }
+}

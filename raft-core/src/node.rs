@@ -1,0 +1,335 @@
+//! The node: what a server knows, how it is started, and what can be looked up. Everything that changes it is in `step`
+//! and the files below it; here are the single writers of role, term and vote, and commit index.
+
+use alloc::sync::Arc;
+use core::fmt;
+
+use crate::config::{Config, ConfigError};
+use crate::disk::Disk;
+use crate::fetches::Fetches;
+use crate::identity::{ClusterId, Identity, Pair};
+use crate::log::Log;
+use crate::membership::Membership;
+use crate::packet::{Body, Packet};
+use crate::position::{LogIndex, Position, Round, Term};
+use crate::proposals::Proposals;
+use crate::ready::{Answer, Event, Fault, Outcome, Ready, RoleKind};
+use crate::role::Role;
+use crate::write::{HardState, Recovered};
+
+/// A server of a Raft cluster, as a value: see the [crate documentation](crate) for how it is driven.
+///
+/// Two nodes are equal when they would do the same with every message from now on.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Node {
+    pub(crate) config: Config,
+    pub(crate) identity: Identity,
+    pub(crate) hard_state: HardState,
+    pub(crate) role: Role,
+    pub(crate) log: Log,
+    pub(crate) disk: Disk,
+    pub(crate) commit: LogIndex,
+    pub(crate) applying: Applying,
+    pub(crate) fetches: Fetches,
+    pub(crate) proposals: Proposals,
+    /// Ticks since the election timer was last restarted, at most the election timeout.
+    pub(crate) election_elapsed: u32,
+    /// Campaigns since a leader was last heard of; saturating.
+    pub(crate) attempt: u32,
+    /// The latest round of heartbeats.
+    pub(crate) round: Round,
+    pub(crate) fault: Option<Fault>,
+}
+
+/// How far the state machine is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Applying {
+    /// Up to here it has said that it is.
+    pub(crate) applied: LogIndex,
+    /// Up to here it was handed entries.
+    pub(crate) handed: LogIndex,
+}
+
+/// What a node is and how far it is, for people and programs that look at it from outside.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub struct Status {
+    /// Its role.
+    pub role: RoleKind,
+    /// Its term.
+    pub term: Term,
+    /// Whom it voted for in this term.
+    pub vote: Option<Pair>,
+    /// The leader of this term, if it knows one; itself, if it leads.
+    pub leader: Option<Pair>,
+    /// Up to where the log is known to be committed.
+    pub commit: LogIndex,
+    /// Up to where the state machine has applied it.
+    pub applied: LogIndex,
+    /// The end of the log.
+    pub last: Position,
+    /// Up to where the log is durable on this server.
+    pub durable: LogIndex,
+    /// Why it has halted, if it has.
+    pub fault: Option<Fault>,
+}
+
+/// Why a node can not be made of what was given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting is out of its range.
+    Config(ConfigError),
+    /// The recovered log begins with the founding configuration of another cluster.
+    OtherCluster {
+        /// The cluster of the log.
+        log: ClusterId,
+        /// The cluster of the identity.
+        identity: ClusterId,
+    },
+    /// What was recovered contradicts itself; the text says in what.
+    Recovered(&'static str),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Config(why) => write!(f, "{why}"),
+            StartError::OtherCluster { log, identity } => {
+                write!(f, "the log is of cluster {log}, the server of cluster {identity}")
+            }
+            StartError::Recovered(why) => write!(f, "the recovered state does not hold that {why}"),
+        }
+    }
+}
+
+impl core::error::Error for StartError {}
+
+impl Node {
+    /// A node as it is after a start: a follower that knows no leader. Step it with `Tick { elapsed: 0 }` once to learn
+    /// what it wants first.
+    ///
+    /// # Errors
+    /// A setting out of range, a log of another cluster, or recovered state that contradicts itself.
+    pub fn new(config: Config, identity: Identity, recovered: Recovered) -> Result<Self, StartError> {
+        config.check().map_err(StartError::Config)?;
+        let Recovered {
+            hard_state,
+            commit,
+            applied,
+            terms,
+            memberships,
+            tail,
+        } = recovered;
+        if let Some((index, founding)) = memberships.first()
+            && index.raw() == 1
+            && founding.cluster_id() != identity.cluster
+        {
+            let log = founding.cluster_id();
+            return Err(StartError::OtherCluster {
+                log,
+                identity: identity.cluster,
+            });
+        }
+        if tail.is_empty() && !terms.is_empty() {
+            return Err(StartError::Recovered("the tail is empty only if the log is"));
+        }
+        let log = Log::new(terms, &tail, memberships);
+        log.check().map_err(StartError::Recovered)?;
+        // A durable state machine may be ahead of the commit index on the disk: what it applied was committed.
+        let commit = commit.max(applied);
+        let last = log.last();
+        if last.index < commit {
+            return Err(StartError::Recovered(
+                "what is committed and applied is in the log",
+            ));
+        }
+        if commit.next() < log.tail_first() {
+            return Err(StartError::Recovered(
+                "all that is not known to be committed is in the tail",
+            ));
+        }
+        if hard_state.term < last.term {
+            return Err(StartError::Recovered("no entry has a term above the server's"));
+        }
+        let node = Node {
+            config,
+            identity,
+            hard_state,
+            role: Role::IDLE,
+            disk: Disk::new(last.index, hard_state),
+            log,
+            commit,
+            applying: Applying {
+                applied,
+                handed: applied,
+            },
+            fetches: Fetches::default(),
+            proposals: Proposals::default(),
+            election_elapsed: 0,
+            attempt: 0,
+            round: Round::ZERO,
+            fault: None,
+        };
+        node.invariants()
+            .map_err(|broken| StartError::Recovered(broken.rule()))?;
+        Ok(node)
+    }
+
+    /// Who it is.
+    pub const fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// How it was set up.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What it is and how far it is.
+    pub fn status(&self) -> Status {
+        Status {
+            role: self.role.kind(),
+            term: self.hard_state.term,
+            vote: self.hard_state.vote,
+            leader: self.leader(),
+            commit: self.commit,
+            applied: self.applying.applied,
+            last: self.log.last(),
+            durable: self.disk.durable_end(),
+            fault: self.fault,
+        }
+    }
+
+    /// The configuration in force: the last one in the log, committed or not (Raft thesis §4.1). `None` on a server that
+    /// has not heard of its cluster yet.
+    pub fn membership(&self) -> Option<&Arc<Membership>> {
+        self.log.membership().map(|(_, membership)| membership)
+    }
+
+    /// The term of the entry at `index` in its log; 0 for index 0; `None` behind the end.
+    pub fn term_at(&self, index: LogIndex) -> Option<Term> {
+        self.log.term_at(index)
+    }
+
+    /// The leader of the node's term, if it knows one.
+    pub(crate) fn leader(&self) -> Option<Pair> {
+        match &self.role {
+            Role::Follower { following, .. } => following.as_ref().map(|following| following.leader),
+            Role::Candidate { .. } => None,
+            Role::Leader { .. } => Some(self.identity.pair),
+        }
+    }
+
+    /// Whether this server may campaign and lead.
+    pub(crate) fn is_voter(&self) -> bool {
+        self.membership()
+            .is_some_and(|membership| membership.is_voter(self.identity.pair))
+    }
+
+    /// A packet from this server, of its term.
+    pub(crate) fn packet(&self, to: Pair, body: Body) -> Packet {
+        Packet {
+            cluster: self.identity.cluster,
+            from: self.identity.pair,
+            boot: self.identity.boot,
+            to,
+            term: self.hard_state.term,
+            body,
+        }
+    }
+
+    /// The only writer of the role. Ends what belonged to the old one: proposals of a leadership that is over are lost.
+    pub(crate) fn set_role(&mut self, role: Role, ready: &mut Ready) {
+        let (kind_before, leader_before) = (self.role.kind(), self.leader());
+        self.role = role;
+        if kind_before == RoleKind::Leader {
+            self.log.seal();
+            self.lose_proposals(ready);
+        }
+        let (kind, term) = (self.role.kind(), self.hard_state.term);
+        if kind != kind_before {
+            ready.events.push(Event::Role { role: kind, term });
+        }
+        if self.leader() != leader_before {
+            ready.events.push(Event::Leader {
+                leader: self.leader(),
+                term,
+            });
+        }
+    }
+
+    /// The only writer of term and vote. A higher term makes a follower without a vote and without a leader of it (Raft
+    /// thesis §3.3); within a term a vote is given once and never taken back (B3).
+    pub(crate) fn set_hard_state(&mut self, hard_state: HardState, ready: &mut Ready) {
+        let before = self.hard_state;
+        debug_assert!(before.term <= hard_state.term, "terms never fall");
+        debug_assert!(
+            before.term < hard_state.term || before.vote.is_none() || before.vote == hard_state.vote,
+            "a vote is given once in a term"
+        );
+        if before.term < hard_state.term {
+            // The old role ends in the old term, so that whoever listens hears of both.
+            self.set_role(Role::IDLE, ready);
+        }
+        self.hard_state = hard_state;
+        if before.term < hard_state.term {
+            ready.events.push(Event::Role {
+                role: RoleKind::Follower,
+                term: hard_state.term,
+            });
+        }
+    }
+
+    /// The only writer of the commit index. Answers the proposals that it covers.
+    pub(crate) fn raise_commit(&mut self, commit: LogIndex, ready: &mut Ready) {
+        if commit <= self.commit {
+            return;
+        }
+        self.commit = commit;
+        while let Some(pending) = self.proposals.pop_up_to(commit) {
+            // Proposals wait only under the leadership that appended them, so all their entries are of its term.
+            let (term, id) = (self.hard_state.term, pending.id);
+            let first = Position {
+                term,
+                index: pending.first,
+            };
+            let last = Position {
+                term,
+                index: pending.last,
+            };
+            ready.answers.push(Answer {
+                id,
+                outcome: Outcome::Committed { first, last },
+            });
+        }
+    }
+
+    fn lose_proposals(&mut self, ready: &mut Ready) {
+        while let Some(pending) = self.proposals.pop_up_to(LogIndex::MAX) {
+            let term = self.log.last().term;
+            let first = Position {
+                term,
+                index: pending.first,
+            };
+            let last = Position {
+                term,
+                index: pending.last,
+            };
+            ready.answers.push(Answer {
+                id: pending.id,
+                outcome: Outcome::Lost { first, last },
+            });
+        }
+    }
+
+    /// Halts for good: gives up leadership, answers what waits, promises nothing more.
+    pub(crate) fn halt(&mut self, fault: Fault, ready: &mut Ready) {
+        if self.fault.is_some() {
+            return;
+        }
+        self.set_role(Role::IDLE, ready);
+        self.fault = Some(fault);
+        ready.events.push(Event::Fault(fault));
+    }
+}

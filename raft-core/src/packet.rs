@@ -1,0 +1,82 @@
+//! What servers send each other. Every packet may be lost, doubled, delayed or overtaken; nothing here assumes otherwise.
+
+use crate::entry::Runs;
+use crate::identity::{Boot, ClusterId, Pair};
+use crate::position::{LogIndex, Position, Round, Term};
+
+/// One packet from one server to one other.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Packet {
+    /// The cluster that the sender belongs to.
+    pub cluster: ClusterId,
+    /// Who sends it.
+    pub from: Pair,
+    /// Which start of the sender.
+    pub boot: Boot,
+    /// Whom it is for. A packet for another pair is never answered, nor is its term looked at.
+    pub to: Pair,
+    /// The sender's term when it sent it.
+    pub term: Term,
+    /// The rest.
+    pub body: Body,
+}
+
+/// What a packet says.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Body {
+    /// A candidate asks for a vote (Raft thesis figure 3.1, RequestVote). It is the sender's durable vote for itself.
+    RequestVote {
+        /// The end of the candidate's log.
+        last: Position,
+    },
+    /// The answer to [`RequestVote`](Self::RequestVote). Granted, it promises that the vote is durable.
+    Vote {
+        /// The boot that asked.
+        boot: Boot,
+        /// Whether the sender voted for it in this term.
+        granted: bool,
+    },
+    /// A leader sends entries (Raft thesis figure 3.1, AppendEntries).
+    Append {
+        /// What stands right before the first entry in the leader's log.
+        previous: Position,
+        /// How far the leader's log is committed.
+        commit: LogIndex,
+        /// The entries, at least one; the first has index `previous.index + 1`.
+        entries: Runs,
+    },
+    /// A leader shows that it is there. Answered at once, however slow the disk.
+    Heartbeat {
+        /// Which round of heartbeats.
+        round: Round,
+        /// How far the leader's log is committed.
+        commit: LogIndex,
+    },
+    /// A leader says how far its log is committed. Wants no answer.
+    Commit {
+        /// How far.
+        commit: LogIndex,
+    },
+    /// A follower says how far it has the leader's log: after a heartbeat at once, after an append when that is durable.
+    Acknowledge {
+        /// The leader's boot.
+        boot: Boot,
+        /// The round of the heartbeat that it answers, if it answers one.
+        round: Option<Round>,
+        /// The last index up to which the sender's log is known to equal this leader's.
+        held: LogIndex,
+        /// The last index up to which, in addition, it is durable. This is the promise that commits entries.
+        durable: LogIndex,
+    },
+    /// A follower could not take an append: what should stand before its first entry is not there.
+    Reject {
+        /// The leader's boot.
+        boot: Boot,
+        /// The `previous` of the append, as it came.
+        previous: Position,
+        /// The sender's greatest position at or before `previous` whose term is at most that of `previous`: where the
+        /// logs may agree.
+        hint: Position,
+    },
+}

@@ -1,0 +1,223 @@
+//! What a leader knows of one follower, and what it has under way to it. Knows nothing of logs or packets.
+//!
+//! ```text
+//!        matched          held                    next
+//!   ────────┴───────────────┴───────────────────────┴───────▶ index
+//!   durable there   there, in memory   in flight        not sent yet
+//! ```
+
+use alloc::collections::VecDeque;
+
+use crate::identity::{Boot, Pair};
+use crate::position::{LogIndex, Round};
+
+/// One append on its way.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct InFlight {
+    /// The index before its first entry.
+    pub(crate) previous: LogIndex,
+    /// The index of its last entry.
+    pub(crate) last: LogIndex,
+    pub(crate) bytes: u64,
+    /// The latest round of heartbeats when it was sent.
+    pub(crate) round: Round,
+}
+
+/// How entries are sent to a follower.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Mode {
+    /// It is not known where the logs agree: one append at a time, until one is taken.
+    Probe,
+    /// What precedes `next` is there or on its way: as many as the window allows, without waiting.
+    Replicate,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Progress {
+    pub(crate) pair: Pair,
+    /// The newest boot that answered.
+    boot: Option<Boot>,
+    /// The last index that is durable there and equal to ours. Never falls: a pair keeps its promises over restarts.
+    matched: LogIndex,
+    /// The last index that the newest boot has, durable or not.
+    held: LogIndex,
+    /// The next index to send. Invariant: matched < next.
+    next: LogIndex,
+    mode: Mode,
+    /// Appends that are not yet known to be durable there, in the order in which they were sent. At most one in a probe.
+    in_flight: VecDeque<InFlight>,
+    in_flight_bytes: u64,
+    /// What `held` was when the last round was answered, and which round that was.
+    answered: Option<(Round, LogIndex)>,
+    /// The greatest commit index that was sent to it.
+    pub(crate) commit_sent: LogIndex,
+}
+
+impl Progress {
+    /// A follower that nothing is known of, to be probed from `next` on (Raft thesis figure 3.1: nextIndex starts behind
+    /// the leader's last entry, matchIndex at 0).
+    pub(crate) const fn new(pair: Pair, next: LogIndex) -> Self {
+        Progress {
+            pair,
+            boot: None,
+            matched: LogIndex::ZERO,
+            held: LogIndex::ZERO,
+            next,
+            mode: Mode::Probe,
+            in_flight: VecDeque::new(),
+            in_flight_bytes: 0,
+            answered: None,
+            commit_sent: LogIndex::ZERO,
+        }
+    }
+
+    pub(crate) const fn matched(&self) -> LogIndex {
+        self.matched
+    }
+
+    pub(crate) const fn next(&self) -> LogIndex {
+        self.next
+    }
+
+    pub(crate) const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether another append may be sent now.
+    pub(crate) fn may_send(&self, packets_max: u32, bytes_max: u64) -> bool {
+        match self.mode {
+            Mode::Probe => self.in_flight.is_empty(),
+            Mode::Replicate => {
+                self.in_flight.len() < packets_max as usize && self.in_flight_bytes < bytes_max
+            }
+        }
+    }
+
+    /// An append from `next` to `last` was sent.
+    pub(crate) fn sent(&mut self, last: LogIndex, bytes: u64, round: Round) {
+        let previous = self.next.previous();
+        self.in_flight.push_back(InFlight {
+            previous,
+            last,
+            bytes,
+            round,
+        });
+        self.in_flight_bytes += bytes;
+        if self.mode == Mode::Replicate {
+            self.next = last.next();
+        }
+    }
+
+    /// Takes note of the boot that an answer came from. Returns whether it is the newest one; what older boots held is no
+    /// longer so.
+    fn heard(&mut self, boot: Boot) -> bool {
+        if self.boot.is_some_and(|newest| boot < newest) {
+            return false;
+        }
+        if self.boot.replace(boot).is_some_and(|before| before < boot) {
+            // It restarted: what was not durable is gone, and nothing that was in flight can be counted on.
+            self.held = self.matched;
+            self.probe(self.matched.next());
+        }
+        true
+    }
+
+    /// A follower said how far it has the log. The caller has checked both against the end of the log.
+    pub(crate) fn acknowledged(
+        &mut self,
+        boot: Boot,
+        round: Option<Round>,
+        held: LogIndex,
+        durable: LogIndex,
+    ) {
+        let newest = self.heard(boot);
+        // A promise of any boot binds the pair. It only grows, whatever order answers come in (B21).
+        self.matched = self.matched.max(durable);
+        if newest {
+            self.held = self.held.max(held);
+        }
+        self.held = self.held.max(self.matched);
+        while let Some(first) = self.in_flight.front()
+            && first.last <= self.matched
+        {
+            self.in_flight_bytes -= first.bytes;
+            self.in_flight.pop_front();
+        }
+        match self.mode {
+            // The follower has what the probe was to find out, or more.
+            Mode::Probe if self.next <= self.held.next() => {
+                let arrived = self.in_flight.pop_front();
+                self.in_flight_bytes -= arrived.map_or(0, |probe| probe.bytes);
+                self.mode = Mode::Replicate;
+                self.next = self.held.next();
+            }
+            Mode::Probe | Mode::Replicate => self.next = self.next.max(self.matched.next()),
+        }
+        if let (true, Some(round)) = (newest, round) {
+            self.round_answered(round);
+        }
+    }
+
+    /// Concludes that appends were lost, if `held` has made no progress over a whole round of heartbeats although one is
+    /// missing that was sent before that round began. One answer alone says nothing: heartbeats may overtake entries.
+    fn round_answered(&mut self, round: Round) {
+        if self.answered.is_some_and(|(before, _)| round <= before) {
+            return;
+        }
+        let stuck = self.answered.is_some_and(|(_, held)| held == self.held);
+        self.answered = Some((round, self.held));
+        let missing = self.in_flight.iter().find(|append| self.held < append.last);
+        if stuck && missing.is_some_and(|append| append.round.next() < round) {
+            let next = if self.mode == Mode::Probe {
+                self.next
+            } else {
+                self.held.next()
+            };
+            self.in_flight.clear();
+            self.in_flight_bytes = 0;
+            self.next = next;
+        }
+    }
+
+    /// A follower could not take an append behind `previous`. Returns whether that is to be believed: only in a probe, and
+    /// only of the very append that is in flight to the boot that answers (B23). While replicating, a rejection says no
+    /// more than that packets were reordered or lost, which the rounds find out.
+    pub(crate) fn rejected(&mut self, boot: Boot, previous: LogIndex) -> bool {
+        self.heard(boot)
+            && self.mode == Mode::Probe
+            && self
+                .in_flight
+                .front()
+                .is_some_and(|probe| probe.previous == previous)
+    }
+
+    /// Probes from `next` on, or from behind what is known to match.
+    pub(crate) fn probe(&mut self, next: LogIndex) {
+        self.mode = Mode::Probe;
+        self.next = next.max(self.matched.next());
+        self.in_flight.clear();
+        self.in_flight_bytes = 0;
+    }
+
+    /// What must hold; `Err` names what does not.
+    pub(crate) fn check(&self, last: LogIndex, packets_max: u32) -> Result<(), &'static str> {
+        if self.held < self.matched || last < self.held {
+            return Err("matched ≤ held ≤ end of the leader's log");
+        }
+        if self.next <= self.matched || last.next() < self.next {
+            return Err("matched < next ≤ end of the leader's log + 1");
+        }
+        let packets_max = if self.mode == Mode::Probe {
+            1
+        } else {
+            packets_max as usize
+        };
+        if packets_max < self.in_flight.len() {
+            return Err("a window holds no more appends than its limit");
+        }
+        if self.in_flight.iter().map(|append| append.bytes).sum::<u64>() != self.in_flight_bytes {
+            return Err("the bytes in flight are those of the appends in flight");
+        }
+        Ok(())
+    }
+}

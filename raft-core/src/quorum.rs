@@ -1,0 +1,112 @@
+//! What a majority is, in one place: it serves elections, commitment, and whatever else waits for a quorum.
+
+use alloc::vec::Vec;
+
+use crate::identity::Pair;
+use crate::position::LogIndex;
+
+/// More than half of `voters` (Raft thesis §3.2): two majorities of one set always share a server.
+pub(crate) const fn majority(voters: usize) -> usize {
+    voters / 2 + 1
+}
+
+/// Whether a majority of the voters is among those for which `yes` holds. No voters make no majority.
+pub(crate) fn is_quorum(voters: impl Iterator<Item = Pair>, mut yes: impl FnMut(Pair) -> bool) -> bool {
+    let (mut all, mut for_it) = (0, 0);
+    for voter in voters {
+        all += 1;
+        for_it += usize::from(yes(voter));
+    }
+    all != 0 && majority(all) <= for_it
+}
+
+/// The greatest index that a majority of the voters has reached; 0 without voters.
+pub(crate) fn quorum_index(
+    voters: impl Iterator<Item = Pair>,
+    mut reached: impl FnMut(Pair) -> LogIndex,
+) -> LogIndex {
+    // Clusters are small: what fits here costs no allocation.
+    const SMALL: usize = 16;
+    let mut small = [LogIndex::ZERO; SMALL];
+    let mut large = Vec::new();
+    let mut count = 0;
+    for voter in voters {
+        let index = reached(voter);
+        if count < SMALL {
+            small[count] = index;
+        } else {
+            if count == SMALL {
+                large.extend_from_slice(&small);
+            }
+            large.push(index);
+        }
+        count += 1;
+    }
+    if count == 0 {
+        return LogIndex::ZERO;
+    }
+    let all = if count <= SMALL {
+        &mut small[..count]
+    } else {
+        &mut large[..]
+    };
+    // The index in this place from the top has been reached by a majority.
+    *all.select_nth_unstable(count - majority(count)).1
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: the arithmetic of majorities is right. Method: brute force over all subsets.
+
+    use super::{is_quorum, majority, quorum_index};
+    use crate::identity::{Incarnation, NodeId, Pair};
+    use crate::position::LogIndex;
+    use alloc::vec::Vec;
+    use quickcheck::quickcheck;
+
+    fn voters(count: usize) -> Vec<Pair> {
+        let pair = |id| {
+            NodeId::new(id).map(|id| Pair {
+                id,
+                incarnation: Incarnation::new(7),
+            })
+        };
+        (1..=count as u64).filter_map(pair).collect()
+    }
+
+    #[test]
+    fn majorities_of_one_set_always_meet() {
+        for count in 1..=9u32 {
+            let sets =
+                || (0..1u32 << count).filter(|set| majority(count as usize) <= set.count_ones() as usize);
+            assert!(sets().all(|a| sets().all(|b| a & b != 0)), "{count} voters");
+            // One server less would not do.
+            let short = majority(count as usize) - 1;
+            let minorities = || (0..1u32 << count).filter(|set| set.count_ones() as usize == short);
+            assert!(
+                minorities().any(|a| minorities().any(|b| a & b == 0)),
+                "{count} voters"
+            );
+        }
+    }
+
+    #[test]
+    fn quorum_of_nobody_is_never_reached() {
+        assert!(!is_quorum(core::iter::empty(), |_| true));
+        assert_eq!(
+            quorum_index(core::iter::empty(), |_| LogIndex::new(9)),
+            LogIndex::ZERO
+        );
+    }
+
+    quickcheck! {
+        fn quorum_index_is_the_greatest_that_a_quorum_has_reached(reached: Vec<u8>) -> bool {
+            let voters = voters(reached.len());
+            let at = |pair: Pair| LogIndex::new(u64::from(reached[pair.id.raw() as usize - 1]));
+            let index = quorum_index(voters.iter().copied(), at);
+            let has = |index| is_quorum(voters.iter().copied(), |voter| index <= at(voter));
+            let brute = (0..=255).rev().map(LogIndex::new).find(|index| has(*index));
+            brute.unwrap_or(LogIndex::ZERO) == index
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Everything that a node wants from the world.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::entry::Runs;
+use crate::identity::{ClusterId, Pair};
+use crate::membership::Membership;
+use crate::packet::Packet;
+use crate::position::{FetchNumber, LogIndex, Position, RequestId, Term};
+use crate::write::Write;
+
+/// What has to happen in the world after a step. Nothing in it waits for anything else in it: packets may be sent before
+/// the write is durable, because what may not is not in here yet.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Ready {
+    /// Packets to send, each at once. They may be lost.
+    pub send: Vec<Packet>,
+    /// A batch to make durable, after those before it. Answer with [`Message::Synced`](crate::Message::Synced) or
+    /// [`Message::WriteFailed`](crate::Message::WriteFailed).
+    pub write: Option<Write>,
+    /// Committed entries for the state machine, in order, each once within a boot. Answer with
+    /// [`Message::Applied`](crate::Message::Applied) and the last index; there is no second batch before that.
+    pub apply: Option<Runs>,
+    /// Entries that the node needs from the disk. Answer each with [`Message::Fetched`](crate::Message::Fetched).
+    pub fetch: Vec<Fetch>,
+    /// Answers to requests.
+    pub answers: Vec<Answer>,
+    /// What has changed.
+    pub events: Vec<Event>,
+    /// For how many ticks the node needs no [`Message::Tick`](crate::Message::Tick), if nothing else happens. `None`: for
+    /// ever. Ticking it more often is harmless.
+    pub sleep: Option<u32>,
+}
+
+impl Ready {
+    /// Empties it, keeping memory for the next step.
+    pub fn clear(&mut self) {
+        self.send.clear();
+        self.write = None;
+        self.apply = None;
+        self.fetch.clear();
+        self.answers.clear();
+        self.events.clear();
+        self.sleep = None;
+    }
+}
+
+/// Entries that the node no longer holds in memory and needs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Fetch {
+    /// 1, 2, 3 … within one boot; the answer carries it.
+    pub number: FetchNumber,
+    /// The first index wanted: this one has to come.
+    pub first: LogIndex,
+    /// The last index wanted. Less may come.
+    pub last: LogIndex,
+    /// About how much to read at most, in bytes ([`Entry::size`](crate::Entry::size)); the first entry comes even if it is larger.
+    pub bytes_max: u64,
+}
+
+/// What became of a request.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Answer {
+    /// The caller's name for the request.
+    pub id: RequestId,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of a proposal.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It is committed, at these positions: it is in the log for good, and reaches every state machine.
+    Committed {
+        /// Of its first command.
+        first: Position,
+        /// Of its last command.
+        last: Position,
+    },
+    /// It certainly has no effect, now or later.
+    Refused(Refusal),
+    /// The leadership it was appended under has ended: it, or a prefix of it, may still commit, or not.
+    Lost {
+        /// Of its first command.
+        first: Position,
+        /// Of its last command.
+        last: Position,
+    },
+}
+
+/// Why a request certainly has no effect.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// This server is not the leader; that one is, as far as it knows.
+    NotLeader {
+        /// The leader of this server's term.
+        leader: Option<Pair>,
+    },
+    /// Too much is under way. Try again when some of it is done.
+    Busy,
+    /// A proposal without commands.
+    Empty,
+    /// A command is longer than [`Config::command_bytes_max`](crate::Config::command_bytes_max), or the proposal as a whole can
+    /// never fit [`Config::uncommitted_bytes_max`](crate::Config::uncommitted_bytes_max).
+    TooLarge,
+    /// This node has halted, see [`Event::Fault`].
+    Halted,
+}
+
+/// The role of a server (Raft thesis figure 3.3).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
+pub enum RoleKind {
+    /// Answers leaders and candidates.
+    Follower,
+    /// Asks to become leader.
+    Candidate,
+    /// Handles all requests and replicates them.
+    Leader,
+}
+
+/// Something that has changed, said once.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The role or the term is another one.
+    Role {
+        /// The role from here on.
+        role: RoleKind,
+        /// The term from here on.
+        term: Term,
+    },
+    /// The server follows another leader, or none.
+    Leader {
+        /// The leader of `term`, if known.
+        leader: Option<Pair>,
+        /// The term.
+        term: Term,
+    },
+    /// Another configuration is in force.
+    Membership {
+        /// The index of its entry.
+        index: LogIndex,
+        /// The configuration.
+        membership: Arc<Membership>,
+    },
+    /// A packet came for another incarnation of this server, or for another server. Its sender should look at its
+    /// configuration, or this server's disk was wiped and it has to be added again.
+    WrongIncarnation {
+        /// Who sent it.
+        from: Pair,
+        /// Whom it was for.
+        to: Pair,
+    },
+    /// A packet came from another cluster.
+    WrongCluster {
+        /// Who sent it.
+        from: Pair,
+        /// Which cluster it belongs to.
+        cluster: ClusterId,
+    },
+    /// The node has halted: it answers nothing but refusals from now on.
+    Fault(Fault),
+}
+
+/// Why a node has halted. All of them say that something else is broken, and that going on could break promises.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The driver said that a write has failed.
+    WriteFailed,
+    /// The driver said that the log can not be read.
+    FetchFailed,
+    /// The driver reported a write that was never issued.
+    UnknownWrite,
+    /// The driver reported an index as applied that was not handed out.
+    UnknownApplied,
+    /// The driver answered a fetch that was never asked for.
+    UnknownFetch,
+    /// Two servers lead in one term: some server voted twice.
+    TwoLeaders,
+    /// A leader wants to replace an entry that is committed here.
+    CommittedConflict,
+    /// A follower acknowledges what was never sent to it.
+    ImpossibleAcknowledgement,
+    /// There is no term after the last (2⁶⁴ − 1), or no index.
+    Exhausted,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Fault::WriteFailed => "the disk failed to make a write durable",
+            Fault::FetchFailed => "the disk failed to read the log",
+            Fault::UnknownWrite => "a write was reported that was never issued",
+            Fault::UnknownApplied => "entries were reported as applied that were never handed out",
+            Fault::UnknownFetch => "a fetch was answered that was never asked for",
+            Fault::TwoLeaders => "two servers lead in one term",
+            Fault::CommittedConflict => "a leader wants to replace a committed entry",
+            Fault::ImpossibleAcknowledgement => "a follower acknowledged what it was never sent",
+            Fault::Exhausted => "there are no more terms or log indexes",
+        })
+    }
+}
+
+impl core::error::Error for Fault {}

@@ -1,0 +1,290 @@
+//! The leader's side of replication and commitment (Raft thesis §3.5 and §3.6.2).
+//!
+//! Entries go to followers while the leader's own disk still writes them (thesis §10.2.1); the leader counts itself only
+//! with what is durable. Everything is formed once, at the end of a step.
+
+use crate::entry::{Entry, Payload, Runs};
+use crate::fetches::Purpose;
+use crate::identity::{Boot, Pair};
+use crate::message::Commands;
+use crate::node::Node;
+use crate::packet::Body;
+use crate::position::{LogIndex, Position, RequestId, Round};
+use crate::progress::{Mode, Progress};
+use crate::proposals::Pending;
+use crate::quorum;
+use crate::ready::{Answer, Fault, Fetch, Outcome, Ready, Refusal};
+use crate::role::Role;
+
+impl Node {
+    /// Lets the leader's clocks run, and gives leadership up when the disk stands still: nothing the leader appends would
+    /// become durable on it, and a server with a working disk can do better.
+    pub(crate) fn tick_leader(&mut self, elapsed: u32, ready: &mut Ready) {
+        let Role::Leader {
+            since_heartbeat,
+            since_entry,
+            ..
+        } = &mut self.role
+        else {
+            return;
+        };
+        *since_heartbeat = since_heartbeat
+            .saturating_add(elapsed)
+            .min(self.config.heartbeat_ticks);
+        *since_entry = since_entry.saturating_add(u64::from(elapsed));
+        if self.disk.is_stalled(self.config.disk_stall_ticks) {
+            self.set_role(Role::IDLE, ready);
+            self.election_elapsed = 0;
+        }
+    }
+
+    /// A client's proposal: appended whole, or refused whole.
+    pub(crate) fn propose(&mut self, id: RequestId, commands: &Commands, ready: &mut Ready) {
+        if let Err(refusal) = self.admit(commands) {
+            ready.answers.push(Answer {
+                id,
+                outcome: Outcome::Refused(refusal),
+            });
+            return;
+        }
+        let Role::Leader { since_entry, .. } = &mut self.role else {
+            return;
+        };
+        let time = self.log.last_time().plus(core::mem::take(since_entry));
+        let first = self.log.last().index.next();
+        let mut bytes = 0;
+        for command in commands.as_slice() {
+            let entry = Entry::new(time, Payload::Command(command.clone()));
+            bytes += entry.size();
+            self.log.append(self.hard_state.term, entry);
+        }
+        self.proposals.push(Pending {
+            id,
+            first,
+            last: self.log.last().index,
+            bytes,
+        });
+    }
+
+    /// Whether a proposal is taken. Nothing has been changed where it is not.
+    fn admit(&self, commands: &Commands) -> Result<(), Refusal> {
+        if self.fault.is_some() {
+            return Err(Refusal::Halted);
+        }
+        if !matches!(self.role, Role::Leader { .. }) {
+            return Err(Refusal::NotLeader {
+                leader: self.leader(),
+            });
+        }
+        let commands = commands.as_slice();
+        if commands.is_empty() {
+            return Err(Refusal::Empty);
+        }
+        let limit = self.config.command_bytes_max;
+        if commands.iter().any(|command| limit < command.len() as u64) {
+            return Err(Refusal::TooLarge);
+        }
+        let bytes = commands
+            .iter()
+            .map(|command| Entry::OVERHEAD_BYTES + command.len() as u64)
+            .sum::<u64>();
+        if self.config.uncommitted_bytes_max < bytes {
+            return Err(Refusal::TooLarge);
+        }
+        if self.config.uncommitted_bytes_max < self.proposals.bytes() + bytes
+            || self.config.proposals_max as usize <= self.proposals.len()
+            || LogIndex::MAX.since(self.log.last().index) < commands.len() as u64
+        {
+            return Err(Refusal::Busy);
+        }
+        Ok(())
+    }
+
+    /// A follower says how far it has the log.
+    pub(crate) fn acknowledged(
+        &mut self,
+        (from, from_boot): (Pair, Boot),
+        boot: Boot,
+        round: Option<Round>,
+        held: LogIndex,
+        durable: LogIndex,
+        ready: &mut Ready,
+    ) {
+        let last = self.log.last().index;
+        if boot != self.identity.boot {
+            return;
+        }
+        let Some(progress) = self.follower(from) else {
+            return;
+        };
+        // The leader's log never shrinks in its term, so nobody can have more of it.
+        if last < held || held < durable {
+            return self.halt(Fault::ImpossibleAcknowledgement, ready);
+        }
+        progress.acknowledged(from_boot, round, held, durable);
+    }
+
+    /// A follower could not take an append.
+    pub(crate) fn rejected(
+        &mut self,
+        (from, from_boot): (Pair, Boot),
+        boot: Boot,
+        previous: Position,
+        hint: Position,
+    ) {
+        if boot != self.identity.boot || !self.log.contains(previous) {
+            return;
+        }
+        // The follower's hint is the greatest position that it has at or before `previous`; the leader's answer is the
+        // greatest that it has itself at or before the hint. Each exchange skips a whole term of one of the two.
+        let next = self.log.greatest_within(hint).index.next();
+        if let Some(progress) = self.follower(from)
+            && progress.rejected(from_boot, previous.index)
+        {
+            // A rejection that leads nowhere new would be probed for ever: one entry back is always progress.
+            progress.probe(next.min(previous.index));
+        }
+    }
+
+    fn follower(&mut self, pair: Pair) -> Option<&mut Progress> {
+        let Role::Leader { followers, .. } = &mut self.role else {
+            return None;
+        };
+        followers.iter_mut().find(|progress| progress.pair == pair)
+    }
+
+    /// Commits what a majority has made durable, if it is of this term: older entries commit only along with one of the
+    /// leader's own term, since a majority alone does not keep them from being replaced (Raft thesis §3.6.2, figure 3.7).
+    pub(crate) fn derive_commit(&mut self, ready: &mut Ready) {
+        let Role::Leader { followers, .. } = &self.role else {
+            return;
+        };
+        let Some((_, membership)) = self.log.membership() else {
+            return;
+        };
+        let own = self.disk.durable_end();
+        let index = quorum::quorum_index(membership.voters(), |voter| {
+            if voter == self.identity.pair {
+                return own;
+            }
+            let progress = followers.iter().find(|progress| progress.pair == voter);
+            progress.map_or(LogIndex::ZERO, Progress::matched)
+        });
+        if self.commit < index && self.log.term_at(index) == Some(self.hard_state.term) {
+            self.raise_commit(index, ready);
+        }
+    }
+
+    /// Sends what is due: heartbeats, entries as far as the windows allow, and the commit index where nothing carries it.
+    pub(crate) fn derive_replication(&mut self, ready: &mut Ready) {
+        // The role is taken out for the time of sending, so that log and followers can be looked at together.
+        let mut role = core::mem::replace(&mut self.role, Role::IDLE);
+        if let Role::Leader {
+            followers,
+            since_heartbeat,
+            ..
+        } = &mut role
+        {
+            let heartbeat = *since_heartbeat == self.config.heartbeat_ticks;
+            if heartbeat {
+                *since_heartbeat = 0;
+                self.round = self.round.next();
+            }
+            for progress in followers {
+                if heartbeat {
+                    let body = Body::Heartbeat {
+                        round: self.round,
+                        commit: self.commit,
+                    };
+                    progress.commit_sent = self.commit;
+                    ready.send.push(self.packet(progress.pair, body));
+                }
+                self.send_entries(progress, ready);
+                // Only who holds something new of what is committed can use the news.
+                if progress.commit_sent < self.commit.min(progress.matched()) {
+                    progress.commit_sent = self.commit;
+                    ready
+                        .send
+                        .push(self.packet(progress.pair, Body::Commit { commit: self.commit }));
+                }
+            }
+        }
+        self.role = role;
+    }
+
+    fn send_entries(&mut self, progress: &mut Progress, ready: &mut Ready) {
+        let last = self.log.last().index;
+        while progress.next() <= last
+            && progress.may_send(self.config.in_flight_packets_max, self.config.in_flight_bytes_max)
+        {
+            let (bytes_max, entries_max) = (self.config.append_bytes_max, self.config.append_entries_max);
+            let Some((entries, bytes)) = self.log.read(progress.next(), last, bytes_max, entries_max) else {
+                let to = self.log.tail_first().previous();
+                self.fetch(
+                    Purpose::Follower(progress.pair),
+                    progress.next(),
+                    to,
+                    bytes_max,
+                    ready,
+                );
+                return;
+            };
+            self.send_append(progress, entries, bytes, ready);
+            if progress.mode() == Mode::Probe {
+                return;
+            }
+        }
+    }
+
+    /// Sends one append, from the follower's next index on.
+    fn send_append(&self, progress: &mut Progress, entries: Runs, bytes: u64, ready: &mut Ready) {
+        let Some(last) = entries.last_position() else {
+            return;
+        };
+        let index = progress.next().previous();
+        let Some(term) = self.log.term_at(index) else {
+            return;
+        };
+        progress.sent(last.index, bytes, self.round);
+        progress.commit_sent = self.commit;
+        let body = Body::Append {
+            previous: Position { term, index },
+            commit: self.commit,
+            entries,
+        };
+        ready.send.push(self.packet(progress.pair, body));
+    }
+
+    /// Entries that were fetched for a lagging follower have come: sends them, if they are still what it needs next.
+    pub(crate) fn fetched_for(&mut self, follower: Pair, entries: Runs, ready: &mut Ready) {
+        let mut role = core::mem::replace(&mut self.role, Role::IDLE);
+        if let Role::Leader { followers, .. } = &mut role
+            && let Some(progress) = followers.iter_mut().find(|progress| progress.pair == follower)
+            && entries.first() == Some(progress.next())
+            && progress.may_send(self.config.in_flight_packets_max, self.config.in_flight_bytes_max)
+        {
+            let bytes = entries.size();
+            self.send_append(progress, entries, bytes, ready);
+        }
+        self.role = role;
+    }
+
+    /// Asks for entries that are no longer in memory, unless that is under way for the same purpose.
+    pub(crate) fn fetch(
+        &mut self,
+        purpose: Purpose,
+        first: LogIndex,
+        last: LogIndex,
+        bytes_max: u64,
+        ready: &mut Ready,
+    ) {
+        if let Some(number) = self.fetches.begin(purpose, first, last) {
+            ready.fetch.push(Fetch {
+                number,
+                first,
+                last,
+                bytes_max,
+            });
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The role of a server with what belongs to that role only (Raft thesis figure 3.3). What holds in every role is in the
+//! node itself; the role changes in one place, `Node::set_role`.
+
+use alloc::vec::Vec;
+
+use crate::identity::{Boot, Pair};
+use crate::position::LogIndex;
+use crate::progress::Progress;
+use crate::ready::RoleKind;
+
+/// The leader that a follower follows, and what is owed to it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Following {
+    pub(crate) leader: Pair,
+    pub(crate) boot: Boot,
+    /// The last index up to which the log is known to equal this leader's. Starts at the commit index (leader completeness,
+    /// Raft thesis §3.6.3) and grows with every append that fits.
+    pub(crate) verified: LogIndex,
+    /// The greatest durable index that was acknowledged to this leader.
+    pub(crate) acknowledged: LogIndex,
+    /// Whether an append came that is not answered yet.
+    pub(crate) owed: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Role {
+    Follower {
+        following: Option<Following>,
+        /// The candidate that has this server's vote and waits to hear of it. The answer leaves when the vote is durable.
+        vote_owed: Option<(Pair, Boot)>,
+    },
+    Candidate {
+        /// Whether votes have been asked for: not before the candidate's own vote is durable.
+        announced: bool,
+        /// Who has granted its vote.
+        granted: Vec<Pair>,
+        /// Ticks since votes were last asked for.
+        since_announced: u32,
+    },
+    Leader {
+        /// All other members, sorted by id.
+        followers: Vec<Progress>,
+        /// Ticks since the last heartbeats.
+        since_heartbeat: u32,
+        /// Ticks since the last entry was appended; saturating.
+        since_entry: u64,
+    },
+}
+
+impl Role {
+    /// A follower that knows no leader.
+    pub(crate) const IDLE: Role = Role::Follower {
+        following: None,
+        vote_owed: None,
+    };
+
+    pub(crate) const fn kind(&self) -> RoleKind {
+        match self {
+            Role::Follower { .. } => RoleKind::Follower,
+            Role::Candidate { .. } => RoleKind::Candidate,
+            Role::Leader { .. } => RoleKind::Leader,
+        }
+    }
+}

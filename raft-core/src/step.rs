@@ -1,0 +1,313 @@
+//! The only router: takes messages one by one, then derives once what follows from them.
+
+use crate::entry::Runs;
+use crate::fetches::{Answered, Purpose};
+use crate::identity::{Boot, Pair};
+use crate::invariants::Before;
+use crate::message::{Fetched, Message};
+use crate::node::Node;
+use crate::packet::{Body, Packet};
+use crate::position::{FetchNumber, LogIndex, Term, WriteNumber};
+use crate::ready::{Event, Fault, Ready};
+use crate::role::Role;
+use crate::write::{HardState, Write};
+
+impl Node {
+    /// Takes one message and says what has to happen in the world because of it.
+    ///
+    /// Total: any message, in any order, from anyone, is taken without an error or a panic. Pure: equal nodes and equal
+    /// messages give equal nodes and equal answers.
+    pub fn step(&mut self, message: Message) -> Ready {
+        let mut ready = Ready::default();
+        self.step_all([message], &mut ready);
+        ready
+    }
+
+    /// Takes several messages in order, and says what has to happen because of all of them: one write, one batch to
+    /// apply, appends formed once. Clears `ready` first and reuses its memory.
+    pub fn step_all(&mut self, messages: impl IntoIterator<Item = Message>, ready: &mut Ready) {
+        ready.clear();
+        let before = Before::of(self);
+        for message in messages {
+            self.take(message, ready);
+        }
+        if self.fault.is_none() {
+            self.derive(ready);
+        }
+        ready.sleep = self.sleep();
+        if cfg!(debug_assertions) {
+            let held = self.invariants().and_then(|()| before.invariants(self));
+            assert!(
+                held.is_ok(),
+                "{held:?} broken at {}: {self:#?}",
+                self.identity.pair
+            );
+        }
+    }
+
+    fn take(&mut self, message: Message, ready: &mut Ready) {
+        if self.fault.is_some() && !matches!(message, Message::Propose { .. }) {
+            return;
+        }
+        if !matches!(message, Message::Propose { .. } | Message::Tick { .. }) {
+            // What was proposed in this step becomes one run before anything looks at the log.
+            self.log.seal();
+        }
+        match message {
+            Message::Tick { elapsed } => self.tick(elapsed, ready),
+            Message::Packet(packet) => self.packet_received(packet, ready),
+            Message::Propose { id, commands } => self.propose(id, &commands, ready),
+            Message::Synced(number) => self.synced(number, ready),
+            Message::WriteFailed(number) => {
+                let known = self.disk.was_issued(number);
+                self.halt(
+                    if known {
+                        Fault::WriteFailed
+                    } else {
+                        Fault::UnknownWrite
+                    },
+                    ready,
+                );
+            }
+            Message::Applied(index) => self.applied(index, ready),
+            Message::Fetched { number, result } => self.fetched(number, result, ready),
+        }
+    }
+
+    fn tick(&mut self, elapsed: u32, ready: &mut Ready) {
+        self.disk.tick(elapsed, self.config.disk_stall_ticks);
+        match self.role {
+            Role::Leader { .. } => self.tick_leader(elapsed, ready),
+            Role::Follower { .. } | Role::Candidate { .. } => self.tick_election(elapsed, ready),
+        }
+    }
+
+    fn packet_received(&mut self, packet: Packet, ready: &mut Ready) {
+        let Packet {
+            cluster,
+            from,
+            boot,
+            to,
+            term,
+            body,
+        } = packet;
+        if cluster != self.identity.cluster {
+            return ready.events.push(Event::WrongCluster { from, cluster });
+        }
+        if to != self.identity.pair {
+            return ready.events.push(Event::WrongIncarnation { from, to });
+        }
+        if from == self.identity.pair || !is_well_formed(term, &body) {
+            return;
+        }
+        if self.hard_state.term < term {
+            self.set_hard_state(HardState { term, vote: None }, ready);
+        }
+        if term < self.hard_state.term {
+            return self.answer_stale(from, boot, &body, ready);
+        }
+        match body {
+            Body::RequestVote { last } => self.vote_requested(from, boot, last, ready),
+            Body::Vote { boot, granted } => self.vote_received(from, boot, granted, ready),
+            Body::Append {
+                previous,
+                commit,
+                entries,
+            } => {
+                self.append_received(from, boot, previous, commit, &entries, ready);
+            }
+            Body::Heartbeat { round, commit } => self.heartbeat_received(from, boot, round, commit, ready),
+            Body::Commit { commit } => {
+                if self.follow(from, boot, ready) {
+                    self.commit_received(commit, ready);
+                }
+            }
+            Body::Acknowledge {
+                boot: asked,
+                round,
+                held,
+                durable,
+            } => {
+                self.acknowledged((from, boot), asked, round, held, durable, ready);
+            }
+            Body::Reject {
+                boot: asked,
+                previous,
+                hint,
+            } => {
+                self.rejected((from, boot), asked, previous, hint);
+            }
+        }
+    }
+
+    /// Requests of an older term are refused, in an answer that carries the newer one (Raft thesis §3.3). Answers of an
+    /// older term are dropped: what they answer is over (B4).
+    fn answer_stale(&self, from: Pair, boot: Boot, body: &Body, ready: &mut Ready) {
+        let refusal = match *body {
+            Body::RequestVote { .. } => Body::Vote { boot, granted: false },
+            Body::Append { previous, .. } => Body::Reject {
+                boot,
+                previous,
+                hint: previous,
+            },
+            Body::Heartbeat { round, .. } => {
+                let (held, durable) = (LogIndex::ZERO, LogIndex::ZERO);
+                Body::Acknowledge {
+                    boot,
+                    round: Some(round),
+                    held,
+                    durable,
+                }
+            }
+            _ => return,
+        };
+        ready.send.push(self.packet(from, refusal));
+    }
+
+    fn synced(&mut self, number: WriteNumber, ready: &mut Ready) {
+        if !self.disk.synced(number) {
+            self.halt(Fault::UnknownWrite, ready);
+        }
+    }
+
+    fn applied(&mut self, index: LogIndex, ready: &mut Ready) {
+        if self.applying.handed < index {
+            return self.halt(Fault::UnknownApplied, ready);
+        }
+        self.applying.applied = self.applying.applied.max(index);
+    }
+
+    fn fetched(&mut self, number: FetchNumber, result: Fetched, ready: &mut Ready) {
+        let pending = match self.fetches.answered(number) {
+            Answered::Now(pending) => pending,
+            Answered::Before => return,
+            Answered::Never => return self.halt(Fault::UnknownFetch, ready),
+        };
+        // What is fetched is committed, so nothing can have changed it meanwhile: other entries are a broken disk.
+        let entries = match result {
+            Fetched::Entries(entries)
+                if entries.first() == Some(pending.first) && self.log.confirms(&entries) =>
+            {
+                entries
+            }
+            _ => return self.halt(Fault::FetchFailed, ready),
+        };
+        match pending.purpose {
+            Purpose::Apply => self.hand_over(entries, ready),
+            Purpose::Follower(pair) => self.fetched_for(pair, entries, ready),
+        }
+    }
+
+    /// What follows from the state. The order matters: a candidacy may be won here, which appends; what is appended is
+    /// written; and what commits is applied and told.
+    fn derive(&mut self, ready: &mut Ready) {
+        self.derive_candidacy(ready);
+        self.log.seal();
+        self.derive_write(ready);
+        self.derive_vote(ready);
+        self.derive_acknowledgement(ready);
+        self.derive_commit(ready);
+        self.derive_replication(ready);
+        self.derive_apply(ready);
+    }
+
+    /// Issues one write with everything that has gathered, if the disk has room for another.
+    fn derive_write(&mut self, ready: &mut Ready) {
+        let last = self.log.last().index;
+        if !self.disk.is_behind(last, self.hard_state)
+            || self.config.writes_outstanding_max as usize <= self.disk.outstanding()
+        {
+            return;
+        }
+        let from = self.disk.issued_end().next();
+        let entries = self
+            .log
+            .read(from, last, u64::MAX, u64::MAX)
+            .map(|(entries, _)| entries);
+        let number = self.disk.issue(last, self.hard_state);
+        let (hard_state, commit) = (self.hard_state, self.commit);
+        ready.write = Some(Write {
+            number,
+            hard_state,
+            entries: entries.unwrap_or_default(),
+            commit,
+        });
+    }
+
+    /// Hands committed entries to the state machine, one batch at a time, in order.
+    fn derive_apply(&mut self, ready: &mut Ready) {
+        let to = self.apply_to();
+        if self.applying.applied < self.applying.handed || to <= self.applying.handed || ready.apply.is_some()
+        {
+            return;
+        }
+        let (from, bytes_max) = (self.applying.handed.next(), self.config.apply_bytes_max);
+        if let Some((entries, _)) = self.log.read(from, to, bytes_max, u64::MAX) {
+            self.hand_over(entries, ready);
+        } else {
+            let to = to.min(self.log.tail_first().previous());
+            self.fetch(Purpose::Apply, from, to, self.config.fetch_bytes_max, ready);
+        }
+    }
+
+    fn hand_over(&mut self, entries: Runs, ready: &mut Ready) {
+        if let Some(last) = entries.last_position() {
+            self.applying.handed = last.index;
+            ready.apply = Some(entries);
+        }
+    }
+
+    /// Up to where the state machine may go: what is committed, and durable on this very server unless the embedder has
+    /// said that the state machine forgets with it.
+    fn apply_to(&self) -> LogIndex {
+        if self.config.apply_before_durable {
+            self.commit
+        } else {
+            self.commit.min(self.disk.durable_end())
+        }
+    }
+
+    /// For how many ticks nothing is due.
+    fn sleep(&self) -> Option<u32> {
+        if self.fault.is_some() {
+            return None;
+        }
+        let stall = self.disk.stalls_in(self.config.disk_stall_ticks);
+        let election = || {
+            // A stalled disk keeps the server from campaigning: the time is up, and it is the disk that is waited for.
+            let waits = self.is_voter() && stall != Some(0);
+            waits.then(|| self.election_timeout().saturating_sub(self.election_elapsed))
+        };
+        let asking = |since: &u32| self.config.heartbeat_ticks.saturating_sub(*since);
+        match &self.role {
+            Role::Follower { .. } => election(),
+            Role::Candidate {
+                announced: true,
+                since_announced,
+                ..
+            } => election().map(|ticks| ticks.min(asking(since_announced))),
+            Role::Candidate { .. } => election(),
+            Role::Leader { since_heartbeat, .. } => {
+                let heartbeat = asking(since_heartbeat);
+                Some(stall.map_or(heartbeat, |stall| heartbeat.min(stall)))
+            }
+        }
+    }
+}
+
+/// Whether a packet can have been sent by a server that keeps to the protocol. Decoding sees to it too; an embedder that
+/// passes packets by other means is held to the same.
+fn is_well_formed(term: Term, body: &Body) -> bool {
+    match body {
+        Body::RequestVote { last } => last.term < term,
+        Body::Append {
+            previous, entries, ..
+        } => {
+            let first = entries.iter().next();
+            let last = entries.last_position();
+            first.is_some_and(|run| run.first() == previous.index.next() && previous.term <= run.term())
+                && last.is_some_and(|last| last.term <= term)
+        }
+        _ => true,
+    }
+}
