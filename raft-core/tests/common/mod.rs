@@ -1,0 +1,316 @@
+//! A few nodes in one thread, each with a disk that the test syncs when it likes, and a network that does what the test
+//! says. No clock, no randomness: a test reads as the list of what happens.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "every test binary uses its own part of it"
+)]
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use raft_core::{
+    Answer, Boot, Bootstrap, Config, Event, Fetched, Identity, Incarnation, LogIndex, Membership, Message,
+    Node, NodeId, Outcome, Packet, Pair, Payload, Ready, Recovered, RequestId, RoleKind, Runs, Server,
+    Suffrage, Write, WriteNumber, bootstrap,
+};
+
+pub fn pair(id: u64) -> Pair {
+    let id = NodeId::new(id).expect("ids of tests are not zero");
+    Pair {
+        id,
+        incarnation: Incarnation::new(0x1000 + u128::from(id.raw())),
+    }
+}
+
+pub fn membership(voters: u64) -> Membership {
+    let server = |id| Server {
+        pair: pair(id),
+        suffrage: Suffrage::Voter,
+        raft_address: format!("raft{id}"),
+        client_address: format!("http{id}"),
+    };
+    Membership::new((1..=voters).map(server).collect()).expect("a valid configuration")
+}
+
+/// Ticks are tests' own: T = 10, heartbeats every 3.
+pub fn config() -> Config {
+    Config {
+        seed: 1,
+        election_timeout_ticks: 10,
+        heartbeat_ticks: 3,
+        disk_stall_ticks: 40,
+        ..Config::default()
+    }
+}
+
+pub fn command(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+/// A server: its node, what its disk holds, and what waits for the disk.
+#[derive(Clone)]
+pub struct Machine {
+    pub node: Option<Node>,
+    pub config: Config,
+    pub identity: Identity,
+    /// What is durable, in order. Number 0 is the bootstrap.
+    pub disk: Vec<Write>,
+    /// Issued, and lost by a crash.
+    pub unsynced: Vec<Write>,
+    /// Every command that was applied in this boot, with its index.
+    pub applied: Vec<(LogIndex, Bytes)>,
+    pub answers: Vec<Answer>,
+    pub events: Vec<Event>,
+    /// How many entries a restart keeps in memory; all of them if `None`.
+    pub tail_entries: Option<u64>,
+    /// Whether writes are durable at once.
+    pub sync_at_once: bool,
+}
+
+impl Machine {
+    pub fn recovered(&self) -> Recovered {
+        let mut recovered = Recovered::default();
+        for write in &self.disk {
+            recovered
+                .absorb(write)
+                .expect("a disk gives back what was written");
+        }
+        if let Some(entries) = self.tail_entries {
+            recovered.shorten(entries);
+        }
+        recovered
+    }
+
+    pub fn start(&mut self) {
+        self.identity.boot = Boot::new(self.identity.boot.raw() + 1);
+        self.applied.clear();
+        let node = Node::new(self.config, self.identity, self.recovered());
+        self.node = Some(node.expect("a disk that kept its promises starts"));
+    }
+
+    pub fn crash(&mut self) {
+        self.node = None;
+        self.unsynced.clear();
+    }
+
+    pub fn node(&self) -> &Node {
+        self.node.as_ref().expect("the server runs")
+    }
+
+    /// The entries from `first` on that the disk holds.
+    pub fn read(&self, first: LogIndex, last: LogIndex) -> Runs {
+        let mut all = Recovered::default();
+        for write in &self.disk {
+            all.absorb(write).expect("a disk gives back what was written");
+        }
+        let mut runs = Runs::new();
+        for run in all.tail.iter().filter_map(|run| run.slice(first, last)) {
+            runs.push(run)
+                .expect("slices of consecutive runs are consecutive");
+        }
+        runs
+    }
+}
+
+/// Servers and the packets between them.
+#[derive(Clone)]
+pub struct Cluster {
+    pub machines: Vec<Machine>,
+    pub network: VecDeque<Packet>,
+    /// Pairs of server numbers between which nothing passes, in this direction.
+    pub cut: Vec<(u64, u64)>,
+    next_request: u64,
+}
+
+impl Cluster {
+    /// `voters` servers, bootstrapped and started, with disks that are durable at once.
+    pub fn new(voters: u64) -> Self {
+        Cluster::with(voters, config())
+    }
+
+    pub fn with(voters: u64, config: Config) -> Self {
+        let founding = membership(voters);
+        let machine = |id| {
+            let identity = Identity {
+                cluster: founding.cluster_id(),
+                pair: pair(id),
+                boot: Boot::new(0),
+            };
+            let Ok(Bootstrap::Write(first)) = bootstrap(&Recovered::default(), &founding, pair(id)) else {
+                panic!("an empty disk of a founder takes the bootstrap");
+            };
+            let mut machine = Machine {
+                node: None,
+                config,
+                identity,
+                disk: vec![first],
+                unsynced: Vec::new(),
+                applied: Vec::new(),
+                answers: Vec::new(),
+                events: Vec::new(),
+                tail_entries: None,
+                sync_at_once: true,
+            };
+            machine.start();
+            machine
+        };
+        let machines = (1..=voters).map(machine).collect();
+        Cluster {
+            machines,
+            network: VecDeque::new(),
+            cut: Vec::new(),
+            next_request: 1,
+        }
+    }
+
+    pub fn machine(&mut self, id: u64) -> &mut Machine {
+        &mut self.machines[id as usize - 1]
+    }
+
+    pub fn node(&self, id: u64) -> &Node {
+        self.machines[id as usize - 1].node()
+    }
+
+    /// Steps one server and does what its `Ready` asks for, the disk's part only if it is durable at once.
+    pub fn step(&mut self, id: u64, message: Message) {
+        let mut todo = VecDeque::from([message]);
+        while let Some(message) = todo.pop_front() {
+            let Some(node) = &mut self.machine(id).node else {
+                return;
+            };
+            let ready = node.step(message);
+            self.perform(id, ready, &mut todo);
+        }
+    }
+
+    fn perform(&mut self, id: u64, ready: Ready, todo: &mut VecDeque<Message>) {
+        self.network.extend(ready.send);
+        let machine = self.machine(id);
+        machine.answers.extend(ready.answers);
+        machine.events.extend(ready.events);
+        if let Some(write) = ready.write {
+            let number = write.number;
+            machine.unsynced.push(write);
+            if machine.sync_at_once {
+                machine.disk.append(&mut machine.unsynced);
+                todo.push_back(Message::Synced(number));
+            }
+        }
+        if let Some(entries) = ready.apply {
+            for (position, entry) in entries.entries() {
+                if let Payload::Command(command) = &entry.payload {
+                    machine.applied.push((position.index, command.clone()));
+                }
+            }
+            let last = entries.last_position().expect("a batch to apply is not empty");
+            todo.push_back(Message::Applied(last.index));
+        }
+        for fetch in ready.fetch {
+            let entries = machine.read(fetch.first, fetch.last);
+            todo.push_back(Message::Fetched {
+                number: fetch.number,
+                result: Fetched::Entries(entries),
+            });
+        }
+    }
+
+    /// Makes everything durable that this server has written.
+    pub fn sync(&mut self, id: u64) {
+        let machine = self.machine(id);
+        if let Some(last) = machine.unsynced.last().map(|write| write.number) {
+            machine.disk.append(&mut machine.unsynced);
+            self.step(id, Message::Synced(last));
+        }
+    }
+
+    /// Makes only the oldest write durable.
+    pub fn sync_one(&mut self, id: u64) -> WriteNumber {
+        let machine = self.machine(id);
+        let write = machine.unsynced.remove(0);
+        let number = write.number;
+        machine.disk.push(write);
+        self.step(id, Message::Synced(number));
+        number
+    }
+
+    pub fn tick(&mut self, id: u64, elapsed: u32) {
+        self.step(id, Message::Tick { elapsed });
+    }
+
+    fn passes(&self, packet: &Packet) -> bool {
+        !self.cut.contains(&(packet.from.id.raw(), packet.to.id.raw()))
+    }
+
+    /// Delivers packets in the order in which they were sent, until none is left. What crosses a cut is lost.
+    pub fn deliver_all(&mut self) {
+        while let Some(packet) = self.network.pop_front() {
+            if self.passes(&packet) {
+                self.step(packet.to.id.raw(), Message::Packet(packet));
+            }
+        }
+    }
+
+    /// Lets this server's election time out and delivers what follows.
+    pub fn elect(&mut self, id: u64) {
+        self.tick(id, 2 * config().election_timeout_ticks);
+        self.deliver_all();
+        assert_eq!(
+            self.node(id).status().role,
+            RoleKind::Leader,
+            "server {id} was to win"
+        );
+    }
+
+    /// Lets time pass for all servers, delivering after every tick.
+    pub fn run(&mut self, ticks: u32) {
+        for _ in 0..ticks {
+            for id in 1..=self.machines.len() as u64 {
+                self.tick(id, 1);
+            }
+            self.deliver_all();
+        }
+    }
+
+    pub fn propose(&mut self, id: u64, text: &str) -> RequestId {
+        let request = RequestId::new(self.next_request);
+        self.next_request += 1;
+        self.step(
+            id,
+            Message::Propose {
+                id: request,
+                commands: command(text).into(),
+            },
+        );
+        request
+    }
+
+    /// The answer to a request, if it came.
+    pub fn outcome(&self, request: RequestId) -> Option<Outcome> {
+        let mut answers = self.machines.iter().flat_map(|machine| &machine.answers);
+        let outcome = answers
+            .find(|answer| answer.id == request)
+            .map(|answer| answer.outcome.clone());
+        assert!(
+            answers.all(|answer| answer.id != request),
+            "a request is answered once"
+        );
+        outcome
+    }
+
+    pub fn applied(&self, id: u64) -> Vec<String> {
+        let machine = &self.machines[id as usize - 1];
+        machine
+            .applied
+            .iter()
+            .map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned())
+            .collect()
+    }
+
+    pub fn restart(&mut self, id: u64) {
+        let machine = self.machine(id);
+        machine.crash();
+        machine.start();
+        self.tick(id, 0);
+    }
+}

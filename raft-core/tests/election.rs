@@ -1,0 +1,280 @@
+//! Leader election (Raft thesis §3.4, §3.6.1). Each test says its rule in its own words.
+
+mod common;
+
+use common::{Cluster, config, pair};
+use raft_core::{Body, Boot, Event, Message, Packet, Position, RoleKind, Term};
+
+fn packet(cluster: &Cluster, from: u64, to: u64, term: u64, body: Body) -> Message {
+    let cluster = cluster.node(to).identity().cluster;
+    Message::Packet(Packet {
+        cluster,
+        from: pair(from),
+        boot: Boot::new(1),
+        to: pair(to),
+        term: Term::new(term),
+        body,
+    })
+}
+
+fn request_vote(cluster: &Cluster, from: u64, to: u64, term: u64, last: Position) -> Message {
+    packet(cluster, from, to, term, Body::RequestVote { last })
+}
+
+/// The votes that wait in the network, as (from, granted).
+fn votes(cluster: &mut Cluster) -> Vec<(u64, bool)> {
+    let vote = |packet: Packet| match packet.body {
+        Body::Vote { granted, .. } => Some((packet.from.id.raw(), granted)),
+        _ => None,
+    };
+    cluster.network.drain(..).filter_map(vote).collect()
+}
+
+/// §3.4: a server that hears from no leader for an election timeout campaigns, and wins with a majority.
+#[test]
+fn silent_cluster_elects_one_leader() {
+    for voters in 1..=7 {
+        let mut cluster = Cluster::new(voters);
+        cluster.run(60);
+        let leaders = cluster
+            .machines
+            .iter()
+            .filter(|m| m.node().status().role == RoleKind::Leader)
+            .count();
+        assert_eq!(leaders, 1, "{voters} voters");
+        let followed = cluster
+            .machines
+            .iter()
+            .map(|m| m.node().status().leader)
+            .collect::<Vec<_>>();
+        assert!(
+            followed
+                .iter()
+                .all(|leader| leader.is_some() && *leader == followed[0])
+        );
+    }
+}
+
+/// §3.6.1: the vote goes only to a candidate whose log is at least as up-to-date, the last terms compared first (B1).
+#[test]
+fn vote_compares_term_before_index() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.propose(1, "a");
+    cluster.deliver_all();
+    assert_eq!(cluster.node(3).status().last, Position::new(1, 3));
+    let cases = [
+        (Position::new(1, 2), false),
+        (Position::new(0, 99), false),
+        (Position::new(1, 3), true),
+        (Position::new(1, 4), true),
+        (Position::new(2, 1), true),
+    ];
+    for (last, granted) in cases {
+        let mut cluster = cluster.clone();
+        let request = request_vote(&cluster, 2, 3, 9, last);
+        cluster.step(3, request);
+        assert_eq!(
+            votes(&mut cluster),
+            [(3, granted)],
+            "candidate's log ends at {last}"
+        );
+    }
+}
+
+/// §3.4: one vote in a term, first come, first served; asked again by the same candidate, the answer is the same.
+#[test]
+fn vote_is_given_once_in_a_term() {
+    let mut cluster = Cluster::new(3);
+    let last = Position::new(0, 1);
+    for (from, granted) in [(1, true), (2, false), (1, true)] {
+        let request = request_vote(&cluster, from, 3, 5, last);
+        cluster.step(3, request);
+        assert_eq!(votes(&mut cluster), [(3, granted)]);
+    }
+}
+
+/// B2: the vote is told only when it is durable, and a restart does not forget it.
+#[test]
+fn vote_is_durable_before_it_is_told() {
+    let mut cluster = Cluster::new(3);
+    cluster.machine(3).sync_at_once = false;
+    let last = Position::new(0, 1);
+    let request = request_vote(&cluster, 1, 3, 5, last);
+    cluster.step(3, request);
+    assert_eq!(votes(&mut cluster), []);
+    cluster.sync(3);
+    assert_eq!(votes(&mut cluster), [(3, true)]);
+    cluster.restart(3);
+    let request = request_vote(&cluster, 2, 3, 5, last);
+    cluster.step(3, request);
+    assert_eq!(
+        votes(&mut cluster),
+        [(3, false)],
+        "it has voted for server 1 in this term"
+    );
+}
+
+/// A vote that is owed is forgotten when the term moves on: its candidate can not win any more (B4).
+#[test]
+fn vote_of_an_older_term_is_not_told() {
+    let mut cluster = Cluster::new(3);
+    cluster.machine(3).sync_at_once = false;
+    let last = Position::new(0, 1);
+    for (from, term) in [(1, 5), (2, 6)] {
+        let request = request_vote(&cluster, from, 3, term, last);
+        cluster.step(3, request);
+    }
+    cluster.sync(3);
+    cluster.sync(3);
+    let told: Vec<_> = cluster
+        .network
+        .drain(..)
+        .map(|packet| (packet.to, packet.term))
+        .collect();
+    assert_eq!(told, [(pair(2), Term::new(6))]);
+}
+
+/// A candidate asks for votes only once its own vote is durable; it asks again while it waits.
+#[test]
+fn candidate_asks_once_its_own_vote_is_durable() {
+    let mut cluster = Cluster::new(3);
+    cluster.machine(1).sync_at_once = false;
+    cluster.tick(1, 20);
+    assert_eq!(cluster.network.len(), 0);
+    cluster.sync(1);
+    assert_eq!(cluster.network.drain(..).count(), 2);
+    cluster.tick(1, config().heartbeat_ticks);
+    assert_eq!(cluster.network.drain(..).count(), 2, "requests may be lost");
+}
+
+/// Votes count once each, only of this term and this boot, and only from voters.
+#[test]
+fn votes_count_once_and_only_from_voters() {
+    let mut cluster = Cluster::new(5);
+    cluster.tick(1, 20);
+    cluster.network.clear();
+    let term = cluster.node(1).status().term.raw();
+    let vote = |boot| Body::Vote {
+        boot: Boot::new(boot),
+        granted: true,
+    };
+    for message in [
+        packet(&cluster, 2, 1, term, vote(1)),
+        packet(&cluster, 2, 1, term, vote(1)),
+        packet(&cluster, 3, 1, term - 1, vote(1)),
+        packet(&cluster, 4, 1, term, vote(7)),
+        packet(&cluster, 9, 1, term, vote(1)),
+    ] {
+        cluster.step(1, message);
+        assert_eq!(cluster.node(1).status().role, RoleKind::Candidate);
+    }
+    let third = packet(&cluster, 5, 1, term, vote(1));
+    cluster.step(1, third);
+    assert_eq!(cluster.node(1).status().role, RoleKind::Leader);
+}
+
+/// §3.3: a higher term makes a follower of anybody, whatever packet it comes in; the old leader's requests are refused
+/// with the newer term.
+#[test]
+fn higher_term_ends_leadership() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    let append = {
+        cluster.propose(1, "x");
+        cluster.network.pop_front().expect("an append")
+    };
+    let reject = packet(
+        &cluster,
+        3,
+        1,
+        9,
+        Body::Commit {
+            commit: raft_core::LogIndex::ZERO,
+        },
+    );
+    cluster.step(1, reject);
+    let status = cluster.node(1).status();
+    assert_eq!((status.role, status.term), (RoleKind::Follower, Term::new(9)));
+    let ahead = request_vote(&cluster, 3, 2, 9, Position::new(0, 0));
+    cluster.step(2, ahead);
+    cluster.network.clear();
+    cluster.step(2, Message::Packet(append));
+    assert_eq!(
+        cluster.network[0].term,
+        Term::new(9),
+        "the answer carries the newer term"
+    );
+}
+
+/// B3: stepping down within a term keeps the vote.
+#[test]
+fn candidate_that_meets_a_leader_keeps_its_vote() {
+    let mut cluster = Cluster::new(3);
+    cluster.tick(1, 20);
+    cluster.network.clear();
+    let term = cluster.node(1).status().term;
+    let heartbeat = Body::Heartbeat {
+        round: raft_core::Round::new(1),
+        commit: raft_core::LogIndex::ZERO,
+    };
+    let message = packet(&cluster, 2, 1, term.raw(), heartbeat);
+    cluster.step(1, message);
+    let status = cluster.node(1).status();
+    assert_eq!((status.role, status.vote), (RoleKind::Follower, Some(pair(1))));
+}
+
+/// Who is who: packets for another incarnation or of another cluster are events, and their term is ignored.
+#[test]
+fn strangers_are_events_only() {
+    let mut cluster = Cluster::new(3);
+    let before = cluster.node(1).clone();
+    let Message::Packet(ours) = request_vote(&cluster, 2, 1, 9, Position::new(0, 1)) else {
+        unreachable!()
+    };
+    let mut other_life = ours.clone();
+    other_life.to.incarnation = raft_core::Incarnation::new(1);
+    let mut other_cluster = ours;
+    other_cluster.cluster = raft_core::ClusterId::new(1);
+    cluster.step(1, Message::Packet(other_life));
+    cluster.step(1, Message::Packet(other_cluster));
+    assert_eq!(*cluster.node(1), before);
+    assert!(matches!(
+        cluster.machine(1).events[..],
+        [Event::WrongIncarnation { .. }, Event::WrongCluster { .. }]
+    ));
+    assert!(cluster.network.is_empty());
+}
+
+/// A server that is in no configuration never campaigns, but votes and follows (§4.2.2).
+#[test]
+fn server_without_a_configuration_does_not_campaign() {
+    let mut cluster = Cluster::new(3);
+    let machine = cluster.machine(3);
+    machine.crash();
+    machine.disk.clear();
+    machine.start();
+    cluster.tick(3, 1000);
+    assert_eq!(cluster.node(3).status().role, RoleKind::Follower);
+    cluster.elect(1);
+    cluster.run(5);
+    assert_eq!(cluster.node(3).status().last, cluster.node(1).status().last);
+}
+
+/// The sleep that a step announces is the time to the next election or heartbeat, no longer and no shorter.
+#[test]
+fn sleep_ends_when_something_is_due() {
+    let mut cluster = Cluster::new(3);
+    for id in 1..=3 {
+        let node = cluster.machine(id).node.as_mut().expect("runs");
+        let sleep = node
+            .step(Message::Tick { elapsed: 0 })
+            .sleep
+            .expect("a voter waits for its election");
+        assert!((10..20).contains(&sleep));
+        node.step(Message::Tick { elapsed: sleep - 1 });
+        assert_eq!(node.status().role, RoleKind::Follower);
+        node.step(Message::Tick { elapsed: 1 });
+        assert_eq!(node.status().role, RoleKind::Candidate);
+    }
+}
