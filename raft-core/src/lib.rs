@@ -1,4 +1,130 @@
-//! Raft as a pure function.
+//! Raft as a pure function: a consensus core without I/O, clocks, threads or randomness.
+//!
+//! A [`Node`] takes one [`Message`] and answers with a [`Ready`], which says what has to happen in the world:
+//!
+//! ```text
+//!   time passing ──────┐                                  ┌──▶ send     packets, each at once
+//!   packets ───────────┤                                  ├──▶ write    one batch for the disk
+//!   proposals ─────────┼──▶ Message ─▶ Node::step ─▶ Ready┼──▶ apply    committed entries
+//!   writes now durable ┤                                  ├──▶ fetch    entries to read back
+//!   entries applied ───┤                                  ├──▶ answers  to proposals
+//!   entries fetched ───┘                                  ├──▶ events   what has changed
+//!                                                         └──▶ sleep    when to tick at the latest
+//! ```
+//!
+//! Nothing else goes in or out, so the same core runs under a simulator, a fuzzer, a tokio driver or a plain loop, and a
+//! run is nothing but a list of messages. The algorithm is that of Diego Ongaro's thesis *Consensus: Bridging Theory and
+//! Practice* (2014), whose words the names follow.
+//!
+//! # What an embedder has to do
+//!
+//! 1. Draw an [`Incarnation`] when it formats an empty directory, and count a durable [`Boot`] up at every start.
+//! 2. [`bootstrap`] the founders of a cluster once, each with the same [`Membership`].
+//! 3. At a start, feed all writes of the disk to [`Recovered::absorb`] and make a [`Node`].
+//! 4. Loop: hand messages to [`Node::step`] and do what the [`Ready`] says. The parts of a `Ready` do not depend on one
+//!    another: whatever must not be sent before a write is durable is not in it yet. So there is no order to get wrong.
+//!
+//! Here is a complete one. It founds a cluster of a single server, restarts it, and has the log replayed to the state
+//! machine. A cluster of several differs in `send`, and in that packets arrive as `Message::Packet`.
+//!
+//! ```
+//! use raft_core::*;
+//! use std::collections::VecDeque;
+//!
+//! /// What survives a restart. A real one writes `encode_write(&write)` to a file, with a checksum, and syncs.
+//! #[derive(Default)]
+//! struct Disk { boot: u64, writes: Vec<Write>, full: bool }
+//!
+//! impl Disk {
+//!     fn recover(&self) -> Recovered {
+//!         let mut recovered = Recovered::default();
+//!         for write in &self.writes {
+//!             recovered.absorb(write).expect("the disk returns what was written");
+//!         }
+//!         recovered
+//!     }
+//! }
+//!
+//! /// Runs a server until nothing is left to do; returns what its state machine has seen, and the answers.
+//! fn run(disk: &mut Disk, pair: Pair, founding: &Membership, proposals: &[&'static str]) -> (Vec<String>, Vec<Answer>) {
+//!     disk.boot += 1; // Durable, before the node exists.
+//!     let identity = Identity { cluster: founding.cluster_id(), pair, boot: Boot::new(disk.boot) };
+//!     let mut recovered = disk.recover();
+//!     recovered.shorten(1); // Keeps a long log out of memory: what is needed of it will be fetched.
+//!     let mut node = Node::new(Config::default(), identity, recovered).expect("the disk is whole");
+//!     let (mut state_machine, mut answers) = (Vec::new(), Vec::new());
+//!     let mut inbox = VecDeque::from([Message::Tick { elapsed: 0 }, Message::Tick { elapsed: 40 }]); // its clock
+//!     for (id, text) in proposals.iter().enumerate() {
+//!         // Clients: these wait until the server leads, that is until two writes are durable.
+//!         let propose = Message::Propose { id: RequestId::new(id as u64), commands: text.as_bytes().into() };
+//!         inbox.push_back(propose);
+//!     }
+//!     while let Some(message) = inbox.pop_front() {
+//!         let ready = node.step(message);
+//!         for packet in ready.send {
+//!             unreachable!("a single server has nobody to send {packet:?} to"); // Else: encode_packet, and off it goes.
+//!         }
+//!         if let Some(write) = ready.write {
+//!             let number = write.number;
+//!             if disk.full {
+//!                 inbox.push_front(Message::WriteFailed(number)); // Final: the node halts.
+//!             } else {
+//!                 disk.writes.push(write); // And sync.
+//!                 inbox.push_front(Message::Synced(number));
+//!             }
+//!         }
+//!         if let Some(entries) = ready.apply {
+//!             for (position, entry) in entries.entries() {
+//!                 if let Payload::Command(command) = &entry.payload {
+//!                     state_machine.push(format!("{position} {}", String::from_utf8_lossy(command)));
+//!                 }
+//!             }
+//!             inbox.push_front(Message::Applied(entries.last_position().expect("never empty").index));
+//!         }
+//!         for Fetch { number, first, last, .. } in ready.fetch {
+//!             let mut found = Runs::new();
+//!             for run in disk.recover().tail.iter().filter_map(|run| run.slice(first, last)) {
+//!                 found.push(run).expect("slices of a log are consecutive");
+//!             }
+//!             inbox.push_front(Message::Fetched { number, result: Fetched::Entries(found) });
+//!         }
+//!         answers.extend(ready.answers);
+//!         // ready.events: tell whoever wants to know. ready.sleep: tick again after that many ticks at the latest.
+//!     }
+//!     (state_machine, answers)
+//! }
+//!
+//! let pair = Pair { id: NodeId::new(1).unwrap(), incarnation: Incarnation::new(0x1234_5678) }; // random bits
+//! let server = Server { pair, suffrage: Suffrage::Voter, raft_address: "host:1".into(), client_address: "".into() };
+//! let founding = Membership::new(vec![server]).unwrap();
+//! let mut disk = Disk::default();
+//! if let Bootstrap::Write(first) = bootstrap(&disk.recover(), &founding, pair).unwrap() {
+//!     disk.writes.push(first); // And sync.
+//! }
+//!
+//! let (seen, answers) = run(&mut disk, pair, &founding, &["hello", "world"]);
+//! assert_eq!(seen, ["1.3 hello", "1.4 world"]);
+//! assert!(answers.iter().all(|answer| matches!(answer.outcome, Outcome::Committed { .. })));
+//!
+//! let (seen, _) = run(&mut disk, pair, &founding, &["again"]);
+//! assert_eq!(seen, ["1.3 hello", "1.4 world", "2.6 again"]); // 2.5 is the no-op of the new term
+//!
+//! disk.full = true;
+//! let (_, answers) = run(&mut disk, pair, &founding, &["no room"]);
+//! assert_eq!(answers[0].outcome, Outcome::Refused(Refusal::Halted));
+//! ```
+//!
+//! # What is promised
+//!
+//! - **Total.** `step` takes any message, in any order, without error or panic. Refusals are values; a driver or peer that
+//!   contradicts itself halts the node with an [`Event::Fault`].
+//! - **Pure.** Equal nodes and equal messages give equal nodes and equal answers: [`Node`] is `Clone + Eq + Hash`.
+//! - **Bounded.** Every queue, batch and window has its limit in [`Config`].
+//! - **Every request gets exactly one answer**: committed, refused and certainly without effect, or lost with leadership.
+//! - `no_std`, with `alloc`; no `unsafe`.
+//!
+//! Not yet here: pre-vote, membership changes, snapshots and reads that do not go through the log. All of the log's end
+//! that was written since the start stays in memory.
 #![no_std]
 #![warn(
     clippy::std_instead_of_core,
