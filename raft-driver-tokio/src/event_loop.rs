@@ -1,0 +1,279 @@
+//! The loop that owns the node: takes what has happened, tells the node the time and then all of it in one step, and carries
+//! out what the node wants. It waits for nothing but the next thing to happen: disk, network and state machine work beside
+//! it and report.
+//!
+//! ```text
+//!   peers ──packets──▶┐                          ┌──▶ sending tasks ──▶ peers
+//!   callers ──calls──▶├─▶ step_all ─▶ Ready ─────┼──▶ log thread ───┐
+//!   reports ─────────▶┘                          ├──▶ fetch thread ─┼─▶ reports
+//!      ▲                                         └──▶ apply thread ─┘
+//!      └──────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Packets and calls come through bounded queues. Reports do not: the node has only so many writes and fetches and one
+//! batch to apply outstanding, and a thread that had to wait for the loop while the loop waits for it would be a deadlock.
+//!
+//! No decision of the protocol is made here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raft_core::{Answer, Event, Fault, Message, Node, Outcome, Packet, Ready, RequestId};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::clock::{Clock, Ticks};
+use crate::handle::{Call, Caller, ProposeError};
+use crate::log::{FetchThread, LogError, LogThread, Report};
+use crate::state_machine::{ApplyThread, StateMachine, Work};
+use crate::status::{NodeStatus, StopReason};
+use crate::transport::Network;
+
+/// The most that is taken of each queue before the node is stepped.
+const BATCH_MAX: usize = 1024;
+
+/// What comes in.
+pub(crate) struct Inputs<T> {
+    pub(crate) reports: mpsc::UnboundedReceiver<Report>,
+    pub(crate) packets: mpsc::Receiver<Packet>,
+    pub(crate) calls: mpsc::Receiver<Call<T>>,
+    pub(crate) shutdown: Arc<Notify>,
+    /// Closed when the state machine's thread has ended.
+    pub(crate) state_machine_ended: oneshot::Receiver<()>,
+}
+
+pub(crate) struct EventLoop<S: StateMachine> {
+    pub(crate) node: Node,
+    pub(crate) inputs: Inputs<S::Output>,
+    pub(crate) log: LogThread,
+    pub(crate) fetch: FetchThread,
+    pub(crate) apply: ApplyThread<S>,
+    pub(crate) network: Network,
+    pub(crate) status: watch::Sender<NodeStatus>,
+    pub(crate) clock: Clock,
+    pub(crate) ticks: Ticks,
+    pub(crate) drain: Duration,
+    /// Who waits for the node's answer, by request.
+    pub(crate) waiting: BTreeMap<RequestId, Caller<S::Output>>,
+    pub(crate) next_request: u64,
+    /// Why the disk failed, if it has.
+    pub(crate) cause: Option<Arc<LogError>>,
+}
+
+/// What woke the loop.
+enum Woken<T> {
+    Report(Report),
+    Packet(Packet),
+    Call(Call<T>),
+    Time,
+    /// Nobody can call any more, or somebody asked for it.
+    Shutdown,
+    StateMachineEnded,
+}
+
+impl<S: StateMachine> EventLoop<S> {
+    /// Runs the server until it stops, and returns when its threads have ended.
+    pub(crate) async fn run(mut self) -> StopReason {
+        let reason = self.run_node().await;
+        tracing::info!(pair = %self.node.identity().pair, %reason, "stopped");
+        self.finish().await;
+        reason
+    }
+
+    async fn run_node(&mut self) -> StopReason {
+        let mut ready = Ready::default();
+        // The time comes first: its place is kept until everything that came with it has been taken.
+        let mut messages = vec![Message::Tick { elapsed: 0 }];
+        let mut draining: Option<Instant> = None;
+        loop {
+            let now = self.clock.now();
+            messages[0] = Message::Tick {
+                elapsed: self.ticks.elapsed(now),
+            };
+            self.node.step_all(messages.drain(..), &mut ready);
+            let fault = self.carry_out(&mut ready);
+            self.publish();
+            if let Some(fault) = fault {
+                return StopReason::Fault {
+                    fault,
+                    cause: self.cause.take(),
+                };
+            }
+            if draining.is_some_and(|until| self.waiting.is_empty() || until <= Instant::now()) {
+                return StopReason::Shutdown;
+            }
+            let due = ready
+                .sleep
+                .map(|ticks| Instant::now() + self.ticks.until(ticks, now));
+            let due = [due, draining].into_iter().flatten().min();
+            messages.push(Message::Tick { elapsed: 0 });
+            match self.wait(due, draining.is_some()).await {
+                Woken::Report(report) => self.take_report(report, &mut messages),
+                Woken::Packet(packet) => messages.push(Message::Packet(packet)),
+                Woken::Call(call) => self.take_call(call, &mut messages),
+                Woken::Time => {}
+                Woken::Shutdown => {
+                    self.inputs.calls.close();
+                    draining = Some(Instant::now() + self.drain);
+                }
+                Woken::StateMachineEnded => return StopReason::StateMachine,
+            }
+            self.take_what_is_there(&mut messages);
+        }
+    }
+
+    async fn wait(&mut self, due: Option<Instant>, draining: bool) -> Woken<S::Output> {
+        let time = async {
+            match due {
+                Some(due) => sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        let inputs = &mut self.inputs;
+        tokio::select! {
+            // Reports are few and release what others wait for. No branch starves those below it: what is there in all
+            // queues is taken before the next step.
+            biased;
+            Some(report) = inputs.reports.recv() => Woken::Report(report),
+            () = inputs.shutdown.notified(), if !draining => Woken::Shutdown,
+            _ = &mut inputs.state_machine_ended => Woken::StateMachineEnded,
+            Some(packet) = inputs.packets.recv() => Woken::Packet(packet),
+            call = inputs.calls.recv(), if !draining => call.map_or(Woken::Shutdown, Woken::Call),
+            () = time => Woken::Time,
+        }
+    }
+
+    fn take_what_is_there(&mut self, messages: &mut Vec<Message>) {
+        while let Ok(report) = self.inputs.reports.try_recv() {
+            self.take_report(report, messages);
+        }
+        for _ in 0..BATCH_MAX {
+            let Ok(packet) = self.inputs.packets.try_recv() else {
+                break;
+            };
+            messages.push(Message::Packet(packet));
+        }
+        // Also while draining: what was let in before gets its answer.
+        for _ in 0..BATCH_MAX {
+            let Ok(call) = self.inputs.calls.try_recv() else {
+                break;
+            };
+            self.take_call(call, messages);
+        }
+    }
+
+    fn take_report(&mut self, report: Report, messages: &mut Vec<Message>) {
+        self.cause = self.cause.take().or(report.cause);
+        messages.push(report.message);
+    }
+
+    fn take_call(&mut self, call: Call<S::Output>, messages: &mut Vec<Message>) {
+        let id = RequestId::new(self.next_request);
+        self.next_request += 1;
+        self.waiting.insert(id, call.caller);
+        messages.push(Message::Propose {
+            id,
+            commands: call.command.into(),
+        });
+    }
+
+    /// Does what the node wants, and says whether it has halted. The packets go first: most of them are what somebody waits
+    /// for.
+    fn carry_out(&mut self, ready: &mut Ready) -> Option<Fault> {
+        for packet in ready.send.drain(..) {
+            self.network.send(packet);
+        }
+        if let Some(write) = ready.write.take() {
+            self.log.write(write);
+        }
+        for fetch in ready.fetch.drain(..) {
+            self.fetch.fetch(fetch);
+        }
+        // A proposal is answered no later than it is handed out to be applied, so who waits for its output is known to the
+        // state machine's thread in time.
+        for answer in ready.answers.drain(..) {
+            self.pass_on(&answer);
+        }
+        if let Some(entries) = ready.apply.take() {
+            self.apply.work(Work::Apply(entries));
+        }
+        let mut fault = None;
+        for event in ready.events.drain(..) {
+            self.tell(&event);
+            match event {
+                Event::Membership { membership, .. } => self.network.set_membership(membership),
+                Event::Fault(why) => fault = Some(why),
+                _ => {}
+            }
+        }
+        fault
+    }
+
+    fn pass_on(&mut self, answer: &Answer) {
+        let Some(caller) = self.waiting.remove(&answer.id) else {
+            return;
+        };
+        match answer.outcome {
+            Outcome::Committed { last, .. } => self.apply.work(Work::Expect(last.index, caller)),
+            Outcome::Refused(refusal) => caller.answer(Err(ProposeError::Refused(refusal))),
+            // Also what a newer node might answer: the least that can be said.
+            _ => caller.answer(Err(ProposeError::Lost)),
+        }
+    }
+
+    fn tell(&self, event: &Event) {
+        let me = self.node.identity().pair;
+        match event {
+            Event::Role { role, term } => tracing::info!(%me, ?role, %term, "role"),
+            Event::Leader {
+                leader: Some(leader),
+                term,
+            } => tracing::info!(%me, %leader, %term, "leader"),
+            Event::Leader { leader: None, term } => tracing::info!(%me, %term, "no leader"),
+            Event::Membership { index, .. } => tracing::info!(%me, %index, "another configuration"),
+            Event::WrongIncarnation { from, to } => {
+                tracing::warn!(%me, %from, %to, "a packet for another server");
+            }
+            Event::WrongCluster { from, cluster } => {
+                tracing::warn!(%me, %from, %cluster, "a packet of another cluster");
+            }
+            Event::Fault(fault) => tracing::error!(%me, %fault, "halted"),
+            other => tracing::info!(%me, ?other, "event"),
+        }
+    }
+
+    fn publish(&self) {
+        let core = self.node.status();
+        let membership = self.node.membership();
+        self.status.send_if_modified(|status| {
+            let changed = status.core != core || status.membership.as_ref() != membership;
+            if changed {
+                status.core = core;
+                status.membership = membership.cloned();
+            }
+            changed
+        });
+    }
+
+    /// Ends everything: who was not let in hears that nothing has happened, who waits hears that it is not known, and what
+    /// is queued becomes durable.
+    async fn finish(mut self) {
+        self.inputs.calls.close();
+        while let Ok(call) = self.inputs.calls.try_recv() {
+            call.caller.answer(Err(ProposeError::Stopped));
+        }
+        for (_, caller) in std::mem::take(&mut self.waiting) {
+            caller.answer(Err(ProposeError::Interrupted));
+        }
+        drop(self.network);
+        let (log, fetch, apply) = (self.log, self.fetch, self.apply);
+        let finished = tokio::task::spawn_blocking(move || {
+            log.finish();
+            fetch.finish();
+            apply.finish();
+        });
+        // It can fail only where the runtime itself is going down.
+        let _ = finished.await;
+    }
+}

@@ -1,0 +1,325 @@
+//! Starts a server: finds what its disk knows, refuses what can not be right before anything is changed, and sets the
+//! threads and tasks going.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use raft_core::{
+    Bootstrap, BootstrapError, ClusterId, ConfigError, Identity, Membership, Node, Pair, Position,
+    RecoverError, Recovered, bootstrap,
+};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+
+use crate::clock::{Clock, Ticks};
+use crate::directory::{DataDir, OpenError};
+use crate::event_loop::{EventLoop, Inputs};
+use crate::handle::Handle;
+use crate::log::{FetchThread, Log, LogError, LogThread, Report};
+use crate::options::{Listen, Options, OptionsError};
+use crate::state_machine::{ApplyThread, StateMachine};
+use crate::status::{NodeStatus, StopReason};
+use crate::transport::{Network, Receiver};
+
+/// How many packets may wait for the loop; then the connections wait.
+const PACKETS_MAX: usize = 4096;
+
+/// Why a server was not started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An option is out of its range.
+    #[error("{0}")]
+    Options(#[from] OptionsError),
+    /// A setting of the node is out of its range.
+    #[error("{0}")]
+    Config(ConfigError),
+    /// The folder belongs to another cluster than the one that the founders founded. So does a folder whose cluster was
+    /// founded with another list.
+    #[error("{path} belongs to cluster {found}, and the founders given make cluster {expected}")]
+    OtherCluster {
+        /// The folder.
+        path: PathBuf,
+        /// Its cluster.
+        found: ClusterId,
+        /// The cluster of [`Options::founders`].
+        expected: ClusterId,
+    },
+    /// By the founders, the address to listen on belongs to another server than the folder does.
+    #[error(
+        "{path} belongs to server {found}, and by the founders {address} is the address of server {expected}"
+    )]
+    OtherServer {
+        /// The folder.
+        path: PathBuf,
+        /// Whose it is.
+        found: Pair,
+        /// The address to listen on.
+        address: String,
+        /// Whose that is.
+        expected: Pair,
+    },
+    /// The cluster can not be founded from this folder.
+    #[error("the cluster can not be founded from {path}: {error}")]
+    Bootstrap {
+        /// The folder.
+        path: PathBuf,
+        /// Why not. [`BootstrapError::NotAFounder`] is what a founder hears whose disk was wiped.
+        error: BootstrapError,
+    },
+    /// The log is damaged, or the disk fails.
+    #[error(transparent)]
+    Log(LogError),
+    /// What the log holds is not what a node can start from.
+    #[error("{path} does not hold what a server can start from: {error}")]
+    Node {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        error: raft_core::StartError,
+    },
+    /// What was just written can not be read back: a bug.
+    #[error("the founding entry does not fit the log: {0}")]
+    Founding(RecoverError),
+    /// The start could not be counted.
+    #[error(transparent)]
+    Directory(OpenError),
+    /// The address can not be listened on: another program does, or it is none of this machine.
+    #[error("could not listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system has no thread left.
+    #[error("could not start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// Starts a server from its folder. It runs in tasks of the current tokio runtime and threads of its own, until it is shut
+/// down, the last handle is dropped, or it halts.
+///
+/// # Errors
+/// See [`StartError`]. Where the folder is refused, nothing in it has been changed that matters.
+///
+/// # Panics
+/// Not within a tokio runtime whose I/O and time are enabled.
+pub async fn start<S: StateMachine>(
+    directory: DataDir,
+    options: Options,
+    state_machine: S,
+) -> Result<Handle<S>, StartError> {
+    options.check()?;
+    options.config.check().map_err(StartError::Config)?;
+    check_address(&directory, &options)?;
+    let (listener, local_addr, options) = listen(options).await?;
+    let opened = tokio::task::spawn_blocking(move || open(directory, options));
+    let opened = match opened.await {
+        Ok(opened) => opened?,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    };
+    run(opened, listener, local_addr, state_machine)
+}
+
+/// A folder that was found to be in order, with one more start counted.
+struct Opened {
+    directory: DataDir,
+    options: Options,
+    founders: Arc<Membership>,
+    log: Log,
+    node: Node,
+}
+
+fn check_address(directory: &DataDir, options: &Options) -> Result<(), StartError> {
+    let Listen::Address(address) = &options.listen else {
+        return Ok(());
+    };
+    let found = directory.pair();
+    let here = options
+        .founders
+        .servers()
+        .iter()
+        .find(|server| server.raft_address == *address);
+    match here {
+        Some(server) if server.pair.id != found.id => Err(StartError::OtherServer {
+            path: directory.path().to_owned(),
+            found,
+            address: address.clone(),
+            expected: server.pair,
+        }),
+        _ => Ok(()),
+    }
+}
+
+async fn listen(mut options: Options) -> Result<(TcpListener, SocketAddr, Options), StartError> {
+    // What is left in the options is only a name.
+    let listen = std::mem::replace(&mut options.listen, Listen::Address(String::new()));
+    let (bound, address) = match listen {
+        Listen::Address(address) => (TcpListener::bind(&address).await, address),
+        Listen::Bound(listener) => {
+            let address = listener
+                .local_addr()
+                .map_or_else(|_| "the given socket".to_owned(), |a| a.to_string());
+            (
+                listener
+                    .set_nonblocking(true)
+                    .and_then(|()| TcpListener::from_std(listener)),
+                address,
+            )
+        }
+    };
+    let bound = bound.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (local_addr, listener) = bound.map_err(|source| StartError::Listen { address, source })?;
+    Ok((listener, local_addr, options))
+}
+
+/// Everything that waits for the disk.
+fn open(mut directory: DataDir, options: Options) -> Result<Opened, StartError> {
+    let path = directory.path().to_owned();
+    let pair = directory.pair();
+    let founders = Arc::new(options.founders.clone());
+    let cluster = founders.cluster_id();
+    let (mut log, mut recovered) =
+        Log::open(directory.log_storage(), pair, options.log).map_err(StartError::Log)?;
+    if let Some((index, founding)) = recovered.memberships.first()
+        && index.raw() == 1
+        && founding.cluster_id() != cluster
+    {
+        let found = founding.cluster_id();
+        return Err(StartError::OtherCluster {
+            path,
+            found,
+            expected: cluster,
+        });
+    }
+    if options.bootstrap {
+        found(&mut log, &mut recovered, &founders, pair, &path)?;
+    } else if recovered.last() == Position::ZERO && !founders.is_voter(pair) {
+        tracing::warn!(%pair, "this server is no founder; it waits until a leader adds it");
+    }
+    let boot = directory.start().map_err(StartError::Directory)?;
+    let identity = Identity { cluster, pair, boot };
+    tracing::info!(%pair, %boot, %cluster, last = %recovered.last(), term = %recovered.hard_state.term, "starting");
+    let mut config = options.config;
+    if config.seed == 0 {
+        config.seed = pair.id.raw();
+    }
+    let node = Node::new(config, identity, recovered).map_err(|error| StartError::Node { path, error })?;
+    Ok(Opened {
+        directory,
+        options,
+        founders,
+        log,
+        node,
+    })
+}
+
+fn found(
+    log: &mut Log,
+    recovered: &mut Recovered,
+    founders: &Membership,
+    pair: Pair,
+    path: &std::path::Path,
+) -> Result<(), StartError> {
+    let founding = bootstrap(recovered, founders, pair).map_err(|error| StartError::Bootstrap {
+        path: path.to_owned(),
+        error,
+    })?;
+    match founding {
+        Bootstrap::AlreadyDone => tracing::info!(%pair, "the cluster was founded before; nothing to do"),
+        Bootstrap::Write(write) => {
+            recovered.absorb(&write).map_err(StartError::Founding)?;
+            log.append(&write)
+                .and_then(|()| log.sync())
+                .map_err(StartError::Log)?;
+            tracing::info!(%pair, cluster = %founders.cluster_id(), "founded the cluster");
+        }
+    }
+    Ok(())
+}
+
+/// Sets everything going.
+fn run<S: StateMachine>(
+    opened: Opened,
+    listener: TcpListener,
+    local_addr: SocketAddr,
+    state_machine: S,
+) -> Result<Handle<S>, StartError> {
+    let Opened {
+        directory,
+        options,
+        founders,
+        log,
+        node,
+    } = opened;
+    let (identity, limits) = (node.identity(), options.limits());
+    let (reporter, reports) = mpsc::unbounded_channel::<Report>();
+    let report = move || {
+        let reporter = reporter.clone();
+        move |report| reporter.send(report).is_ok()
+    };
+    let fetch = FetchThread::spawn(log.reader(), report()).map_err(StartError::Thread)?;
+    let (apply, state_machine_ended) =
+        ApplyThread::spawn(state_machine, report()).map_err(StartError::Thread)?;
+    let log = LogThread::spawn(log, directory, report()).map_err(StartError::Thread)?;
+
+    let (packet_sender, packets) = mpsc::channel(PACKETS_MAX);
+    let (call_sender, calls) = mpsc::channel(options.calls_max);
+    let shutdown = Arc::new(Notify::new());
+    let mut network = Network::new(identity, limits, founders);
+    if let Some(membership) = node.membership() {
+        network.set_membership(Arc::clone(membership));
+    }
+    let status = NodeStatus {
+        identity,
+        core: node.status(),
+        membership: node.membership().cloned(),
+    };
+    let (status_sender, status) = watch::channel(status);
+    let (stopped_sender, stopped) = watch::channel(None);
+    let handle = Handle {
+        calls: call_sender,
+        proposals: Arc::new(Semaphore::new(options.calls_max)),
+        work: apply.sender(),
+        looks: Arc::new(Semaphore::new(options.calls_max)),
+        status,
+        shutdown: Arc::clone(&shutdown),
+        stopped,
+        local_addr,
+    };
+    let event_loop = EventLoop {
+        node,
+        inputs: Inputs {
+            reports,
+            packets,
+            calls,
+            shutdown,
+            state_machine_ended,
+        },
+        log,
+        fetch,
+        apply,
+        network,
+        status: status_sender,
+        clock: Clock::start(),
+        ticks: Ticks::new(options.tick),
+        drain: options.drain,
+        waiting: BTreeMap::new(),
+        next_request: 1,
+        cause: None,
+    };
+    let receiver = Receiver::spawn(listener, identity, limits, packet_sender);
+    tokio::spawn(async move {
+        let reason = tokio::spawn(event_loop.run()).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the loop panicked");
+            StopReason::Driver
+        });
+        receiver.stop().await;
+        stopped_sender.send_replace(Some(reason));
+    });
+    Ok(handle)
+}

@@ -1,0 +1,60 @@
+//! What can be seen of a server from outside.
+
+use std::fmt;
+use std::sync::Arc;
+
+use raft_core::{Fault, Identity, Membership, Status};
+
+use crate::log::LogError;
+
+/// What a server is, and how far.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeStatus {
+    /// Who it is.
+    pub identity: Identity,
+    /// What the node says of itself.
+    pub core: Status,
+    /// The configuration in force; `None` on a server that has not heard of its cluster yet.
+    pub membership: Option<Arc<Membership>>,
+}
+
+/// Why a server has stopped.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// It was asked to, by [`Handle::shutdown`](crate::Handle::shutdown) or by dropping the last handle.
+    Shutdown,
+    /// The node has halted: going on could have broken promises.
+    Fault {
+        /// Why.
+        fault: Fault,
+        /// What the disk said, where it was the disk.
+        cause: Option<Arc<LogError>>,
+    },
+    /// The state machine has panicked.
+    StateMachine,
+    /// The driver itself has panicked: a bug.
+    Driver,
+}
+
+impl StopReason {
+    /// Whether all is well, and the server can be started again without a look at it.
+    pub fn is_clean(&self) -> bool {
+        matches!(self, StopReason::Shutdown)
+    }
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StopReason::Shutdown => f.write_str("it was asked to"),
+            StopReason::Fault { fault, cause: None } => write!(f, "{fault}"),
+            StopReason::Fault {
+                fault,
+                cause: Some(cause),
+            } => write!(f, "{fault}: {cause}"),
+            StopReason::StateMachine => f.write_str("the state machine panicked"),
+            StopReason::Driver => f.write_str("the driver panicked, which is a bug in it"),
+        }
+    }
+}
