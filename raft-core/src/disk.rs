@@ -70,12 +70,7 @@ impl Disk {
         self.last_number = self.last_number.next();
         self.issued_end = end;
         self.issued_hard_state = hard_state;
-        self.outstanding.push_back(Outstanding {
-            number: self.last_number,
-            end,
-            hard_state,
-            age: 0,
-        });
+        self.outstanding.push_back(Outstanding { number: self.last_number, end, hard_state, age: 0 });
         self.last_number
     }
 
@@ -125,9 +120,7 @@ impl Disk {
 
     /// In how many ticks the disk will count as stalled; `None` while nothing is outstanding.
     pub(crate) fn stalls_in(&self, stall_ticks: u32) -> Option<u32> {
-        self.outstanding
-            .front()
-            .map(|write| stall_ticks - write.age.min(stall_ticks))
+        self.outstanding.front().map(|write| stall_ticks - write.age.min(stall_ticks))
     }
 
     /// What must hold; `Err` names what does not.

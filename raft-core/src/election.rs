@@ -21,12 +21,7 @@ use crate::write::HardState;
 impl Node {
     /// The election timeout that runs now, in ticks.
     pub(crate) fn election_timeout(&self) -> u32 {
-        election_timeout(
-            &self.config,
-            self.identity.pair.id,
-            self.hard_state.term,
-            self.attempt,
-        )
+        election_timeout(&self.config, self.identity.pair.id, self.hard_state.term, self.attempt)
     }
 
     /// Lets the election timer run, and campaigns when it has run out.
@@ -36,16 +31,9 @@ impl Node {
         }
         let timeout = self.election_timeout();
         self.election_elapsed = self.election_elapsed.saturating_add(elapsed).min(timeout);
-        if let Role::Candidate {
-            since_announced,
-            announced: true,
-            ..
-        } = &mut self.role
-        {
+        if let Role::Candidate { since_announced, announced: true, .. } = &mut self.role {
             // Requests may be lost. Who has not answered is asked again at the pace of heartbeats.
-            *since_announced = since_announced
-                .saturating_add(elapsed)
-                .min(self.config.heartbeat_ticks);
+            *since_announced = since_announced.saturating_add(elapsed).min(self.config.heartbeat_ticks);
             if *since_announced == self.config.heartbeat_ticks {
                 self.ask_for_votes(ready);
             }
@@ -61,18 +49,8 @@ impl Node {
         let Some(term) = self.hard_state.term.next() else {
             return self.halt(Fault::Exhausted, ready);
         };
-        self.set_hard_state(
-            HardState {
-                term,
-                vote: Some(self.identity.pair),
-            },
-            ready,
-        );
-        let role = Role::Candidate {
-            announced: false,
-            granted: Vec::new(),
-            since_announced: 0,
-        };
+        self.set_hard_state(HardState { term, vote: Some(self.identity.pair) }, ready);
+        let role = Role::Candidate { announced: false, granted: Vec::new(), since_announced: 0 };
         self.set_role(role, ready);
         self.election_elapsed = 0;
         self.attempt = self.attempt.saturating_add(1);
@@ -81,9 +59,7 @@ impl Node {
     /// Asks for votes once the candidate's own vote is durable, and counts that vote.
     pub(crate) fn derive_candidacy(&mut self, ready: &mut Ready) {
         let durable = self.disk.durable_hard_state() == self.hard_state;
-        if let Role::Candidate {
-            announced, granted, ..
-        } = &mut self.role
+        if let Role::Candidate { announced, granted, .. } = &mut self.role
             && !*announced
             && durable
         {
@@ -96,12 +72,7 @@ impl Node {
 
     fn ask_for_votes(&mut self, ready: &mut Ready) {
         let last = self.log.last();
-        let Role::Candidate {
-            granted,
-            since_announced,
-            ..
-        } = &mut self.role
-        else {
+        let Role::Candidate { granted, since_announced, .. } = &mut self.role else {
             return;
         };
         *since_announced = 0;
@@ -129,10 +100,7 @@ impl Node {
         match &mut self.role {
             Role::Follower { vote_owed, .. } if granted => {
                 *vote_owed = Some((candidate, boot));
-                let hard_state = HardState {
-                    vote: Some(candidate),
-                    ..self.hard_state
-                };
+                let hard_state = HardState { vote: Some(candidate), ..self.hard_state };
                 self.set_hard_state(hard_state, ready);
                 self.election_elapsed = 0;
             }
@@ -190,13 +158,8 @@ impl Node {
             return self.halt(Fault::Exhausted, ready);
         }
         let next = self.log.last().index.next();
-        let others = self
-            .membership()
-            .into_iter()
-            .flat_map(|membership| membership.servers());
-        let others = others
-            .map(|server| server.pair)
-            .filter(|pair| *pair != self.identity.pair);
+        let others = self.membership().into_iter().flat_map(|membership| membership.servers());
+        let others = others.map(|server| server.pair).filter(|pair| *pair != self.identity.pair);
         let followers = others.map(|pair| Progress::new(pair, next)).collect();
         let role = Role::Leader {
             followers,

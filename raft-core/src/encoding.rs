@@ -107,11 +107,7 @@ pub fn decode_entry(bytes: &Bytes) -> Result<Entry, DecodeError> {
         wire::entry::Payload::Command(command) => Payload::Command(command),
         wire::entry::Payload::Membership(m) => Payload::Membership(Arc::new(membership(m)?)),
     };
-    Ok(Entry {
-        time: LogTime::new(entry.time),
-        payload,
-        original,
-    })
+    Ok(Entry { time: LogTime::new(entry.time), payload, original })
 }
 
 /// Encodes a configuration. Equal configurations have equal encodings, and the digest of the founding one's is the cluster
@@ -147,21 +143,14 @@ pub fn encode_write(write: &Write) -> Vec<u8> {
 /// Where the bytes are not a valid write batch.
 pub fn decode_write(bytes: Bytes) -> Result<Write, DecodeError> {
     let write = wire::Write::decode(bytes).map_err(|_| DecodeError::Malformed)?;
-    let hard_state = HardState {
-        term: Term::new(write.term),
-        vote: write.vote.as_ref().map(pair).transpose()?,
-    };
+    let hard_state =
+        HardState { term: Term::new(write.term), vote: write.vote.as_ref().map(pair).transpose()? };
     let entries = if write.runs.is_empty() {
         Runs::new()
     } else {
         runs(write.runs, index(write.first)?, Term::ZERO, hard_state.term)?
     };
-    Ok(Write {
-        number: WriteNumber::new(write.number),
-        hard_state,
-        entries,
-        commit: index(write.commit)?,
-    })
+    Ok(Write { number: WriteNumber::new(write.number), hard_state, entries, commit: index(write.commit)? })
 }
 
 // From the strong types to the wire.
@@ -176,18 +165,11 @@ const fn join(high: u64, low: u64) -> u128 {
 
 const fn wire_pair(pair: Pair) -> wire::Pair {
     let (incarnation_high, incarnation_low) = split(pair.incarnation.raw());
-    wire::Pair {
-        id: pair.id.raw(),
-        incarnation_high,
-        incarnation_low,
-    }
+    wire::Pair { id: pair.id.raw(), incarnation_high, incarnation_low }
 }
 
 const fn wire_position(position: Position) -> wire::Position {
-    wire::Position {
-        term: position.term.raw(),
-        index: position.index.raw(),
-    }
+    wire::Position { term: position.term.raw(), index: position.index.raw() }
 }
 
 fn wire_runs(runs: &Runs) -> Vec<wire::Run> {
@@ -204,10 +186,7 @@ fn wire_entry(entry: &Entry) -> wire::Entry {
         Payload::Command(command) => wire::entry::Payload::Command(Bytes::clone(command)),
         Payload::Membership(membership) => wire::entry::Payload::Membership(wire_membership(membership)),
     };
-    wire::Entry {
-        time: entry.time.raw(),
-        payload: Some(payload),
-    }
+    wire::Entry { time: entry.time.raw(), payload: Some(payload) }
 }
 
 fn wire_membership(membership: &Membership) -> wire::Membership {
@@ -221,41 +200,26 @@ fn wire_membership(membership: &Membership) -> wire::Membership {
         raft_address: server.raft_address.clone(),
         client_address: server.client_address.clone(),
     };
-    wire::Membership {
-        servers: membership.servers().iter().map(one).collect(),
-    }
+    wire::Membership { servers: membership.servers().iter().map(one).collect() }
 }
 
 fn wire_packet(packet: &Packet) -> wire::Packet {
     use wire::packet::Body as WireBody;
     let body = match &packet.body {
-        Body::RequestVote { last } => WireBody::RequestVote(wire::RequestVote {
-            last: Some(wire_position(*last)),
-        }),
-        Body::Vote { boot, granted } => WireBody::Vote(wire::Vote {
-            boot: boot.raw(),
-            granted: *granted,
-        }),
-        Body::Append {
-            previous,
-            commit,
-            entries,
-        } => WireBody::Append(wire::Append {
+        Body::RequestVote { last } => {
+            WireBody::RequestVote(wire::RequestVote { last: Some(wire_position(*last)) })
+        }
+        Body::Vote { boot, granted } => WireBody::Vote(wire::Vote { boot: boot.raw(), granted: *granted }),
+        Body::Append { previous, commit, entries } => WireBody::Append(wire::Append {
             previous: Some(wire_position(*previous)),
             commit: commit.raw(),
             runs: wire_runs(entries),
         }),
-        Body::Heartbeat { round, commit } => WireBody::Heartbeat(wire::Heartbeat {
-            round: round.raw(),
-            commit: commit.raw(),
-        }),
+        Body::Heartbeat { round, commit } => {
+            WireBody::Heartbeat(wire::Heartbeat { round: round.raw(), commit: commit.raw() })
+        }
         Body::Commit { commit } => WireBody::Commit(wire::Commit { commit: commit.raw() }),
-        Body::Acknowledge {
-            boot,
-            round,
-            held,
-            durable,
-        } => WireBody::Acknowledge(wire::Acknowledge {
+        Body::Acknowledge { boot, round, held, durable } => WireBody::Acknowledge(wire::Acknowledge {
             boot: boot.raw(),
             round: round.map(Round::raw),
             held: held.raw(),
@@ -283,27 +247,17 @@ fn wire_packet(packet: &Packet) -> wire::Packet {
 
 fn pair(pair: &wire::Pair) -> Result<Pair, DecodeError> {
     let id = NodeId::new(pair.id).ok_or(DecodeError::ZeroId)?;
-    Ok(Pair {
-        id,
-        incarnation: Incarnation::new(join(pair.incarnation_high, pair.incarnation_low)),
-    })
+    Ok(Pair { id, incarnation: Incarnation::new(join(pair.incarnation_high, pair.incarnation_low)) })
 }
 
 const fn index(raw: u64) -> Result<LogIndex, DecodeError> {
-    if LogIndex::MAX.raw() < raw {
-        Err(DecodeError::Index)
-    } else {
-        Ok(LogIndex::new(raw))
-    }
+    if LogIndex::MAX.raw() < raw { Err(DecodeError::Index) } else { Ok(LogIndex::new(raw)) }
 }
 
 /// A message field that is all zeros may be left out by other encoders, so a missing position is the zero one.
 fn position(position: Option<wire::Position>) -> Result<Position, DecodeError> {
     let position = position.unwrap_or_default();
-    Ok(Position {
-        term: Term::new(position.term),
-        index: index(position.index)?,
-    })
+    Ok(Position { term: Term::new(position.term), index: index(position.index)? })
 }
 
 /// Entries from `first` on, their terms from `lowest` to `highest`.
@@ -315,11 +269,7 @@ fn runs(runs: Vec<wire::Run>, first: LogIndex, lowest: Term, highest: Term) -> R
         if term < lowest || highest < term {
             return Err(DecodeError::EntryTerm);
         }
-        let entries = run
-            .entries
-            .iter()
-            .map(decode_entry)
-            .collect::<Result<Vec<_>, _>>()?;
+        let entries = run.entries.iter().map(decode_entry).collect::<Result<Vec<_>, _>>()?;
         let run = Run::new(term, next, entries).map_err(DecodeError::Entries)?;
         next = run.last().next();
         all.push(run).map_err(DecodeError::Entries)?;
@@ -341,11 +291,7 @@ fn membership(membership: wire::Membership) -> Result<Membership, DecodeError> {
             client_address: server.client_address,
         })
     };
-    let servers = membership
-        .servers
-        .into_iter()
-        .map(one)
-        .collect::<Result<Vec<_>, _>>()?;
+    let servers = membership.servers.into_iter().map(one).collect::<Result<Vec<_>, _>>()?;
     if !servers.is_sorted_by(|a, b| a.pair.id < b.pair.id) {
         return Err(DecodeError::Membership(None));
     }
@@ -362,29 +308,19 @@ fn body(body: wire::packet::Body, term: Term) -> Result<Body, DecodeError> {
             }
             Body::RequestVote { last }
         }
-        WireBody::Vote(vote) => Body::Vote {
-            boot: Boot::new(vote.boot),
-            granted: vote.granted,
-        },
+        WireBody::Vote(vote) => Body::Vote { boot: Boot::new(vote.boot), granted: vote.granted },
         WireBody::Append(append) => {
             let previous = position(append.previous)?;
             if append.runs.is_empty() {
                 return Err(DecodeError::Entries(RunError::Empty));
             }
             let entries = runs(append.runs, previous.index.next(), previous.term, term)?;
-            Body::Append {
-                previous,
-                commit: index(append.commit)?,
-                entries,
-            }
+            Body::Append { previous, commit: index(append.commit)?, entries }
         }
-        WireBody::Heartbeat(heartbeat) => Body::Heartbeat {
-            round: Round::new(heartbeat.round),
-            commit: index(heartbeat.commit)?,
-        },
-        WireBody::Commit(commit) => Body::Commit {
-            commit: index(commit.commit)?,
-        },
+        WireBody::Heartbeat(heartbeat) => {
+            Body::Heartbeat { round: Round::new(heartbeat.round), commit: index(heartbeat.commit)? }
+        }
+        WireBody::Commit(commit) => Body::Commit { commit: index(commit.commit)? },
         WireBody::Acknowledge(acknowledge) => Body::Acknowledge {
             boot: Boot::new(acknowledge.boot),
             round: acknowledge.round.map(Round::new),

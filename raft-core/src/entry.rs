@@ -53,11 +53,7 @@ impl Entry {
 
     /// An entry of this version.
     pub const fn new(time: LogTime, payload: Payload) -> Self {
-        Entry {
-            time,
-            payload,
-            original: None,
-        }
+        Entry { time, payload, original: None }
     }
 
     /// What the entry counts towards limits, in bytes: [`OVERHEAD_BYTES`](Self::OVERHEAD_BYTES) and its payload. A
@@ -129,13 +125,7 @@ impl Run {
         if first == LogIndex::ZERO || LogIndex::MAX < first.plus(u64::from(to) - 1) {
             return Err(RunError::Index);
         }
-        Ok(Run {
-            term,
-            first,
-            entries,
-            from: 0,
-            to,
-        })
+        Ok(Run { term, first, entries, from: 0, to })
     }
 
     /// The term of every entry in it.
@@ -155,10 +145,7 @@ impl Run {
 
     /// The position of its last entry.
     pub const fn last_position(&self) -> Position {
-        Position {
-            term: self.term,
-            index: self.last(),
-        }
+        Position { term: self.term, index: self.last() }
     }
 
     /// How many entries, at least 1.
@@ -261,10 +248,7 @@ pub struct Runs {
 impl Runs {
     /// No entries.
     pub const fn new() -> Self {
-        Runs {
-            head: None,
-            rest: Vec::new(),
-        }
+        Runs { head: None, rest: Vec::new() }
     }
 
     /// Adds a run at the end.
@@ -330,24 +314,15 @@ impl Runs {
     pub fn entries(&self) -> impl Iterator<Item = (Position, &Entry)> {
         self.iter().flat_map(|run| {
             let (term, first) = (run.term, run.first);
-            let at = move |nth: usize| Position {
-                term,
-                index: first.plus(nth as u64),
-            };
-            run.entries()
-                .iter()
-                .enumerate()
-                .map(move |(nth, entry)| (at(nth), entry))
+            let at = move |nth: usize| Position { term, index: first.plus(nth as u64) };
+            run.entries().iter().enumerate().map(move |(nth, entry)| (at(nth), entry))
         })
     }
 }
 
 impl From<Run> for Runs {
     fn from(run: Run) -> Self {
-        Runs {
-            head: Some(run),
-            rest: Vec::new(),
-        }
+        Runs { head: Some(run), rest: Vec::new() }
     }
 }
 

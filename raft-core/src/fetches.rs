@@ -46,12 +46,7 @@ impl Fetches {
             return None;
         }
         self.last_number = self.last_number.next();
-        self.pending.push(Pending {
-            number: self.last_number,
-            purpose,
-            first,
-            last,
-        });
+        self.pending.push(Pending { number: self.last_number, purpose, first, last });
         Some(self.last_number)
     }
 

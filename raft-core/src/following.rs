@@ -15,10 +15,7 @@ impl Node {
     pub(crate) fn follow(&mut self, leader: Pair, boot: Boot, ready: &mut Ready) -> bool {
         let known = match &self.role {
             Role::Leader { .. } => Some((self.identity.pair, self.identity.boot)),
-            Role::Follower {
-                following: Some(following),
-                ..
-            } => Some((following.leader, following.boot)),
+            Role::Follower { following: Some(following), .. } => Some((following.leader, following.boot)),
             _ => None,
         };
         if known.is_some_and(|known| known != (leader, boot)) {
@@ -28,21 +25,10 @@ impl Node {
         self.election_elapsed = 0;
         self.attempt = 0;
         if known.is_none() {
-            let following = Following {
-                leader,
-                boot,
-                verified: self.commit,
-                acknowledged: LogIndex::ZERO,
-                owed: false,
-            };
+            let following =
+                Following { leader, boot, verified: self.commit, acknowledged: LogIndex::ZERO, owed: false };
             // A vote that is owed in this term is for a candidate that others have passed over: it can not win any more.
-            self.set_role(
-                Role::Follower {
-                    following: Some(following),
-                    vote_owed: None,
-                },
-                ready,
-            );
+            self.set_role(Role::Follower { following: Some(following), vote_owed: None }, ready);
         }
         true
     }
@@ -75,11 +61,7 @@ impl Node {
         }
         self.tell_membership_since(membership_before, ready);
         let last = entries.last_position().map_or(previous.index, |last| last.index);
-        if let Role::Follower {
-            following: Some(following),
-            ..
-        } = &mut self.role
-        {
+        if let Role::Follower { following: Some(following), .. } = &mut self.role {
             following.verified = following.verified.max(last);
             following.owed = true;
         }
@@ -98,16 +80,9 @@ impl Node {
         if conflict <= self.log.last().index {
             self.log.truncate(conflict);
             self.disk.truncated(conflict);
-            if let Role::Follower {
-                following: Some(following),
-                ..
-            } = &mut self.role
-            {
+            if let Role::Follower { following: Some(following), .. } = &mut self.role {
                 // What is verified never conflicts, and an acknowledgement never goes beyond it.
-                debug_assert!(
-                    following.verified < conflict,
-                    "verified entries are the leader's own"
-                );
+                debug_assert!(following.verified < conflict, "verified entries are the leader's own");
             }
         }
         if let Some(new) = run.slice(conflict, run.last()) {
@@ -137,10 +112,7 @@ impl Node {
         if let Some((index, membership)) = self.log.membership()
             && Some(*index) != before
         {
-            ready.events.push(Event::Membership {
-                index: *index,
-                membership: membership.clone(),
-            });
+            ready.events.push(Event::Membership { index: *index, membership: membership.clone() });
         }
     }
 
@@ -162,11 +134,7 @@ impl Node {
 
     /// The leader says how far its log is committed: so is this one, but only as far as it is known to be the same (B16).
     pub(crate) fn commit_received(&mut self, commit: LogIndex, ready: &mut Ready) {
-        if let Role::Follower {
-            following: Some(following),
-            ..
-        } = &self.role
-        {
+        if let Role::Follower { following: Some(following), .. } = &self.role {
             let verified = following.verified;
             self.raise_commit(commit.min(verified), ready);
         }
@@ -184,31 +152,18 @@ impl Node {
     }
 
     fn acknowledge(&mut self, round: Option<Round>, ready: &mut Ready) {
-        let Role::Follower {
-            following: Some(following),
-            ..
-        } = &self.role
-        else {
+        let Role::Follower { following: Some(following), .. } = &self.role else {
             return;
         };
         let (leader, boot, held) = (following.leader, following.boot, following.verified);
         let durable = self.promised(held);
-        if let Role::Follower {
-            following: Some(following),
-            ..
-        } = &mut self.role
-        {
+        if let Role::Follower { following: Some(following), .. } = &mut self.role {
             following.acknowledged = following.acknowledged.max(durable);
             if durable == held {
                 following.owed = false;
             }
         }
-        let body = Body::Acknowledge {
-            boot,
-            round,
-            held,
-            durable,
-        };
+        let body = Body::Acknowledge { boot, round, held, durable };
         let acknowledgement = self.packet(leader, body);
         ready.send.push(acknowledgement);
     }
@@ -216,11 +171,7 @@ impl Node {
     /// Acknowledges appends: when more has become durable, and again when nothing is missing but an answer is owed (the
     /// one before may have been lost).
     pub(crate) fn derive_acknowledgement(&mut self, ready: &mut Ready) {
-        let Role::Follower {
-            following: Some(following),
-            ..
-        } = &self.role
-        else {
+        let Role::Follower { following: Some(following), .. } = &self.role else {
             return;
         };
         let durable = self.promised(following.verified);

@@ -168,10 +168,7 @@ impl FromStr for Pair {
     type Err = ParseIdentityError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (id, incarnation) = text.split_once('@').ok_or(ParseIdentityError::At)?;
-        Ok(Pair {
-            id: id.parse()?,
-            incarnation: incarnation.parse()?,
-        })
+        Ok(Pair { id: id.parse()?, incarnation: incarnation.parse()? })
     }
 }
 

@@ -40,42 +40,22 @@ impl Node {
     pub fn invariants(&self) -> Result<(), Broken> {
         let last = self.log.last();
         self.log.check().map_err(Broken)?;
-        self.disk
-            .check(last.index, self.config.writes_outstanding_max)
-            .map_err(Broken)?;
+        self.disk.check(last.index, self.config.writes_outstanding_max).map_err(Broken)?;
         self.proposals.check(self.commit, last.index).map_err(Broken)?;
-        hold(
-            last.term <= self.hard_state.term,
-            "no entry has a term above the server's",
-        )?;
+        hold(last.term <= self.hard_state.term, "no entry has a term above the server's")?;
         hold(self.commit <= last.index, "what is committed is in the log")?;
         let applying = self.applying;
-        hold(
-            applying.applied <= applying.handed,
-            "what is applied was handed out",
-        )?;
+        hold(applying.applied <= applying.handed, "what is applied was handed out")?;
         hold(applying.handed <= self.commit, "what is handed out is committed")?;
         let durable = self.disk.durable_hard_state();
-        hold(
-            durable.term <= self.hard_state.term,
-            "no durable term is above the server's",
-        )?;
+        hold(durable.term <= self.hard_state.term, "no durable term is above the server's")?;
         let same_vote = durable.vote.is_none() || durable.vote == self.hard_state.vote;
-        hold(
-            durable.term < self.hard_state.term || same_vote,
-            "a durable vote of the term is the vote",
-        )?;
+        hold(durable.term < self.hard_state.term || same_vote, "a durable vote of the term is the vote")?;
         self.role_invariants(last.index)?;
         let leads = matches!(self.role, Role::Leader { .. });
-        hold(
-            leads || self.proposals.len() == 0,
-            "only a leader has proposals that wait",
-        )?;
+        hold(leads || self.proposals.len() == 0, "only a leader has proposals that wait")?;
         let idle = matches!(self.role, Role::Follower { following: None, .. });
-        hold(
-            self.fault.is_none() || idle,
-            "a halted node follows nobody and leads nobody",
-        )
+        hold(self.fault.is_none() || idle, "a halted node follows nobody and leads nobody")
     }
 
     fn role_invariants(&self, last: LogIndex) -> Result<(), Broken> {
@@ -83,46 +63,27 @@ impl Node {
         match &self.role {
             Role::Follower { following, vote_owed } => {
                 let owed = vote_owed.map(|(candidate, _)| candidate);
-                hold(
-                    owed.is_none() || owed == self.hard_state.vote,
-                    "an owed vote is the vote",
-                )?;
+                hold(owed.is_none() || owed == self.hard_state.vote, "an owed vote is the vote")?;
                 let Some(following) = following else { return Ok(()) };
                 hold(following.leader != own, "nobody follows itself")?;
                 hold(following.verified <= last, "what is verified is in the log")?;
                 hold(self.commit <= following.verified, "what is committed is verified")?;
-                hold(
-                    following.acknowledged <= following.verified,
-                    "what is acknowledged is verified",
-                )?;
+                hold(following.acknowledged <= following.verified, "what is acknowledged is verified")?;
                 let durable = self.disk.durable_end();
-                hold(
-                    following.acknowledged <= durable,
-                    "what is acknowledged is durable",
-                )
+                hold(following.acknowledged <= durable, "what is acknowledged is durable")
             }
-            Role::Candidate {
-                announced, granted, ..
-            } => {
+            Role::Candidate { announced, granted, .. } => {
                 hold(self.hard_state.vote == Some(own), "a candidate votes for itself")?;
-                hold(
-                    *announced || granted.is_empty(),
-                    "no vote comes before votes are asked for",
-                )?;
+                hold(*announced || granted.is_empty(), "no vote comes before votes are asked for")?;
                 let durable = self.disk.durable_hard_state() == self.hard_state;
-                hold(
-                    !announced || durable,
-                    "votes are asked for once the own vote is durable",
-                )
+                hold(!announced || durable, "votes are asked for once the own vote is durable")
             }
             Role::Leader { followers, .. } => {
                 hold(self.hard_state.vote == Some(own), "a leader has voted for itself")?;
                 let sorted = followers.windows(2).all(|two| two[0].pair < two[1].pair);
                 hold(sorted, "a leader's followers are sorted by id")?;
                 let packets_max = self.config.in_flight_packets_max;
-                followers
-                    .iter()
-                    .try_for_each(|p| p.check(last, packets_max).map_err(Broken))
+                followers.iter().try_for_each(|p| p.check(last, packets_max).map_err(Broken))
             }
         }
     }

@@ -126,11 +126,7 @@
 //! Not yet here: pre-vote, membership changes, snapshots and reads that do not go through the log. All of the log's end
 //! that was written since the start stays in memory.
 #![no_std]
-#![warn(
-    clippy::std_instead_of_core,
-    clippy::std_instead_of_alloc,
-    clippy::alloc_instead_of_core
-)]
+#![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
 
 extern crate alloc;
 

@@ -33,9 +33,7 @@ pub struct TermStart {
 pub(crate) fn founding_entry(founding: &Membership) -> Runs {
     let entry = Entry::new(LogTime::ZERO, Payload::Membership(Arc::new(founding.clone())));
     // One entry at index 1 is always a run.
-    Run::new(Term::ZERO, LogIndex::new(1), [entry])
-        .map(Runs::from)
-        .unwrap_or_default()
+    Run::new(Term::ZERO, LogIndex::new(1), [entry]).map(Runs::from).unwrap_or_default()
 }
 
 #[derive(Clone, Debug)]
@@ -60,17 +58,10 @@ impl Log {
     ) -> Self {
         for run in tail.iter() {
             if terms.last().is_none_or(|start| start.term < run.term()) {
-                terms.push(TermStart {
-                    term: run.term(),
-                    first: run.first(),
-                });
+                terms.push(TermStart { term: run.term(), first: run.first() });
             }
         }
-        let last_time = tail
-            .iter()
-            .next_back()
-            .and_then(|run| run.entries().last())
-            .map(|entry| entry.time);
+        let last_time = tail.iter().next_back().and_then(|run| run.entries().last()).map(|entry| entry.time);
         Log {
             terms,
             last: tail.last_position().unwrap_or(Position::ZERO),
@@ -124,14 +115,8 @@ impl Log {
         let bound = limit.index.min(self.last.index);
         let nth = self.terms.partition_point(|start| start.term <= limit.term);
         // Where the term after those begins, they end.
-        let end = self
-            .terms
-            .get(nth)
-            .map_or(bound, |next| next.first.previous().min(bound));
-        Position {
-            term: self.term_at(end).unwrap_or(Term::ZERO),
-            index: end,
-        }
+        let end = self.terms.get(nth).map_or(bound, |next| next.first.previous().min(bound));
+        Position { term: self.term_at(end).unwrap_or(Term::ZERO), index: end }
     }
 
     /// Appends one entry of `term`, which must not be below the last one's. It is in no run before [`seal`](Self::seal).
@@ -160,10 +145,7 @@ impl Log {
 
     /// Appends a run right behind the end.
     pub(crate) fn append_run(&mut self, run: Run) {
-        debug_assert!(
-            self.open.is_empty(),
-            "runs come from leaders, single entries are the leader's own"
-        );
+        debug_assert!(self.open.is_empty(), "runs come from leaders, single entries are the leader's own");
         debug_assert!(run.first() == self.last.index.next() && self.last.term <= run.term());
         self.note(run.term(), run.first(), run.entries());
         self.last = run.last_position();
@@ -177,8 +159,7 @@ impl Log {
         }
         for (nth, entry) in entries.iter().enumerate() {
             if let Payload::Membership(membership) = &entry.payload {
-                self.memberships
-                    .push((first.plus(nth as u64), Arc::clone(membership)));
+                self.memberships.push((first.plus(nth as u64), Arc::clone(membership)));
             }
         }
         if let Some(entry) = entries.last() {
@@ -200,12 +181,10 @@ impl Log {
             }
         }
         self.last.index = from.previous();
-        self.terms
-            .truncate(self.terms.partition_point(|start| start.first < from));
+        self.terms.truncate(self.terms.partition_point(|start| start.first < from));
         self.last.term = self.terms.last().map_or(Term::ZERO, |start| start.term);
         let before = self.memberships.len();
-        self.memberships
-            .truncate(self.memberships.partition_point(|(index, _)| *index < from));
+        self.memberships.truncate(self.memberships.partition_point(|(index, _)| *index < from));
         if let Some(entry) = self.tail.back().and_then(|run| run.entries().last()) {
             self.last_time = entry.time;
         }
@@ -225,10 +204,7 @@ impl Log {
         if to < from {
             return None;
         }
-        let nth = self
-            .tail
-            .partition_point(|run| run.first() <= from)
-            .checked_sub(1)?;
+        let nth = self.tail.partition_point(|run| run.first() <= from).checked_sub(1)?;
         let mut runs = Runs::new();
         let (mut size, mut count) = (0u64, 0u64);
         for run in self.tail.range(nth..) {
@@ -257,21 +233,14 @@ impl Log {
     /// both ends of a run say so of all of it.
     pub(crate) fn confirms(&self, runs: &Runs) -> bool {
         runs.iter().all(|run| {
-            let first = Position {
-                term: run.term(),
-                index: run.first(),
-            };
+            let first = Position { term: run.term(), index: run.first() };
             self.contains(first) && self.contains(run.last_position())
         })
     }
 
     /// What must hold of the structure itself; `Err` names what does not.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
-        if !self
-            .terms
-            .windows(2)
-            .all(|two| two[0].term < two[1].term && two[0].first < two[1].first)
-        {
+        if !self.terms.windows(2).all(|two| two[0].term < two[1].term && two[0].first < two[1].first) {
             return Err("term pairs rise in term and index");
         }
         if self
@@ -292,10 +261,7 @@ impl Log {
             return Err("the runs end where the log ends");
         }
         if !self.memberships.windows(2).all(|two| two[0].0 < two[1].0)
-            || self
-                .memberships
-                .last()
-                .is_some_and(|(index, _)| self.last.index < *index)
+            || self.memberships.last().is_some_and(|(index, _)| self.last.index < *index)
         {
             return Err("configurations stand in the log in order");
         }

@@ -105,25 +105,18 @@ impl Membership {
 
     /// The member with this id, whatever its incarnation.
     pub fn by_id(&self, id: NodeId) -> Option<&Server> {
-        let nth = self
-            .servers
-            .binary_search_by_key(&id, |server| server.pair.id)
-            .ok()?;
+        let nth = self.servers.binary_search_by_key(&id, |server| server.pair.id).ok()?;
         self.servers.get(nth)
     }
 
     /// The members whose votes count, sorted by id.
     pub fn voters(&self) -> impl Iterator<Item = Pair> + Clone {
-        self.servers
-            .iter()
-            .filter(|server| server.suffrage == Suffrage::Voter)
-            .map(|server| server.pair)
+        self.servers.iter().filter(|server| server.suffrage == Suffrage::Voter).map(|server| server.pair)
     }
 
     /// Whether this pair's vote counts.
     pub fn is_voter(&self, pair: Pair) -> bool {
-        self.server(pair)
-            .is_some_and(|server| server.suffrage == Suffrage::Voter)
+        self.server(pair).is_some_and(|server| server.suffrage == Suffrage::Voter)
     }
 
     /// The id of the cluster that this configuration founds: the digest (XXH3, 128 bits) of its encoding.

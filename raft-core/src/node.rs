@@ -113,23 +113,13 @@ impl Node {
     /// A setting out of range, a log of another cluster, or recovered state that contradicts itself.
     pub fn new(config: Config, identity: Identity, recovered: Recovered) -> Result<Self, StartError> {
         config.check().map_err(StartError::Config)?;
-        let Recovered {
-            hard_state,
-            commit,
-            applied,
-            terms,
-            memberships,
-            tail,
-        } = recovered;
+        let Recovered { hard_state, commit, applied, terms, memberships, tail } = recovered;
         if let Some((index, founding)) = memberships.first()
             && index.raw() == 1
             && founding.cluster_id() != identity.cluster
         {
             let log = founding.cluster_id();
-            return Err(StartError::OtherCluster {
-                log,
-                identity: identity.cluster,
-            });
+            return Err(StartError::OtherCluster { log, identity: identity.cluster });
         }
         if tail.is_empty() && !terms.is_empty() {
             return Err(StartError::Recovered("the tail is empty only if the log is"));
@@ -140,14 +130,10 @@ impl Node {
         let commit = commit.max(applied);
         let last = log.last();
         if last.index < commit {
-            return Err(StartError::Recovered(
-                "what is committed and applied is in the log",
-            ));
+            return Err(StartError::Recovered("what is committed and applied is in the log"));
         }
         if commit.next() < log.tail_first() {
-            return Err(StartError::Recovered(
-                "all that is not known to be committed is in the tail",
-            ));
+            return Err(StartError::Recovered("all that is not known to be committed is in the tail"));
         }
         if hard_state.term < last.term {
             return Err(StartError::Recovered("no entry has a term above the server's"));
@@ -160,10 +146,7 @@ impl Node {
             disk: Disk::new(last.index, hard_state),
             log,
             commit,
-            applying: Applying {
-                applied,
-                handed: applied,
-            },
+            applying: Applying { applied, handed: applied },
             fetches: Fetches::default(),
             proposals: Proposals::default(),
             election_elapsed: 0,
@@ -171,8 +154,7 @@ impl Node {
             round: Round::ZERO,
             fault: None,
         };
-        node.invariants()
-            .map_err(|broken| StartError::Recovered(broken.rule()))?;
+        node.invariants().map_err(|broken| StartError::Recovered(broken.rule()))?;
         Ok(node)
     }
 
@@ -223,8 +205,7 @@ impl Node {
 
     /// Whether this server may campaign and lead.
     pub(crate) fn is_voter(&self) -> bool {
-        self.membership()
-            .is_some_and(|membership| membership.is_voter(self.identity.pair))
+        self.membership().is_some_and(|membership| membership.is_voter(self.identity.pair))
     }
 
     /// A packet from this server, of its term.
@@ -252,10 +233,7 @@ impl Node {
             ready.events.push(Event::Role { role: kind, term });
         }
         if self.leader() != leader_before {
-            ready.events.push(Event::Leader {
-                leader: self.leader(),
-                term,
-            });
+            ready.events.push(Event::Leader { leader: self.leader(), term });
         }
     }
 
@@ -274,10 +252,7 @@ impl Node {
         }
         self.hard_state = hard_state;
         if before.term < hard_state.term {
-            ready.events.push(Event::Role {
-                role: RoleKind::Follower,
-                term: hard_state.term,
-            });
+            ready.events.push(Event::Role { role: RoleKind::Follower, term: hard_state.term });
         }
     }
 
@@ -290,36 +265,18 @@ impl Node {
         while let Some(pending) = self.proposals.pop_up_to(commit) {
             // Proposals wait only under the leadership that appended them, so all their entries are of its term.
             let (term, id) = (self.hard_state.term, pending.id);
-            let first = Position {
-                term,
-                index: pending.first,
-            };
-            let last = Position {
-                term,
-                index: pending.last,
-            };
-            ready.answers.push(Answer {
-                id,
-                outcome: Outcome::Committed { first, last },
-            });
+            let first = Position { term, index: pending.first };
+            let last = Position { term, index: pending.last };
+            ready.answers.push(Answer { id, outcome: Outcome::Committed { first, last } });
         }
     }
 
     fn lose_proposals(&mut self, ready: &mut Ready) {
         while let Some(pending) = self.proposals.pop_up_to(LogIndex::MAX) {
             let term = self.log.last().term;
-            let first = Position {
-                term,
-                index: pending.first,
-            };
-            let last = Position {
-                term,
-                index: pending.last,
-            };
-            ready.answers.push(Answer {
-                id: pending.id,
-                outcome: Outcome::Lost { first, last },
-            });
+            let first = Position { term, index: pending.first };
+            let last = Position { term, index: pending.last };
+            ready.answers.push(Answer { id: pending.id, outcome: Outcome::Lost { first, last } });
         }
     }
 

@@ -149,17 +149,11 @@ pub struct Position {
 
 impl Position {
     /// The place before the first entry.
-    pub const ZERO: Position = Position {
-        term: Term::ZERO,
-        index: LogIndex::ZERO,
-    };
+    pub const ZERO: Position = Position { term: Term::ZERO, index: LogIndex::ZERO };
 
     /// From plain numbers.
     pub const fn new(term: u64, index: u64) -> Self {
-        Position {
-            term: Term(term),
-            index: LogIndex(index),
-        }
+        Position { term: Term(term), index: LogIndex(index) }
     }
 }
 

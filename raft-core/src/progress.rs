@@ -96,12 +96,7 @@ impl Progress {
     /// An append from `next` to `last` was sent.
     pub(crate) fn sent(&mut self, last: LogIndex, bytes: u64, round: Round) {
         let previous = self.next.previous();
-        self.in_flight.push_back(InFlight {
-            previous,
-            last,
-            bytes,
-            round,
-        });
+        self.in_flight.push_back(InFlight { previous, last, bytes, round });
         self.in_flight_bytes += bytes;
         if self.mode == Mode::Replicate {
             self.next = last.next();
@@ -168,11 +163,7 @@ impl Progress {
         self.answered = Some((round, self.held));
         let missing = self.in_flight.iter().find(|append| self.held < append.last);
         if stuck && missing.is_some_and(|append| append.round.next() < round) {
-            let next = if self.mode == Mode::Probe {
-                self.next
-            } else {
-                self.held.next()
-            };
+            let next = if self.mode == Mode::Probe { self.next } else { self.held.next() };
             self.in_flight.clear();
             self.in_flight_bytes = 0;
             self.next = next;
@@ -185,10 +176,7 @@ impl Progress {
     pub(crate) fn rejected(&mut self, boot: Boot, previous: LogIndex) -> bool {
         self.heard(boot)
             && self.mode == Mode::Probe
-            && self
-                .in_flight
-                .front()
-                .is_some_and(|probe| probe.previous == previous)
+            && self.in_flight.front().is_some_and(|probe| probe.previous == previous)
     }
 
     /// Probes from `next` on, or from behind what is known to match.
@@ -207,11 +195,7 @@ impl Progress {
         if self.next <= self.matched || last.next() < self.next {
             return Err("matched < next ≤ end of the leader's log + 1");
         }
-        let packets_max = if self.mode == Mode::Probe {
-            1
-        } else {
-            packets_max as usize
-        };
+        let packets_max = if self.mode == Mode::Probe { 1 } else { packets_max as usize };
         if packets_max < self.in_flight.len() {
             return Err("a window holds no more appends than its limit");
         }

@@ -45,11 +45,7 @@ pub(crate) fn quorum_index(
     if count == 0 {
         return LogIndex::ZERO;
     }
-    let all = if count <= SMALL {
-        &mut small[..count]
-    } else {
-        &mut large[..]
-    };
+    let all = if count <= SMALL { &mut small[..count] } else { &mut large[..] };
     // The index in this place from the top has been reached by a majority.
     *all.select_nth_unstable(count - majority(count)).1
 }
@@ -65,12 +61,7 @@ mod tests {
     use quickcheck::quickcheck;
 
     fn voters(count: usize) -> Vec<Pair> {
-        let pair = |id| {
-            NodeId::new(id).map(|id| Pair {
-                id,
-                incarnation: Incarnation::new(7),
-            })
-        };
+        let pair = |id| NodeId::new(id).map(|id| Pair { id, incarnation: Incarnation::new(7) });
         (1..=count as u64).filter_map(pair).collect()
     }
 
@@ -83,20 +74,14 @@ mod tests {
             // One server less would not do.
             let short = majority(count as usize) - 1;
             let minorities = || (0..1u32 << count).filter(|set| set.count_ones() as usize == short);
-            assert!(
-                minorities().any(|a| minorities().any(|b| a & b == 0)),
-                "{count} voters"
-            );
+            assert!(minorities().any(|a| minorities().any(|b| a & b == 0)), "{count} voters");
         }
     }
 
     #[test]
     fn quorum_of_nobody_is_never_reached() {
         assert!(!is_quorum(core::iter::empty(), |_| true));
-        assert_eq!(
-            quorum_index(core::iter::empty(), |_| LogIndex::new(9)),
-            LogIndex::ZERO
-        );
+        assert_eq!(quorum_index(core::iter::empty(), |_| LogIndex::new(9)), LogIndex::ZERO);
     }
 
     quickcheck! {

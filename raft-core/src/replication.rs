@@ -20,17 +20,10 @@ impl Node {
     /// Lets the leader's clocks run, and gives leadership up when the disk stands still: nothing the leader appends would
     /// become durable on it, and a server with a working disk can do better.
     pub(crate) fn tick_leader(&mut self, elapsed: u32, ready: &mut Ready) {
-        let Role::Leader {
-            since_heartbeat,
-            since_entry,
-            ..
-        } = &mut self.role
-        else {
+        let Role::Leader { since_heartbeat, since_entry, .. } = &mut self.role else {
             return;
         };
-        *since_heartbeat = since_heartbeat
-            .saturating_add(elapsed)
-            .min(self.config.heartbeat_ticks);
+        *since_heartbeat = since_heartbeat.saturating_add(elapsed).min(self.config.heartbeat_ticks);
         *since_entry = since_entry.saturating_add(u64::from(elapsed));
         if self.disk.is_stalled(self.config.disk_stall_ticks) {
             self.set_role(Role::IDLE, ready);
@@ -41,10 +34,7 @@ impl Node {
     /// A client's proposal: appended whole, or refused whole.
     pub(crate) fn propose(&mut self, id: RequestId, commands: &Commands, ready: &mut Ready) {
         if let Err(refusal) = self.admit(commands) {
-            ready.answers.push(Answer {
-                id,
-                outcome: Outcome::Refused(refusal),
-            });
+            ready.answers.push(Answer { id, outcome: Outcome::Refused(refusal) });
             return;
         }
         let Role::Leader { since_entry, .. } = &mut self.role else {
@@ -58,12 +48,7 @@ impl Node {
             bytes += entry.size();
             self.log.append(self.hard_state.term, entry);
         }
-        self.proposals.push(Pending {
-            id,
-            first,
-            last: self.log.last().index,
-            bytes,
-        });
+        self.proposals.push(Pending { id, first, last: self.log.last().index, bytes });
     }
 
     /// Whether a proposal is taken. Nothing has been changed where it is not.
@@ -72,9 +57,7 @@ impl Node {
             return Err(Refusal::Halted);
         }
         if !matches!(self.role, Role::Leader { .. }) {
-            return Err(Refusal::NotLeader {
-                leader: self.leader(),
-            });
+            return Err(Refusal::NotLeader { leader: self.leader() });
         }
         let commands = commands.as_slice();
         if commands.is_empty() {
@@ -84,10 +67,7 @@ impl Node {
         if commands.iter().any(|command| limit < command.len() as u64) {
             return Err(Refusal::TooLarge);
         }
-        let bytes = commands
-            .iter()
-            .map(|command| Entry::OVERHEAD_BYTES + command.len() as u64)
-            .sum::<u64>();
+        let bytes = commands.iter().map(|command| Entry::OVERHEAD_BYTES + command.len() as u64).sum::<u64>();
         if self.config.uncommitted_bytes_max < bytes {
             return Err(Refusal::TooLarge);
         }
@@ -179,12 +159,7 @@ impl Node {
     pub(crate) fn derive_replication(&mut self, ready: &mut Ready) {
         // The role is taken out for the time of sending, so that log and followers can be looked at together.
         let mut role = core::mem::replace(&mut self.role, Role::IDLE);
-        if let Role::Leader {
-            followers,
-            since_heartbeat,
-            ..
-        } = &mut role
-        {
+        if let Role::Leader { followers, since_heartbeat, .. } = &mut role {
             let heartbeat = *since_heartbeat == self.config.heartbeat_ticks;
             if heartbeat {
                 *since_heartbeat = 0;
@@ -192,10 +167,7 @@ impl Node {
             }
             for progress in followers {
                 if heartbeat {
-                    let body = Body::Heartbeat {
-                        round: self.round,
-                        commit: self.commit,
-                    };
+                    let body = Body::Heartbeat { round: self.round, commit: self.commit };
                     progress.commit_sent = self.commit;
                     ready.send.push(self.packet(progress.pair, body));
                 }
@@ -203,9 +175,7 @@ impl Node {
                 // Only who holds something new of what is committed can use the news.
                 if progress.commit_sent < self.commit.min(progress.matched()) {
                     progress.commit_sent = self.commit;
-                    ready
-                        .send
-                        .push(self.packet(progress.pair, Body::Commit { commit: self.commit }));
+                    ready.send.push(self.packet(progress.pair, Body::Commit { commit: self.commit }));
                 }
             }
         }
@@ -220,13 +190,7 @@ impl Node {
             let (bytes_max, entries_max) = (self.config.append_bytes_max, self.config.append_entries_max);
             let Some((entries, bytes)) = self.log.read(progress.next(), last, bytes_max, entries_max) else {
                 let to = self.log.tail_first().previous();
-                self.fetch(
-                    Purpose::Follower(progress.pair),
-                    progress.next(),
-                    to,
-                    bytes_max,
-                    ready,
-                );
+                self.fetch(Purpose::Follower(progress.pair), progress.next(), to, bytes_max, ready);
                 return;
             };
             self.send_append(progress, entries, bytes, ready);
@@ -247,11 +211,7 @@ impl Node {
         };
         progress.sent(last.index, bytes, self.round);
         progress.commit_sent = self.commit;
-        let body = Body::Append {
-            previous: Position { term, index },
-            commit: self.commit,
-            entries,
-        };
+        let body = Body::Append { previous: Position { term, index }, commit: self.commit, entries };
         ready.send.push(self.packet(progress.pair, body));
     }
 
@@ -279,12 +239,7 @@ impl Node {
         ready: &mut Ready,
     ) {
         if let Some(number) = self.fetches.begin(purpose, first, last) {
-            ready.fetch.push(Fetch {
-                number,
-                first,
-                last,
-                bytes_max,
-            });
+            ready.fetch.push(Fetch { number, first, last, bytes_max });
         }
     }
 }

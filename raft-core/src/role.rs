@@ -49,10 +49,7 @@ pub(crate) enum Role {
 
 impl Role {
     /// A follower that knows no leader.
-    pub(crate) const IDLE: Role = Role::Follower {
-        following: None,
-        vote_owed: None,
-    };
+    pub(crate) const IDLE: Role = Role::Follower { following: None, vote_owed: None };
 
     pub(crate) const fn kind(&self) -> RoleKind {
         match self {

@@ -37,11 +37,7 @@ impl Node {
         ready.sleep = self.sleep();
         if cfg!(debug_assertions) {
             let held = self.invariants().and_then(|()| before.invariants(self));
-            assert!(
-                held.is_ok(),
-                "{held:?} broken at {}: {self:#?}",
-                self.identity.pair
-            );
+            assert!(held.is_ok(), "{held:?} broken at {}: {self:#?}", self.identity.pair);
         }
     }
 
@@ -60,14 +56,7 @@ impl Node {
             Message::Synced(number) => self.synced(number, ready),
             Message::WriteFailed(number) => {
                 let known = self.disk.was_issued(number);
-                self.halt(
-                    if known {
-                        Fault::WriteFailed
-                    } else {
-                        Fault::UnknownWrite
-                    },
-                    ready,
-                );
+                self.halt(if known { Fault::WriteFailed } else { Fault::UnknownWrite }, ready);
             }
             Message::Applied(index) => self.applied(index, ready),
             Message::Fetched { number, result } => self.fetched(number, result, ready),
@@ -83,14 +72,7 @@ impl Node {
     }
 
     fn packet_received(&mut self, packet: Packet, ready: &mut Ready) {
-        let Packet {
-            cluster,
-            from,
-            boot,
-            to,
-            term,
-            body,
-        } = packet;
+        let Packet { cluster, from, boot, to, term, body } = packet;
         if cluster != self.identity.cluster {
             return ready.events.push(Event::WrongCluster { from, cluster });
         }
@@ -109,11 +91,7 @@ impl Node {
         match body {
             Body::RequestVote { last } => self.vote_requested(from, boot, last, ready),
             Body::Vote { boot, granted } => self.vote_received(from, boot, granted, ready),
-            Body::Append {
-                previous,
-                commit,
-                entries,
-            } => {
+            Body::Append { previous, commit, entries } => {
                 self.append_received(from, boot, previous, commit, &entries, ready);
             }
             Body::Heartbeat { round, commit } => self.heartbeat_received(from, boot, round, commit, ready),
@@ -122,19 +100,10 @@ impl Node {
                     self.commit_received(commit, ready);
                 }
             }
-            Body::Acknowledge {
-                boot: asked,
-                round,
-                held,
-                durable,
-            } => {
+            Body::Acknowledge { boot: asked, round, held, durable } => {
                 self.acknowledged((from, boot), asked, round, held, durable, ready);
             }
-            Body::Reject {
-                boot: asked,
-                previous,
-                hint,
-            } => {
+            Body::Reject { boot: asked, previous, hint } => {
                 self.rejected((from, boot), asked, previous, hint);
             }
         }
@@ -145,19 +114,10 @@ impl Node {
     fn answer_stale(&self, from: Pair, boot: Boot, body: &Body, ready: &mut Ready) {
         let refusal = match *body {
             Body::RequestVote { .. } => Body::Vote { boot, granted: false },
-            Body::Append { previous, .. } => Body::Reject {
-                boot,
-                previous,
-                hint: previous,
-            },
+            Body::Append { previous, .. } => Body::Reject { boot, previous, hint: previous },
             Body::Heartbeat { round, .. } => {
                 let (held, durable) = (LogIndex::ZERO, LogIndex::ZERO);
-                Body::Acknowledge {
-                    boot,
-                    round: Some(round),
-                    held,
-                    durable,
-                }
+                Body::Acknowledge { boot, round: Some(round), held, durable }
             }
             _ => return,
         };
@@ -220,18 +180,10 @@ impl Node {
             return;
         }
         let from = self.disk.issued_end().next();
-        let entries = self
-            .log
-            .read(from, last, u64::MAX, u64::MAX)
-            .map(|(entries, _)| entries);
+        let entries = self.log.read(from, last, u64::MAX, u64::MAX).map(|(entries, _)| entries);
         let number = self.disk.issue(last, self.hard_state);
         let (hard_state, commit) = (self.hard_state, self.commit);
-        ready.write = Some(Write {
-            number,
-            hard_state,
-            entries: entries.unwrap_or_default(),
-            commit,
-        });
+        ready.write = Some(Write { number, hard_state, entries: entries.unwrap_or_default(), commit });
     }
 
     /// Hands committed entries to the state machine, one batch at a time, in order.
@@ -260,11 +212,7 @@ impl Node {
     /// Up to where the state machine may go: what is committed, and durable on this very server unless the embedder has
     /// said that the state machine forgets with it.
     fn apply_to(&self) -> LogIndex {
-        if self.config.apply_before_durable {
-            self.commit
-        } else {
-            self.commit.min(self.disk.durable_end())
-        }
+        if self.config.apply_before_durable { self.commit } else { self.commit.min(self.disk.durable_end()) }
     }
 
     /// For how many ticks nothing is due.
@@ -281,11 +229,9 @@ impl Node {
         let asking = |since: &u32| self.config.heartbeat_ticks.saturating_sub(*since);
         match &self.role {
             Role::Follower { .. } => election(),
-            Role::Candidate {
-                announced: true,
-                since_announced,
-                ..
-            } => election().map(|ticks| ticks.min(asking(since_announced))),
+            Role::Candidate { announced: true, since_announced, .. } => {
+                election().map(|ticks| ticks.min(asking(since_announced)))
+            }
             Role::Candidate { .. } => election(),
             Role::Leader { since_heartbeat, .. } => {
                 let heartbeat = asking(since_heartbeat);
@@ -300,9 +246,7 @@ impl Node {
 fn is_well_formed(term: Term, body: &Body) -> bool {
     match body {
         Body::RequestVote { last } => last.term < term,
-        Body::Append {
-            previous, entries, ..
-        } => {
+        Body::Append { previous, entries, .. } => {
             let first = entries.iter().next();
             let last = entries.last_position();
             first.is_some_and(|run| run.first() == previous.index.next() && previous.term <= run.term())

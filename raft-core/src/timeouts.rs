@@ -38,14 +38,9 @@ mod tests {
     use alloc::vec::Vec;
 
     fn timeouts(id: u64, attempt: u32) -> Vec<u32> {
-        let config = Config {
-            election_timeout_ticks: 100,
-            ..Config::default()
-        };
+        let config = Config { election_timeout_ticks: 100, ..Config::default() };
         let id = NodeId::new(id).expect("not zero");
-        (0..1000)
-            .map(|term| election_timeout(&config, id, Term::new(term), attempt))
-            .collect()
+        (0..1000).map(|term| election_timeout(&config, id, Term::new(term), attempt)).collect()
     }
 
     #[test]

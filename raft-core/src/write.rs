@@ -155,10 +155,7 @@ impl Recovered {
         let mut tail = Runs::new();
         for run in self.tail.iter() {
             if run.first() < keep_from && self.terms.last().is_none_or(|start| start.term < run.term()) {
-                self.terms.push(TermStart {
-                    term: run.term(),
-                    first: run.first(),
-                });
+                self.terms.push(TermStart { term: run.term(), first: run.first() });
             }
             if let Some(run) = run.slice(keep_from, last) {
                 tail.push_unchecked(run);
@@ -168,17 +165,8 @@ impl Recovered {
     }
 
     fn term_at(&self, index: LogIndex) -> Option<Term> {
-        let in_tail = self
-            .tail
-            .iter()
-            .find(|run| run.first() <= index && index <= run.last());
-        let before = || {
-            self.terms
-                .iter()
-                .rev()
-                .find(|start| start.first <= index)
-                .map(|start| start.term)
-        };
+        let in_tail = self.tail.iter().find(|run| run.first() <= index && index <= run.last());
+        let before = || self.terms.iter().rev().find(|start| start.first <= index).map(|start| start.term);
         in_tail.map(Run::term).or_else(before)
     }
 
@@ -245,11 +233,7 @@ pub fn bootstrap(disk: &Recovered, founding: &Membership, pair: Pair) -> Result<
     if disk.last() != Position::ZERO {
         let founded = disk.memberships.first();
         let same = founded.is_some_and(|(index, m)| index.raw() == 1 && **m == *founding);
-        return if same {
-            Ok(Bootstrap::AlreadyDone)
-        } else {
-            Err(BootstrapError::HasState)
-        };
+        return if same { Ok(Bootstrap::AlreadyDone) } else { Err(BootstrapError::HasState) };
     }
     if disk.hard_state != HardState::default() {
         return Err(BootstrapError::HasState);

@@ -36,22 +36,10 @@ fn silent_cluster_elects_one_leader() {
     for voters in 1..=7 {
         let mut cluster = Cluster::new(voters);
         cluster.run(60);
-        let leaders = cluster
-            .machines
-            .iter()
-            .filter(|m| m.node().status().role == RoleKind::Leader)
-            .count();
+        let leaders = cluster.machines.iter().filter(|m| m.node().status().role == RoleKind::Leader).count();
         assert_eq!(leaders, 1, "{voters} voters");
-        let followed = cluster
-            .machines
-            .iter()
-            .map(|m| m.node().status().leader)
-            .collect::<Vec<_>>();
-        assert!(
-            followed
-                .iter()
-                .all(|leader| leader.is_some() && *leader == followed[0])
-        );
+        let followed = cluster.machines.iter().map(|m| m.node().status().leader).collect::<Vec<_>>();
+        assert!(followed.iter().all(|leader| leader.is_some() && *leader == followed[0]));
     }
 }
 
@@ -74,11 +62,7 @@ fn vote_compares_term_before_index() {
         let mut cluster = cluster.clone();
         let request = request_vote(&cluster, 2, 3, 9, last);
         cluster.step(3, request);
-        assert_eq!(
-            votes(&mut cluster),
-            [(3, granted)],
-            "candidate's log ends at {last}"
-        );
+        assert_eq!(votes(&mut cluster), [(3, granted)], "candidate's log ends at {last}");
     }
 }
 
@@ -108,11 +92,7 @@ fn vote_is_durable_before_it_is_told() {
     cluster.restart(3);
     let request = request_vote(&cluster, 2, 3, 5, last);
     cluster.step(3, request);
-    assert_eq!(
-        votes(&mut cluster),
-        [(3, false)],
-        "it has voted for server 1 in this term"
-    );
+    assert_eq!(votes(&mut cluster), [(3, false)], "it has voted for server 1 in this term");
 }
 
 /// A vote that is owed is forgotten when the term moves on: its candidate can not win any more (B4).
@@ -127,11 +107,7 @@ fn vote_of_an_older_term_is_not_told() {
     }
     cluster.sync(3);
     cluster.sync(3);
-    let told: Vec<_> = cluster
-        .network
-        .drain(..)
-        .map(|packet| (packet.to, packet.term))
-        .collect();
+    let told: Vec<_> = cluster.network.drain(..).map(|packet| (packet.to, packet.term)).collect();
     assert_eq!(told, [(pair(2), Term::new(6))]);
 }
 
@@ -155,10 +131,7 @@ fn votes_count_once_and_only_from_voters() {
     cluster.tick(1, 20);
     cluster.network.clear();
     let term = cluster.node(1).status().term.raw();
-    let vote = |boot| Body::Vote {
-        boot: Boot::new(boot),
-        granted: true,
-    };
+    let vote = |boot| Body::Vote { boot: Boot::new(boot), granted: true };
     for message in [
         packet(&cluster, 2, 1, term, vote(1)),
         packet(&cluster, 2, 1, term, vote(1)),
@@ -184,15 +157,7 @@ fn higher_term_ends_leadership() {
         cluster.propose(1, "x");
         cluster.network.pop_front().expect("an append")
     };
-    let reject = packet(
-        &cluster,
-        3,
-        1,
-        9,
-        Body::Commit {
-            commit: raft_core::LogIndex::ZERO,
-        },
-    );
+    let reject = packet(&cluster, 3, 1, 9, Body::Commit { commit: raft_core::LogIndex::ZERO });
     cluster.step(1, reject);
     let status = cluster.node(1).status();
     assert_eq!((status.role, status.term), (RoleKind::Follower, Term::new(9)));
@@ -200,11 +165,7 @@ fn higher_term_ends_leadership() {
     cluster.step(2, ahead);
     cluster.network.clear();
     cluster.step(2, Message::Packet(append));
-    assert_eq!(
-        cluster.network[0].term,
-        Term::new(9),
-        "the answer carries the newer term"
-    );
+    assert_eq!(cluster.network[0].term, Term::new(9), "the answer carries the newer term");
 }
 
 /// B3: stepping down within a term keeps the vote.
@@ -214,10 +175,7 @@ fn candidate_that_meets_a_leader_keeps_its_vote() {
     cluster.tick(1, 20);
     cluster.network.clear();
     let term = cluster.node(1).status().term;
-    let heartbeat = Body::Heartbeat {
-        round: raft_core::Round::new(1),
-        commit: raft_core::LogIndex::ZERO,
-    };
+    let heartbeat = Body::Heartbeat { round: raft_core::Round::new(1), commit: raft_core::LogIndex::ZERO };
     let message = packet(&cluster, 2, 1, term.raw(), heartbeat);
     cluster.step(1, message);
     let status = cluster.node(1).status();
@@ -229,9 +187,7 @@ fn candidate_that_meets_a_leader_keeps_its_vote() {
 fn strangers_are_events_only() {
     let mut cluster = Cluster::new(3);
     let before = cluster.node(1).clone();
-    let Message::Packet(ours) = request_vote(&cluster, 2, 1, 9, Position::new(0, 1)) else {
-        unreachable!()
-    };
+    let Message::Packet(ours) = request_vote(&cluster, 2, 1, 9, Position::new(0, 1)) else { unreachable!() };
     let mut other_life = ours.clone();
     other_life.to.incarnation = raft_core::Incarnation::new(1);
     let mut other_cluster = ours;
@@ -267,10 +223,7 @@ fn sleep_ends_when_something_is_due() {
     let mut cluster = Cluster::new(3);
     for id in 1..=3 {
         let node = cluster.machine(id).node.as_mut().expect("runs");
-        let sleep = node
-            .step(Message::Tick { elapsed: 0 })
-            .sleep
-            .expect("a voter waits for its election");
+        let sleep = node.step(Message::Tick { elapsed: 0 }).sleep.expect("a voter waits for its election");
         assert!((10..20).contains(&sleep));
         node.step(Message::Tick { elapsed: sleep - 1 });
         assert_eq!(node.status().role, RoleKind::Follower);

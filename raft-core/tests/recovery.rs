@@ -18,54 +18,33 @@ fn write(term: u64, entries: &[(u64, u64)], commit: u64) -> Write {
         let run = Run::new(Term::new(*term), LogIndex::new(*index), [entry]).expect("one entry");
         runs.push(run).expect("consecutive");
     }
-    let hard_state = HardState {
-        term: Term::new(term),
-        vote: None,
-    };
-    Write {
-        number: WriteNumber::ZERO,
-        hard_state,
-        entries: runs,
-        commit: LogIndex::new(commit),
-    }
+    let hard_state = HardState { term: Term::new(term), vote: None };
+    Write { number: WriteNumber::ZERO, hard_state, entries: runs, commit: LogIndex::new(commit) }
 }
 
 fn recovered(writes: &[Write]) -> Recovered {
     let mut recovered = Recovered::default();
     for write in writes {
-        recovered
-            .absorb(write)
-            .expect("these writes follow from one another");
+        recovered.absorb(write).expect("these writes follow from one another");
     }
     recovered
 }
 
 fn terms(recovered: &Recovered) -> Vec<u64> {
-    recovered
-        .tail
-        .entries()
-        .map(|(position, _)| position.term.raw())
-        .collect()
+    recovered.tail.entries().map(|(position, _)| position.term.raw()).collect()
 }
 
 /// Every founder writes the same first entry, and its digest is the cluster's id.
 #[test]
 fn founders_write_the_same_first_entry() {
     let founding = membership(3);
-    let writes: Vec<_> = (1..=3)
-        .map(|id| bootstrap(&Recovered::default(), &founding, pair(id)))
-        .collect();
+    let writes: Vec<_> = (1..=3).map(|id| bootstrap(&Recovered::default(), &founding, pair(id))).collect();
     assert!(writes.windows(2).all(|two| two[0] == two[1]));
-    let Ok(Bootstrap::Write(first)) = &writes[0] else {
-        panic!("an empty disk is bootstrapped")
-    };
+    let Ok(Bootstrap::Write(first)) = &writes[0] else { panic!("an empty disk is bootstrapped") };
     let entries: Vec<_> = first.entries.entries().collect();
     assert_eq!(entries.len(), 1);
     assert_eq!(entries[0].0, raft_core::Position::new(0, 1));
-    assert_eq!(
-        entries[0].1.payload,
-        Payload::Membership(Arc::new(founding.clone()))
-    );
+    assert_eq!(entries[0].1.payload, Payload::Membership(Arc::new(founding.clone())));
     let mut servers: Vec<_> = founding.servers().to_vec();
     servers.reverse();
     assert_eq!(
@@ -93,28 +72,13 @@ fn bootstrap_refuses_what_is_not_a_founding() {
     };
     let disk = recovered(&[first]);
     assert_eq!(bootstrap(&disk, &founding, pair(1)), Ok(Bootstrap::AlreadyDone));
-    assert_eq!(
-        bootstrap(&disk, &membership(4), pair(1)),
-        Err(BootstrapError::HasState)
-    );
+    assert_eq!(bootstrap(&disk, &membership(4), pair(1)), Err(BootstrapError::HasState));
     let empty = Recovered::default();
-    assert_eq!(
-        bootstrap(&empty, &founding, pair(9)),
-        Err(BootstrapError::NotAFounder(pair(9)))
-    );
-    let wiped = Pair {
-        incarnation: Incarnation::new(77),
-        ..pair(1)
-    };
-    assert_eq!(
-        bootstrap(&empty, &founding, wiped),
-        Err(BootstrapError::NotAFounder(wiped))
-    );
+    assert_eq!(bootstrap(&empty, &founding, pair(9)), Err(BootstrapError::NotAFounder(pair(9))));
+    let wiped = Pair { incarnation: Incarnation::new(77), ..pair(1) };
+    assert_eq!(bootstrap(&empty, &founding, wiped), Err(BootstrapError::NotAFounder(wiped)));
     let voted = recovered(&[write(3, &[], 0)]);
-    assert_eq!(
-        bootstrap(&voted, &founding, pair(1)),
-        Err(BootstrapError::HasState)
-    );
+    assert_eq!(bootstrap(&voted, &founding, pair(1)), Err(BootstrapError::HasState));
 }
 
 #[test]
@@ -122,35 +86,17 @@ fn membership_refuses_what_is_no_cluster() {
     let server = |id| membership(id).servers()[id as usize - 1].clone();
     let of = |servers: &[Server]| Membership::new(servers.to_vec());
     assert_eq!(of(&[]), Err(MembershipError::NoVoter));
-    let learner = Server {
-        suffrage: Suffrage::Learner,
-        ..server(1)
-    };
+    let learner = Server { suffrage: Suffrage::Learner, ..server(1) };
     assert_eq!(of(std::slice::from_ref(&learner)), Err(MembershipError::NoVoter));
     assert!(of(&[learner, server(2)]).is_ok());
     let mut twin = server(1);
     twin.pair.incarnation = Incarnation::new(5);
     twin.raft_address = "elsewhere".into();
-    assert_eq!(
-        of(&[server(1), twin]),
-        Err(MembershipError::DuplicateId(pair(1).id))
-    );
-    let same = Server {
-        raft_address: server(1).raft_address,
-        ..server(2)
-    };
-    assert_eq!(
-        of(&[server(1), same]),
-        Err(MembershipError::DuplicateAddress("raft1".into()))
-    );
-    let nowhere = Server {
-        raft_address: String::new(),
-        ..server(2)
-    };
-    assert_eq!(
-        of(&[server(1), nowhere]),
-        Err(MembershipError::EmptyAddress(pair(2).id))
-    );
+    assert_eq!(of(&[server(1), twin]), Err(MembershipError::DuplicateId(pair(1).id)));
+    let same = Server { raft_address: server(1).raft_address, ..server(2) };
+    assert_eq!(of(&[server(1), same]), Err(MembershipError::DuplicateAddress("raft1".into())));
+    let nowhere = Server { raft_address: String::new(), ..server(2) };
+    assert_eq!(of(&[server(1), nowhere]), Err(MembershipError::EmptyAddress(pair(2).id)));
 }
 
 /// The log ends before the first entry of a batch that carries entries.
@@ -173,22 +119,13 @@ fn shortened_log_keeps_its_terms() {
     let mut disk = recovered(&[write(3, &[(1, 0), (2, 1), (3, 1), (4, 3), (5, 3), (6, 3)], 5)]);
     disk.shorten(1);
     assert_eq!(disk.tail.first(), Some(LogIndex::new(6)));
-    let starts: Vec<_> = disk
-        .terms
-        .iter()
-        .map(|start| (start.term.raw(), start.first.raw()))
-        .collect();
+    let starts: Vec<_> = disk.terms.iter().map(|start| (start.term.raw(), start.first.raw())).collect();
     assert_eq!(starts, [(0, 1), (1, 2), (3, 4)]);
-    disk.absorb(&write(4, &[(6, 4)], 6))
-        .expect("index 6 is not committed");
+    disk.absorb(&write(4, &[(6, 4)], 6)).expect("index 6 is not committed");
     assert_eq!(terms(&disk), [4]);
     let mut uncommitted = recovered(&[write(3, &[(1, 0), (2, 1), (3, 1)], 1)]);
     uncommitted.shorten(1);
-    assert_eq!(
-        uncommitted.tail.first(),
-        Some(LogIndex::new(2)),
-        "what is not known to be committed stays"
-    );
+    assert_eq!(uncommitted.tail.first(), Some(LogIndex::new(2)), "what is not known to be committed stays");
 }
 
 #[test]
@@ -196,10 +133,7 @@ fn writes_that_can_not_follow_are_refused() {
     let base = [write(2, &[(1, 0), (2, 1), (3, 2)], 2)];
     let cases = [
         (write(2, &[(5, 2)], 0), RecoverError::Gap(LogIndex::new(5))),
-        (
-            write(2, &[(2, 2)], 0),
-            RecoverError::CommittedTruncated(LogIndex::new(2)),
-        ),
+        (write(2, &[(2, 2)], 0), RecoverError::CommittedTruncated(LogIndex::new(2))),
         (write(1, &[], 0), RecoverError::HardState),
         (write(2, &[(4, 1)], 0), RecoverError::Terms(LogIndex::new(4))),
         (write(2, &[(4, 3)], 0), RecoverError::Terms(LogIndex::new(4))),
@@ -211,96 +145,42 @@ fn writes_that_can_not_follow_are_refused() {
         assert_eq!(disk.absorb(&next), Err(error));
         assert_eq!(disk, before, "nothing is changed by what is refused");
     }
-    let vote = |id| HardState {
-        term: Term::new(2),
-        vote: Some(pair(id)),
-    };
+    let vote = |id| HardState { term: Term::new(2), vote: Some(pair(id)) };
     let mut disk = recovered(&base);
-    disk.absorb(&Write {
-        hard_state: vote(1),
-        ..write(2, &[], 0)
-    })
-    .expect("a first vote");
-    assert_eq!(
-        disk.absorb(&Write {
-            hard_state: vote(2),
-            ..write(2, &[], 0)
-        }),
-        Err(RecoverError::HardState)
-    );
-    assert_eq!(
-        disk.absorb(&write(2, &[], 0)),
-        Err(RecoverError::HardState),
-        "nor is it taken back"
-    );
+    disk.absorb(&Write { hard_state: vote(1), ..write(2, &[], 0) }).expect("a first vote");
+    assert_eq!(disk.absorb(&Write { hard_state: vote(2), ..write(2, &[], 0) }), Err(RecoverError::HardState));
+    assert_eq!(disk.absorb(&write(2, &[], 0)), Err(RecoverError::HardState), "nor is it taken back");
 }
 
 #[test]
 fn start_refuses_what_contradicts_itself() {
     let founding = membership(1);
-    let identity = Identity {
-        cluster: founding.cluster_id(),
-        pair: pair(1),
-        boot: Boot::new(1),
-    };
-    let Ok(Bootstrap::Write(first)) = bootstrap(&Recovered::default(), &founding, pair(1)) else {
-        panic!()
-    };
+    let identity = Identity { cluster: founding.cluster_id(), pair: pair(1), boot: Boot::new(1) };
+    let Ok(Bootstrap::Write(first)) = bootstrap(&Recovered::default(), &founding, pair(1)) else { panic!() };
     let good = recovered(&[first, write(2, &[(2, 1), (3, 2)], 3)]);
     let start = |config, recovered| Node::new(config, identity, recovered).map(|_| ());
     assert_eq!(start(config(), good.clone()), Ok(()));
-    assert_eq!(
-        start(config(), Recovered::default()),
-        Ok(()),
-        "an empty disk waits to be added"
-    );
+    assert_eq!(start(config(), Recovered::default()), Ok(()), "an empty disk waits to be added");
 
-    let heartbeat = Config {
-        heartbeat_ticks: 5,
-        ..config()
-    };
-    assert_eq!(
-        start(heartbeat, good.clone()),
-        Err(StartError::Config(ConfigError::Heartbeat))
-    );
-    let stranger = Identity {
-        cluster: membership(2).cluster_id(),
-        ..identity
-    };
+    let heartbeat = Config { heartbeat_ticks: 5, ..config() };
+    assert_eq!(start(heartbeat, good.clone()), Err(StartError::Config(ConfigError::Heartbeat)));
+    let stranger = Identity { cluster: membership(2).cluster_id(), ..identity };
     let other = Node::new(config(), stranger, good.clone()).map(|_| ());
     assert!(matches!(other, Err(StartError::OtherCluster { .. })));
 
     let contradictions = [
-        Recovered {
-            applied: LogIndex::new(4),
-            ..good.clone()
-        },
-        Recovered {
-            commit: LogIndex::new(4),
-            ..good.clone()
-        },
+        Recovered { applied: LogIndex::new(4), ..good.clone() },
+        Recovered { commit: LogIndex::new(4), ..good.clone() },
         Recovered {
             tail: Runs::new(),
-            terms: vec![TermStart {
-                term: Term::ZERO,
-                first: LogIndex::new(1),
-            }],
+            terms: vec![TermStart { term: Term::ZERO, first: LogIndex::new(1) }],
             ..good.clone()
         },
-        Recovered {
-            hard_state: HardState::default(),
-            ..good.clone()
-        },
-        Recovered {
-            memberships: vec![(LogIndex::new(9), Arc::new(founding.clone()))],
-            ..good.clone()
-        },
+        Recovered { hard_state: HardState::default(), ..good.clone() },
+        Recovered { memberships: vec![(LogIndex::new(9), Arc::new(founding.clone()))], ..good.clone() },
     ];
     for recovered in contradictions {
-        assert!(matches!(
-            start(config(), recovered),
-            Err(StartError::Recovered(_))
-        ));
+        assert!(matches!(start(config(), recovered), Err(StartError::Recovered(_))));
     }
 }
 
@@ -308,82 +188,20 @@ fn start_refuses_what_contradicts_itself() {
 fn config_names_what_is_out_of_range() {
     let c = Config::default();
     let cases = [
-        (
-            Config {
-                election_timeout_ticks: 2,
-                ..c
-            },
-            ConfigError::ElectionTimeout,
-        ),
-        (
-            Config {
-                election_timeout_ticks: 1_000_001,
-                ..c
-            },
-            ConfigError::ElectionTimeout,
-        ),
-        (
-            Config {
-                heartbeat_ticks: 0,
-                ..c
-            },
-            ConfigError::Heartbeat,
-        ),
-        (
-            Config {
-                heartbeat_ticks: 10,
-                ..c
-            },
-            ConfigError::Heartbeat,
-        ),
-        (
-            Config {
-                disk_stall_ticks: 19,
-                ..c
-            },
-            ConfigError::DiskStall,
-        ),
-        (
-            Config {
-                command_bytes_max: 0,
-                ..c
-            },
-            ConfigError::CommandBytes,
-        ),
-        (
-            Config {
-                command_bytes_max: (64 << 20) + 1,
-                ..c
-            },
-            ConfigError::CommandBytes,
-        ),
-        (
-            Config {
-                fetch_bytes_max: 0,
-                ..c
-            },
-            ConfigError::ZeroLimit("fetch_bytes_max"),
-        ),
-        (
-            Config {
-                writes_outstanding_max: 0,
-                ..c
-            },
-            ConfigError::ZeroLimit("writes_outstanding_max"),
-        ),
+        (Config { election_timeout_ticks: 2, ..c }, ConfigError::ElectionTimeout),
+        (Config { election_timeout_ticks: 1_000_001, ..c }, ConfigError::ElectionTimeout),
+        (Config { heartbeat_ticks: 0, ..c }, ConfigError::Heartbeat),
+        (Config { heartbeat_ticks: 10, ..c }, ConfigError::Heartbeat),
+        (Config { disk_stall_ticks: 19, ..c }, ConfigError::DiskStall),
+        (Config { command_bytes_max: 0, ..c }, ConfigError::CommandBytes),
+        (Config { command_bytes_max: (64 << 20) + 1, ..c }, ConfigError::CommandBytes),
+        (Config { fetch_bytes_max: 0, ..c }, ConfigError::ZeroLimit("fetch_bytes_max")),
+        (Config { writes_outstanding_max: 0, ..c }, ConfigError::ZeroLimit("writes_outstanding_max")),
     ];
     for (config, error) in cases {
         assert_eq!(config.check(), Err(error));
     }
-    assert_eq!(
-        Config {
-            election_timeout_ticks: 3,
-            heartbeat_ticks: 1,
-            ..c
-        }
-        .check(),
-        Ok(())
-    );
+    assert_eq!(Config { election_timeout_ticks: 3, heartbeat_ticks: 1, ..c }.check(), Ok(()));
 }
 
 /// S7: a restart applies at once what it knows to be committed, and not more.
@@ -396,10 +214,6 @@ fn restart_applies_only_what_is_known_to_be_committed() {
     cluster.propose(1, "b");
     cluster.network.clear();
     cluster.restart(1);
-    assert_eq!(
-        cluster.applied(1),
-        ["a"],
-        "the commit index came to the disk along with b"
-    );
+    assert_eq!(cluster.applied(1), ["a"], "the commit index came to the disk along with b");
     assert_eq!(cluster.node(1).status().last.index, LogIndex::new(4));
 }

@@ -33,11 +33,7 @@ fn single_voter_commits_only_what_is_durable() {
     let mut cluster = Cluster::new(1);
     cluster.machine(1).sync_at_once = false;
     cluster.tick(1, 20);
-    assert_eq!(
-        cluster.node(1).status().role,
-        RoleKind::Candidate,
-        "its vote for itself is not durable yet"
-    );
+    assert_eq!(cluster.node(1).status().role, RoleKind::Candidate, "its vote for itself is not durable yet");
     cluster.sync(1);
     assert_eq!(cluster.node(1).status().role, RoleKind::Leader);
     let request = cluster.propose(1, "x");
@@ -57,11 +53,7 @@ fn leader_commits_without_its_own_disk() {
     cluster.deliver_all();
     assert!(committed(&cluster, request));
     assert_eq!(cluster.applied(2), ["x"]);
-    assert_eq!(
-        cluster.applied(1),
-        [""; 0],
-        "not durable here, so not applied here"
-    );
+    assert_eq!(cluster.applied(1), [""; 0], "not durable here, so not applied here");
     cluster.sync(1);
     assert_eq!(cluster.applied(1), ["x"]);
 }
@@ -77,11 +69,7 @@ fn follower_acknowledges_only_what_is_durable() {
     assert_eq!(cluster.outcome(request), None);
     cluster.tick(1, 3);
     cluster.deliver_all();
-    assert_eq!(
-        cluster.outcome(request),
-        None,
-        "the answer to a heartbeat promises no more"
-    );
+    assert_eq!(cluster.outcome(request), None, "the answer to a heartbeat promises no more");
     cluster.sync(2);
     cluster.deliver_all();
     assert!(committed(&cluster, request));
@@ -110,25 +98,10 @@ fn older_entries_commit_only_with_one_of_the_own_term() {
     let (old, noop) = (Position::new(1, 3), Position::new(2, 4));
     assert_eq!((status.role, status.last), (RoleKind::Leader, noop));
     let mut acknowledge = |id, index: LogIndex| {
-        let body = Body::Acknowledge {
-            boot: Boot::new(2),
-            round: None,
-            held: index,
-            durable: index,
-        };
+        let body = Body::Acknowledge { boot: Boot::new(2), round: None, held: index, durable: index };
         let cluster_id = cluster.node(1).identity().cluster;
         let (from, to, term, boot) = (pair(id), pair(1), status.term, Boot::new(1));
-        cluster.step(
-            1,
-            Message::Packet(Packet {
-                cluster: cluster_id,
-                from,
-                boot,
-                to,
-                term,
-                body,
-            }),
-        );
+        cluster.step(1, Message::Packet(Packet { cluster: cluster_id, from, boot, to, term, body }));
         cluster.node(1).status().commit
     };
     let before = status.commit;
@@ -140,11 +113,7 @@ fn older_entries_commit_only_with_one_of_the_own_term() {
         "the old entry is on a majority, and may still be replaced"
     );
     assert_eq!(acknowledge(2, noop.index), before);
-    assert_eq!(
-        acknowledge(3, noop.index),
-        noop.index,
-        "with the no-op, all before it commits"
-    );
+    assert_eq!(acknowledge(3, noop.index), noop.index, "with the no-op, all before it commits");
 }
 
 /// §3.5: a leader brings a follower's log to agree with its own, cutting off what conflicts; the proposal that was cut off
@@ -169,10 +138,7 @@ fn conflicting_entries_are_replaced() {
     assert_eq!(cluster.applied(1), ["kept"]);
     assert_eq!(
         cluster.outcome(lost),
-        Some(Outcome::Lost {
-            first: Position::new(1, 3),
-            last: Position::new(1, 3)
-        })
+        Some(Outcome::Lost { first: Position::new(1, 3), last: Position::new(1, 3) })
     );
 }
 
@@ -182,12 +148,7 @@ fn late_append_leaves_newer_entries() {
     let mut cluster = Cluster::new(2);
     cluster.elect(1);
     cluster.propose(1, "a");
-    let late = cluster
-        .network
-        .iter()
-        .find(|packet| packet.to == pair(2))
-        .cloned()
-        .expect("an append");
+    let late = cluster.network.iter().find(|packet| packet.to == pair(2)).cloned().expect("an append");
     cluster.deliver_all();
     cluster.propose(1, "b");
     cluster.deliver_all();
@@ -218,11 +179,7 @@ fn old_write_does_not_vouch_for_a_new_entry() {
     cluster.tick(3, 3);
     cluster.deliver_all();
     let replaced = cluster.node(2).term_at(LogIndex::new(3));
-    assert_eq!(
-        replaced,
-        Some(Term::new(2)),
-        "the new leader's no-op stands where the old entry stood"
-    );
+    assert_eq!(replaced, Some(Term::new(2)), "the new leader's no-op stands where the old entry stood");
     cluster.sync_one(2);
     assert_eq!(
         cluster.node(2).status().durable,
@@ -275,11 +232,7 @@ fn restarted_follower_catches_up() {
     cluster.deliver_all();
     cluster.machine(3).sync_at_once = true;
     cluster.restart(3);
-    assert_eq!(
-        cluster.node(3).status().last.index,
-        LogIndex::new(3),
-        "b was not durable there"
-    );
+    assert_eq!(cluster.node(3).status().last.index, LogIndex::new(3), "b was not durable there");
     for _ in 0..4 {
         cluster.tick(1, 3);
         cluster.deliver_all();
@@ -317,21 +270,14 @@ fn entries_below_the_tail_are_fetched() {
 /// Group commit: above the limit of outstanding writes, what there is to write gathers into the next one.
 #[test]
 fn writes_gather_while_the_disk_is_busy() {
-    let config = Config {
-        writes_outstanding_max: 2,
-        ..config()
-    };
+    let config = Config { writes_outstanding_max: 2, ..config() };
     let mut cluster = Cluster::with(1, config);
     cluster.elect(1);
     cluster.machine(1).sync_at_once = false;
     let requests: Vec<_> = (0..10).map(|n| cluster.propose(1, &format!("c{n}"))).collect();
     assert_eq!(cluster.machine(1).unsynced.len(), 2);
     cluster.sync(1);
-    assert_eq!(
-        cluster.machine(1).unsynced.len(),
-        1,
-        "the other eight in one write"
-    );
+    assert_eq!(cluster.machine(1).unsynced.len(), 1, "the other eight in one write");
     assert_eq!(cluster.machine(1).unsynced[0].entries.len(), 8);
     cluster.sync(1);
     assert!(requests.iter().all(|request| committed(&cluster, *request)));
@@ -340,12 +286,7 @@ fn writes_gather_while_the_disk_is_busy() {
 /// C11: what goes beyond a limit is refused as a whole, and nothing is left of it.
 #[test]
 fn proposals_beyond_limits_are_refused() {
-    let config = Config {
-        command_bytes_max: 10,
-        uncommitted_bytes_max: 200,
-        proposals_max: 2,
-        ..config()
-    };
+    let config = Config { command_bytes_max: 10, uncommitted_bytes_max: 200, proposals_max: 2, ..config() };
     let mut cluster = Cluster::with(2, config);
     let refused = |cluster: &mut Cluster, commands: Commands| {
         let id = RequestId::new(1000 + cluster.machines[0].answers.len() as u64);
@@ -356,38 +297,17 @@ fn proposals_beyond_limits_are_refused() {
     assert_eq!(refused(&mut cluster, command("x").into()), none);
     cluster.elect(1);
     let refusal = |refusal| Some(Outcome::Refused(refusal));
-    assert_eq!(
-        refused(&mut cluster, Commands::Many(vec![])),
-        refusal(Refusal::Empty)
-    );
-    assert_eq!(
-        refused(&mut cluster, command("elevenbytes").into()),
-        refusal(Refusal::TooLarge)
-    );
-    assert_eq!(
-        refused(&mut cluster, vec![command("x"); 4].into()),
-        refusal(Refusal::TooLarge)
-    );
+    assert_eq!(refused(&mut cluster, Commands::Many(vec![])), refusal(Refusal::Empty));
+    assert_eq!(refused(&mut cluster, command("elevenbytes").into()), refusal(Refusal::TooLarge));
+    assert_eq!(refused(&mut cluster, vec![command("x"); 4].into()), refusal(Refusal::TooLarge));
     let last = cluster.node(1).status().last;
     assert_eq!(refused(&mut cluster, command("tenbytes..").into()), None);
-    assert_eq!(
-        refused(&mut cluster, vec![command("x"); 2].into()),
-        refusal(Refusal::Busy),
-        "bytes"
-    );
+    assert_eq!(refused(&mut cluster, vec![command("x"); 2].into()), refusal(Refusal::Busy), "bytes");
     assert_eq!(refused(&mut cluster, command("x").into()), None);
-    assert_eq!(
-        refused(&mut cluster, command("x").into()),
-        refusal(Refusal::Busy),
-        "count"
-    );
+    assert_eq!(refused(&mut cluster, command("x").into()), refusal(Refusal::Busy), "count");
     assert_eq!(cluster.node(1).status().last.index, last.index.plus(2));
     cluster.deliver_all();
-    assert_eq!(
-        refused(&mut cluster, command("x").into()),
-        None,
-        "room again once committed (B27)"
-    );
+    assert_eq!(refused(&mut cluster, command("x").into()), None, "room again once committed (B27)");
 }
 
 /// B50: a failed write is final. The node gives up leadership, answers what waits, and promises nothing more.
@@ -401,12 +321,7 @@ fn failed_write_halts_the_node() {
     cluster.network.clear();
     cluster.step(1, Message::WriteFailed(number));
     assert!(matches!(cluster.outcome(request), Some(Outcome::Lost { .. })));
-    assert!(
-        cluster
-            .machine(1)
-            .events
-            .contains(&Event::Fault(Fault::WriteFailed))
-    );
+    assert!(cluster.machine(1).events.contains(&Event::Fault(Fault::WriteFailed)));
     cluster.step(1, Message::Synced(number));
     cluster.tick(1, 100);
     assert!(cluster.network.is_empty(), "not a word from it");
@@ -418,20 +333,11 @@ fn failed_write_halts_the_node() {
 #[test]
 fn driver_that_reports_what_never_was_halts_the_node() {
     let cases = [
-        (
-            Message::Synced(raft_core::WriteNumber::new(99)),
-            Fault::UnknownWrite,
-        ),
-        (
-            Message::WriteFailed(raft_core::WriteNumber::new(99)),
-            Fault::UnknownWrite,
-        ),
+        (Message::Synced(raft_core::WriteNumber::new(99)), Fault::UnknownWrite),
+        (Message::WriteFailed(raft_core::WriteNumber::new(99)), Fault::UnknownWrite),
         (Message::Applied(LogIndex::new(99)), Fault::UnknownApplied),
         (
-            Message::Fetched {
-                number: raft_core::FetchNumber::new(9),
-                result: raft_core::Fetched::Failed,
-            },
+            Message::Fetched { number: raft_core::FetchNumber::new(9), result: raft_core::Fetched::Failed },
             Fault::UnknownFetch,
         ),
     ];

@@ -1,10 +1,6 @@
 //! A few nodes in one thread, each with a disk that the test syncs when it likes, and a network that does what the test
 //! says. No clock, no randomness: a test reads as the list of what happens.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "every test binary uses its own part of it"
-)]
+#![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of it")]
 
 use std::collections::VecDeque;
 
@@ -17,10 +13,7 @@ use raft_core::{
 
 pub fn pair(id: u64) -> Pair {
     let id = NodeId::new(id).expect("ids of tests are not zero");
-    Pair {
-        id,
-        incarnation: Incarnation::new(0x1000 + u128::from(id.raw())),
-    }
+    Pair { id, incarnation: Incarnation::new(0x1000 + u128::from(id.raw())) }
 }
 
 pub fn membership(voters: u64) -> Membership {
@@ -72,9 +65,7 @@ impl Machine {
     pub fn recovered(&self) -> Recovered {
         let mut recovered = Recovered::default();
         for write in &self.disk {
-            recovered
-                .absorb(write)
-                .expect("a disk gives back what was written");
+            recovered.absorb(write).expect("a disk gives back what was written");
         }
         if let Some(entries) = self.tail_entries {
             recovered.shorten(entries);
@@ -106,8 +97,7 @@ impl Machine {
         }
         let mut runs = Runs::new();
         for run in all.tail.iter().filter_map(|run| run.slice(first, last)) {
-            runs.push(run)
-                .expect("slices of consecutive runs are consecutive");
+            runs.push(run).expect("slices of consecutive runs are consecutive");
         }
         runs
     }
@@ -132,11 +122,7 @@ impl Cluster {
     pub fn with(voters: u64, config: Config) -> Self {
         let founding = membership(voters);
         let machine = |id| {
-            let identity = Identity {
-                cluster: founding.cluster_id(),
-                pair: pair(id),
-                boot: Boot::new(0),
-            };
+            let identity = Identity { cluster: founding.cluster_id(), pair: pair(id), boot: Boot::new(0) };
             let Ok(Bootstrap::Write(first)) = bootstrap(&Recovered::default(), &founding, pair(id)) else {
                 panic!("an empty disk of a founder takes the bootstrap");
             };
@@ -156,12 +142,7 @@ impl Cluster {
             machine
         };
         let machines = (1..=voters).map(machine).collect();
-        Cluster {
-            machines,
-            network: VecDeque::new(),
-            cut: Vec::new(),
-            next_request: 1,
-        }
+        Cluster { machines, network: VecDeque::new(), cut: Vec::new(), next_request: 1 }
     }
 
     pub fn machine(&mut self, id: u64) -> &mut Machine {
@@ -208,10 +189,7 @@ impl Cluster {
         }
         for fetch in ready.fetch {
             let entries = machine.read(fetch.first, fetch.last);
-            todo.push_back(Message::Fetched {
-                number: fetch.number,
-                result: Fetched::Entries(entries),
-            });
+            todo.push_back(Message::Fetched { number: fetch.number, result: Fetched::Entries(entries) });
         }
     }
 
@@ -255,11 +233,7 @@ impl Cluster {
     pub fn elect(&mut self, id: u64) {
         self.tick(id, 2 * config().election_timeout_ticks);
         self.deliver_all();
-        assert_eq!(
-            self.node(id).status().role,
-            RoleKind::Leader,
-            "server {id} was to win"
-        );
+        assert_eq!(self.node(id).status().role, RoleKind::Leader, "server {id} was to win");
     }
 
     /// Lets time pass for all servers, delivering after every tick.
@@ -275,36 +249,21 @@ impl Cluster {
     pub fn propose(&mut self, id: u64, text: &str) -> RequestId {
         let request = RequestId::new(self.next_request);
         self.next_request += 1;
-        self.step(
-            id,
-            Message::Propose {
-                id: request,
-                commands: command(text).into(),
-            },
-        );
+        self.step(id, Message::Propose { id: request, commands: command(text).into() });
         request
     }
 
     /// The answer to a request, if it came.
     pub fn outcome(&self, request: RequestId) -> Option<Outcome> {
         let mut answers = self.machines.iter().flat_map(|machine| &machine.answers);
-        let outcome = answers
-            .find(|answer| answer.id == request)
-            .map(|answer| answer.outcome.clone());
-        assert!(
-            answers.all(|answer| answer.id != request),
-            "a request is answered once"
-        );
+        let outcome = answers.find(|answer| answer.id == request).map(|answer| answer.outcome.clone());
+        assert!(answers.all(|answer| answer.id != request), "a request is answered once");
         outcome
     }
 
     pub fn applied(&self, id: u64) -> Vec<String> {
         let machine = &self.machines[id as usize - 1];
-        machine
-            .applied
-            .iter()
-            .map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned())
-            .collect()
+        machine.applied.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).collect()
     }
 
     pub fn restart(&mut self, id: u64) {
