@@ -1,0 +1,323 @@
+//! `raftd load`: writes every line of a file into a cluster, by many clients at once, through changes of leader.
+//!
+//! ```text
+//!   reader ──▶ one bounded queue per client, chosen by the key ──▶ clients ──▶ PUT /db/{key}
+//!                                                                     └──────▶ numbers of acknowledged lines
+//! ```
+//!
+//! Lines with the same key go through the same client, so they are written in the order of the file. A line is written again
+//! until a server acknowledges it, which is harmless because writing a value twice is like writing it once.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::{Method, StatusCode};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::client::{ANSWER_WITHIN, Base, Client};
+use crate::exit::{Exit, Failure, note, say};
+use crate::http::key;
+use crate::lines::{Line, Lines};
+use crate::signals::Signals;
+
+/// Lines that wait for one client.
+const QUEUE_LINES_MAX: usize = 16;
+/// Between two attempts at a line: this long at first, then twice as long each time, up to the other.
+const AGAIN_FIRST: Duration = Duration::from_millis(10);
+const AGAIN_LAST: Duration = Duration::from_millis(640);
+/// How many refused lines are named one by one.
+const NAMED_MAX: u64 = 10;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The file: lines `key<TAB>value`, or any lines, whose numbers then are their keys
+    file: PathBuf,
+    /// Servers to write to, separated by commas: http://HOST:PORT,…
+    #[arg(long, value_name = "URL,…", value_delimiter = ',', required = true)]
+    to: Vec<Base>,
+    /// How many lines are under way at a time
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    clients: u16,
+    /// Give up on a line after this many seconds, and on all when none was acknowledged for as long
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    patience: u64,
+    /// Write the numbers of the acknowledged lines to this file, one a line
+    #[arg(long, value_name = "FILE")]
+    acknowledged: Option<PathBuf>,
+}
+
+/// Why loading could not go on.
+#[derive(Debug, thiserror::Error)]
+enum LoadError {
+    #[error("can not read {0}: {1}")]
+    Read(PathBuf, io::Error),
+    #[error("can not write {0}: {1}")]
+    Acknowledged(PathBuf, io::Error),
+    #[error("a thread of the loader has failed")]
+    Thread,
+}
+
+pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
+    let mut signals = Signals::install().map_err(Failure::violated)?;
+    let read_error = |error| Failure::usage(LoadError::Read(args.file.clone(), error));
+    let file = File::open(&args.file).map_err(read_error)?;
+    let length = file.metadata().map_err(read_error)?.len();
+    let journal = args.acknowledged.as_deref().map(Journal::create).transpose().map_err(Failure::usage)?;
+    let work = Arc::new(Work {
+        client: Client::new(usize::from(args.clients)),
+        target: Mutex::new(Target { base: args.to[0].clone(), nth: 0 }),
+        bases: args.to,
+        patience: Duration::from_secs(args.patience),
+        began: Instant::now(),
+        last_acknowledged: AtomicU64::new(0),
+        acknowledged: AtomicU64::new(0),
+        refused: AtomicU64::new(0),
+        stop: AtomicBool::new(false),
+    });
+
+    let mut clients = JoinSet::new();
+    let mut queues = Vec::new();
+    for _ in 0..args.clients {
+        let (queue, lines) = mpsc::channel(QUEUE_LINES_MAX);
+        queues.push(queue);
+        clients.spawn(write_lines(
+            Arc::clone(&work),
+            lines,
+            journal.as_ref().map(|journal| journal.numbers.clone()),
+        ));
+    }
+    let bar = progress_bar(length);
+    let reader = tokio::task::spawn_blocking({
+        let (work, bar) = (Arc::clone(&work), bar.clone());
+        move || read_lines(file, &queues, &work, &bar)
+    });
+
+    let ended = async {
+        let lines = reader.await.map_err(|_| LoadError::Thread)?;
+        while clients.join_next().await.is_some() {}
+        lines.map_err(|error| LoadError::Read(args.file.clone(), error))
+    };
+    let mut interrupted = false;
+    let mut ended = std::pin::pin!(ended);
+    let lines = loop {
+        tokio::select! {
+            lines = ended.as_mut() => break lines.map_err(Failure::violated)?,
+            name = signals.next() => {
+                note(&format!("{name}: ending with the lines that are under way"));
+                interrupted = true;
+                work.stop.store(true, Ordering::Relaxed);
+            }
+        }
+    };
+    bar.finish_and_clear();
+    if let Some(journal) = journal {
+        journal.finish().await.map_err(Failure::violated)?;
+    }
+    let acknowledged = work.acknowledged.load(Ordering::Relaxed);
+    say(&format!("acknowledged {acknowledged} of {lines}"));
+    Ok(match () {
+        () if acknowledged == lines => Exit::Clean,
+        () if interrupted => Exit::Unfinished,
+        () => Exit::Violated,
+    })
+}
+
+fn progress_bar(bytes: u64) -> ProgressBar {
+    // Only where somebody is looking: in a file or a pipe the redrawn lines would be rubbish.
+    let shown = io::stderr().is_terminal();
+    let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(Some(bytes), target);
+    match ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes}  {msg}  {eta}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// What the clients share.
+struct Work {
+    client: Client,
+    bases: Vec<Base>,
+    /// Who acknowledged last: usually the leader, so the next line goes there.
+    target: Mutex<Target>,
+    patience: Duration,
+    began: Instant,
+    /// Milliseconds after `began`.
+    last_acknowledged: AtomicU64,
+    acknowledged: AtomicU64,
+    refused: AtomicU64,
+    stop: AtomicBool,
+}
+
+#[derive(Clone)]
+struct Target {
+    base: Base,
+    /// Which of `bases` was asked last.
+    nth: usize,
+}
+
+/// Reads the file and hands its lines out; the number of lines. After a stop it only counts.
+fn read_lines(file: File, queues: &[mpsc::Sender<Line>], work: &Work, bar: &ProgressBar) -> io::Result<u64> {
+    let mut lines = Lines::new(BufReader::with_capacity(1 << 16, file));
+    let mut count = 0;
+    while let Some(line) = lines.next()? {
+        count += 1;
+        match line {
+            _ if work.stop.load(Ordering::Relaxed) => {}
+            Ok(line) => {
+                let hash = xxhash_rust::xxh3::xxh3_64(&line.key) as usize;
+                // A client ends only once its queue does, so this can not fail before that.
+                let _ = queues[hash % queues.len()].blocking_send(line);
+            }
+            Err(error) => work.refuse(&error.to_string()),
+        }
+        if count % 256 == 0 {
+            bar.set_position(lines.bytes());
+            bar.set_message(format!("{} acknowledged", work.acknowledged.load(Ordering::Relaxed)));
+        }
+    }
+    Ok(count)
+}
+
+/// One client: writes the lines of its queue, one after another.
+async fn write_lines(work: Arc<Work>, mut lines: mpsc::Receiver<Line>, journal: Option<mpsc::Sender<u64>>) {
+    while let Some(line) = lines.recv().await {
+        if work.stop.load(Ordering::Relaxed) || !work.write_line(&line).await {
+            continue;
+        }
+        work.acknowledged.fetch_add(1, Ordering::Relaxed);
+        work.last_acknowledged.fetch_max(work.now(), Ordering::Relaxed);
+        if let Some(journal) = &journal {
+            // The journal ends only after its senders, or on an error that it reports itself.
+            let _ = journal.send(line.number).await;
+        }
+    }
+}
+
+impl Work {
+    /// Writes one line until it is acknowledged; whether it was.
+    async fn write_line(&self, line: &Line) -> bool {
+        let path = key::path(&line.key);
+        let began = Instant::now();
+        let mut again = AGAIN_FIRST;
+        loop {
+            let target = self.target();
+            let sent = self.client.send(&Method::PUT, &target.base, &path, &line.value, ANSWER_WITHIN).await;
+            let problem = match sent {
+                Ok(answer) if answer.status.is_success() => {
+                    self.keep_target(answer.from);
+                    return true;
+                }
+                Ok(answer) if is_final(answer.status) => {
+                    let text = String::from_utf8_lossy(&answer.body);
+                    self.refuse(&format!(
+                        "line {} is refused: {} {}",
+                        line.number,
+                        answer.status,
+                        text.trim()
+                    ));
+                    return false;
+                }
+                Ok(answer) => {
+                    format!("{}: {} {}", answer.from, answer.status, String::from_utf8_lossy(&answer.body))
+                }
+                Err(error) => error.to_string(),
+            };
+            self.change_target(&target);
+            if self.stop.load(Ordering::Relaxed) {
+                return false;
+            }
+            if self.patience < began.elapsed() {
+                self.give_up(line.number, problem.trim());
+                return false;
+            }
+            tokio::time::sleep(again).await;
+            again = (again * 2).min(AGAIN_LAST);
+        }
+    }
+
+    fn target(&self) -> Target {
+        self.target.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep_target(&self, base: Base) {
+        let mut target = self.target.lock().unwrap_or_else(PoisonError::into_inner);
+        if target.base != base {
+            target.base = base;
+        }
+    }
+
+    /// Asks the next server, unless another client has changed the target since `used` was read.
+    fn change_target(&self, used: &Target) {
+        let mut target = self.target.lock().unwrap_or_else(PoisonError::into_inner);
+        if target.base == used.base {
+            target.nth = (used.nth + 1) % self.bases.len();
+            target.base = self.bases[target.nth].clone();
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A line that can never be written.
+    fn refuse(&self, why: &str) {
+        match self.refused.fetch_add(1, Ordering::Relaxed) {
+            nth if nth < NAMED_MAX => note(why),
+            NAMED_MAX => note("and more lines are refused"),
+            _ => {}
+        }
+    }
+
+    /// A line that could not be written in time. Where nothing else could be written in that time either, the cluster is
+    /// gone, and trying every other line for as long would not end.
+    fn give_up(&self, number: u64, problem: &str) {
+        let silent = self.now().saturating_sub(self.last_acknowledged.load(Ordering::Relaxed));
+        if self.patience <= Duration::from_millis(silent) && !self.stop.swap(true, Ordering::Relaxed) {
+            note(&format!("giving up: nothing was acknowledged for {silent} ms; at last {problem}"));
+        } else {
+            self.refuse(&format!("line {number} was not acknowledged: {problem}"));
+        }
+    }
+}
+
+/// Whether asking again, anywhere, would bring the same answer.
+fn is_final(status: StatusCode) -> bool {
+    status.is_client_error()
+        && status != StatusCode::REQUEST_TIMEOUT
+        && status != StatusCode::TOO_MANY_REQUESTS
+}
+
+/// The file of acknowledged line numbers, written by a thread of its own so that no client waits for a disk.
+struct Journal {
+    numbers: mpsc::Sender<u64>,
+    thread: tokio::task::JoinHandle<io::Result<()>>,
+    path: PathBuf,
+}
+
+impl Journal {
+    fn create(path: &Path) -> Result<Journal, LoadError> {
+        let file = File::create(path).map_err(|error| LoadError::Acknowledged(path.to_owned(), error))?;
+        let (numbers, mut incoming) = mpsc::channel(1024);
+        let thread = tokio::task::spawn_blocking(move || {
+            let mut file = BufWriter::new(file);
+            while let Some(number) = incoming.blocking_recv() {
+                writeln!(file, "{number}")?;
+            }
+            file.flush()
+        });
+        Ok(Journal { numbers, thread, path: path.to_owned() })
+    }
+
+    async fn finish(self) -> Result<(), LoadError> {
+        drop(self.numbers);
+        let written = self.thread.await.map_err(|_| LoadError::Thread)?;
+        written.map_err(|error| LoadError::Acknowledged(self.path, error))
+    }
+}

@@ -1,0 +1,134 @@
+//! `raftd serve`: one server of a cluster, until a signal, a closed stdin (where asked for) or a fault ends it.
+
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use raft_core::{Config, Membership};
+use raft_driver_tokio::{DataDir, Options, StopReason};
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+
+use crate::exit::{Exit, Failure, say};
+use crate::founders;
+use crate::http;
+use crate::signals::Signals;
+use crate::store::Store;
+
+/// The length of a tick.
+const TICK: Duration = Duration::from_millis(10);
+/// In ticks: half a second to a second without a leader, then an election. Well above what a busy machine with a slow disk
+/// makes a heartbeat wait, and still well below the five seconds that a client waits.
+const ELECTION_TIMEOUT_TICKS: u32 = 50;
+const HEARTBEAT_TICKS: u32 = 10;
+/// In ticks: a leader whose disk has not finished a write for so long leaves the lead to others.
+const DISK_STALL_TICKS: u32 = 300;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The folder, formatted before by `raftd format`
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Where to listen for the other servers
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: String,
+    /// Where to listen for clients
+    #[arg(long, value_name = "HOST:PORT")]
+    http: String,
+    /// The servers that found the cluster, the same list on each: 1@INCARNATION=RAFT_HOST:PORT/HTTP_HOST:PORT,…
+    #[arg(long, value_name = "LIST", value_parser = founders::parse)]
+    founders: Membership,
+    /// Found the cluster, if this folder has not done so yet
+    #[arg(long)]
+    bootstrap: bool,
+    /// End as on SIGTERM when stdin is closed: how a parent ends its servers, also by dying
+    #[arg(long, hide = true)]
+    stop_on_stdin_close: bool,
+}
+
+/// Why a server could not begin, or could not go on.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error(
+        "can not listen for clients on {0}: {1}. Stop what listens there, or choose another port with --http"
+    )]
+    Http(String, io::Error),
+    #[error(
+        "the server can not go on: {0}. What it has acknowledged is on disk; find the cause, then start it again"
+    )]
+    Stopped(StopReason),
+}
+
+pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
+    let mut signals = Signals::install().map_err(Failure::violated)?;
+    let parent = args.stop_on_stdin_close.then(stdin_closed);
+    let directory = DataDir::open(&args.data).map_err(Failure::usage)?;
+    let pair = directory.pair();
+    // Before the node starts, so that a port in use is found while there is still nothing to undo.
+    let listener = TcpListener::bind(&args.http).await;
+    let listener = listener.map_err(|error| Failure::usage(ServeError::Http(args.http.clone(), error)))?;
+    let mut options = Options::new(args.listen, args.founders);
+    options.bootstrap = args.bootstrap;
+    options.tick = TICK;
+    options.config = Config {
+        election_timeout_ticks: ELECTION_TIMEOUT_TICKS,
+        heartbeat_ticks: HEARTBEAT_TICKS,
+        disk_stall_ticks: DISK_STALL_TICKS,
+        ..Config::default()
+    };
+    let handle =
+        raft_driver_tokio::start(directory, options, Store::default()).await.map_err(Failure::usage)?;
+    let http_address = listener.local_addr().map_err(Failure::violated)?;
+    say(&format!("{pair} serves clients on {http_address} and servers on {}", handle.local_addr()));
+
+    let (stop, stopping) = watch::channel(false);
+    let clients = tokio::spawn(http::serve(listener, handle.clone(), stopping));
+    let why = tokio::select! {
+        name = signals.next() => Ok(name),
+        () = closed(parent) => Ok("the end of stdin"),
+        reason = handle.stopped() => Err(reason),
+    };
+    // First the clients: what is under way may still be answered, and nothing new comes in.
+    let _ = stop.send(true);
+    let _ = clients.await;
+    match why {
+        Ok(cause) => {
+            tracing::info!(cause, "stopping");
+            handle.shutdown().await;
+            let reason = handle.stopped().await;
+            if !reason.is_clean() {
+                return Err(Failure::violated(ServeError::Stopped(reason)));
+            }
+            say("stopped");
+            Ok(Exit::Clean)
+        }
+        Err(reason) => Err(Failure::violated(ServeError::Stopped(reason))),
+    }
+}
+
+/// Tells when stdin ends. A plain thread, because one that hangs in a read must not keep the process from ending.
+fn stdin_closed() -> oneshot::Receiver<()> {
+    let (closed, receiver) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 256];
+        let mut stdin = io::stdin().lock();
+        loop {
+            match stdin.read(&mut buffer) {
+                Ok(0) => break,
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => break,
+                _ => {}
+            }
+        }
+        let _ = closed.send(());
+    });
+    receiver
+}
+
+async fn closed(parent: Option<oneshot::Receiver<()>>) {
+    match parent {
+        Some(receiver) => {
+            let _ = receiver.await;
+        }
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,154 @@
+//! Goal: the HTTP interface answers as promised: any bytes as keys and values, redirects to the leader, an honest status for
+//! everything that is refused, and an end to every request.
+//!
+//! Method: real servers, asked by an HTTP client that follows nothing by itself, and by bare sockets where a client misbehaves.
+
+mod raftd;
+
+use hyper::{Method, StatusCode};
+use raftd::{Three, follow, insist, request, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_and_values_are_any_bytes() {
+    let three = Three::running().await;
+    three.leader().await;
+    let url = |id: usize, path: &str| format!("{}{path}", three.url(id));
+    let every_byte: Vec<u8> = (0..=255).collect();
+    let every_key: String = (0..=255).map(|b| format!("%{b:02x}")).collect();
+    let path = format!("/db/{every_key}");
+    assert_eq!(insist(Method::PUT, &url(1, &path), every_byte.clone()).await.status, StatusCode::NO_CONTENT);
+    for id in 1..=3 {
+        let read = follow(Method::GET, &url(id, &path), "").await;
+        assert_eq!((read.status, read.body.to_vec()), (StatusCode::OK, every_byte.clone()));
+    }
+    // A slash is a slash, encoded or not; case in the encoding does not matter; a plus is a plus.
+    insist(Method::PUT, &url(2, "/db/a%2Fb+"), "1").await;
+    assert_eq!(follow(Method::GET, &url(1, "/db/a/b%2b"), "").await.body, "1");
+    assert_eq!(follow(Method::GET, &url(1, "/db/a%2fb%20"), "").await.status, StatusCode::NOT_FOUND);
+
+    let longest = format!("/db/{}", "%ff".repeat(1024));
+    let largest = vec![7; 1 << 20];
+    assert_eq!(insist(Method::PUT, &url(3, &longest), largest.clone()).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(follow(Method::GET, &url(1, &longest), "").await.body, largest);
+    assert_eq!(insist(Method::PUT, &url(1, "/db/empty"), "").await.status, StatusCode::NO_CONTENT);
+    let empty = follow(Method::GET, &url(1, "/db/empty"), "").await;
+    assert_eq!((empty.status, empty.body.len()), (StatusCode::OK, 0));
+
+    assert_eq!(insist(Method::DELETE, &url(2, &path), "").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(insist(Method::DELETE, &url(2, &path), "").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(follow(Method::GET, &url(2, &path), "").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_redirects_and_reads_locally() {
+    let three = Three::running().await;
+    let leader = three.leader().await;
+    let follower = leader % 3 + 1;
+    for method in [Method::GET, Method::PUT, Method::DELETE] {
+        let answer = request(method, &format!("{}/db/a%2Fb?x=%20y", three.url(follower)), "v").await.unwrap();
+        assert_eq!(answer.status, StatusCode::TEMPORARY_REDIRECT);
+        assert_eq!(answer.location(), format!("{}/db/a%2Fb?x=%20y", three.url(leader)));
+    }
+    let put = insist(Method::PUT, &format!("{}/db/k", three.url(follower)), "v").await;
+    let position = put.headers["raft-position"].to_str().unwrap().to_owned();
+    let index: u64 = position.split_once('.').unwrap().1.parse().unwrap();
+    for id in 1..=3 {
+        let url = format!("{}/db/k?local=true", three.url(id));
+        let read = until("the value reaches a server", async || {
+            let read = request(Method::GET, &url, "").await.unwrap();
+            (read.status == StatusCode::OK).then_some(read)
+        })
+        .await;
+        assert_eq!(read.body, "v");
+        assert!(index <= read.headers["raft-applied"].to_str().unwrap().parse().unwrap());
+        let status = three.status(id).await.unwrap();
+        assert_eq!(status["id"], id);
+        assert_eq!(status["leader"]["id"], leader);
+        assert_eq!(status["leader"]["http"], three.http_address(leader));
+        assert_eq!(status["role"], if id == leader { "leader" } else { "follower" });
+        assert!(index <= status["applied"].as_u64().unwrap());
+        for number in ["term", "commit", "last"] {
+            assert!(0 < status[number].as_u64().unwrap(), "{number}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_requests_are_refused() {
+    let three = Three::running().await;
+    let url = three.url(three.leader().await);
+    let long_key = format!("/db/{}", "k".repeat(1025));
+    let long_path = format!("/db/{}", "k".repeat(60_000));
+    for (method, path, body, status) in [
+        (Method::GET, "/db/", 0, StatusCode::BAD_REQUEST),
+        (Method::PUT, "/db/", 0, StatusCode::BAD_REQUEST),
+        (Method::GET, "/db/%zz", 0, StatusCode::BAD_REQUEST),
+        (Method::PUT, "/db/%2", 1, StatusCode::BAD_REQUEST),
+        (Method::DELETE, "/db/a%", 0, StatusCode::BAD_REQUEST),
+        (Method::GET, "/db/a?local=perhaps", 0, StatusCode::BAD_REQUEST),
+        (Method::PUT, "/db/a?local=true", 1, StatusCode::BAD_REQUEST),
+        (Method::DELETE, "/db/a?local=true", 0, StatusCode::BAD_REQUEST),
+        (Method::GET, &long_key, 0, StatusCode::URI_TOO_LONG),
+        (Method::PUT, &long_key, 1, StatusCode::URI_TOO_LONG),
+        (Method::GET, &long_path, 0, StatusCode::URI_TOO_LONG),
+        (Method::PUT, "/db/a", (1 << 20) + 1, StatusCode::PAYLOAD_TOO_LARGE),
+        (Method::PUT, "/db/a", 6 << 20, StatusCode::PAYLOAD_TOO_LARGE),
+        (Method::POST, "/db/a", 1, StatusCode::METHOD_NOT_ALLOWED),
+        (Method::PATCH, "/db/a", 1, StatusCode::METHOD_NOT_ALLOWED),
+        (Method::PUT, "/status", 1, StatusCode::METHOD_NOT_ALLOWED),
+        (Method::GET, "/", 0, StatusCode::NOT_FOUND),
+        (Method::GET, "/db", 0, StatusCode::NOT_FOUND),
+    ] {
+        let answer = request(method.clone(), &format!("{url}{path}"), vec![b'v'; body]).await.unwrap();
+        assert_eq!(answer.status, status, "{method} {path:.40}");
+    }
+    assert_eq!(follow(Method::GET, &format!("{url}/db/a"), "").await.status, StatusCode::NOT_FOUND);
+}
+
+/// A body that never ends arriving: the headers promise more than comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_body_is_answered_and_changes_nothing() {
+    let three = Three::running().await;
+    let leader = three.leader().await;
+    let mut socket = TcpStream::connect(three.http_address(leader)).await.unwrap();
+    socket.write_all(b"PUT /db/slow HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf").await.unwrap();
+    let mut silent = TcpStream::connect(three.http_address(leader)).await.unwrap();
+    silent.write_all(b"PUT /db/slow HT").await.unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&answer));
+    // Headers that do not come are no request yet; the connection ends, with an answer or without.
+    silent.read_to_end(&mut answer).await.unwrap();
+    let read = follow(Method::GET, &format!("{}/db/slow", three.url(leader)), "").await;
+    assert_eq!(read.status, StatusCode::NOT_FOUND);
+}
+
+/// Goal: the two kinds of failure are told apart. Method: one server alone knows no leader, so nothing is ever appended;
+/// a leader that loses both followers has appended what it can not commit.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_effect_is_503_and_perhaps_is_504() {
+    let mut three = Three::formatted().await;
+    three.start(1);
+    let put =
+        async |three: &Three, id: usize| request(Method::PUT, &format!("{}/db/k", three.url(id)), "v").await;
+    let alone = until("the server answers", async || put(&three, 1).await.ok()).await;
+    assert_eq!(alone.status, StatusCode::SERVICE_UNAVAILABLE);
+    let local = request(Method::GET, &format!("{}/db/k?local=true", three.url(1)), "").await.unwrap();
+    assert_eq!(local.status, StatusCode::NOT_FOUND);
+
+    three.start(2);
+    three.start(3);
+    let leader = three.leader().await;
+    insist(Method::PUT, &format!("{}/db/before", three.url(leader)), "v").await;
+    for id in (1..=3).filter(|id| *id != leader) {
+        three.kill(id);
+    }
+    assert_eq!(put(&three, leader).await.unwrap().status, StatusCode::GATEWAY_TIMEOUT);
+    let read = request(Method::GET, &format!("{}/db/before", three.url(leader)), "").await.unwrap();
+    assert_eq!(read.status, StatusCode::GATEWAY_TIMEOUT);
+    let local =
+        request(Method::GET, &format!("{}/db/before?local=true", three.url(leader)), "").await.unwrap();
+    assert_eq!((local.status, &local.body[..]), (StatusCode::OK, &b"v"[..]));
+}
