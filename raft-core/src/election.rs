@@ -129,7 +129,8 @@ impl Node {
         if boot != self.identity.boot || !granted {
             return;
         }
-        if let Role::Candidate { granted, .. } = &mut self.role {
+        // Nobody can have been asked before the candidate's own vote was durable.
+        if let Role::Candidate { granted, announced: true, .. } = &mut self.role {
             if !granted.contains(&from) && self.log.membership().is_some_and(|(_, m)| m.is_voter(from)) {
                 granted.push(from);
             }

@@ -225,6 +225,7 @@ fn wire_packet(packet: &Packet) -> wire::Packet {
             held: held.raw(),
             durable: durable.raw(),
         }),
+        Body::NewerTerm => WireBody::NewerTerm(wire::NewerTerm {}),
         Body::Reject { boot, previous, hint } => WireBody::Reject(wire::Reject {
             boot: boot.raw(),
             previous: Some(wire_position(*previous)),
@@ -327,6 +328,7 @@ fn body(body: wire::packet::Body, term: Term) -> Result<Body, DecodeError> {
             held: index(acknowledge.held)?,
             durable: index(acknowledge.durable)?,
         },
+        WireBody::NewerTerm(_) => Body::NewerTerm,
         WireBody::Reject(reject) => Body::Reject {
             boot: Boot::new(reject.boot),
             previous: position(reject.previous)?,

@@ -79,4 +79,7 @@ pub enum Body {
         /// logs may agree.
         hint: Position,
     },
+    /// What came is of an older term than the sender's. Says nothing else: least of all something of this term, which the
+    /// receiver may come to lead.
+    NewerTerm,
 }

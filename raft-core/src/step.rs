@@ -103,6 +103,7 @@ impl Node {
             Body::Acknowledge { boot: asked, round, held, durable } => {
                 self.acknowledged((from, boot), asked, round, held, durable, ready);
             }
+            Body::NewerTerm => {} // All that it says is its term.
             Body::Reject { boot: asked, previous, hint } => {
                 self.rejected((from, boot), asked, previous, hint);
             }
@@ -114,11 +115,9 @@ impl Node {
     fn answer_stale(&self, from: Pair, boot: Boot, body: &Body, ready: &mut Ready) {
         let refusal = match *body {
             Body::RequestVote { .. } => Body::Vote { boot, granted: false },
-            Body::Append { previous, .. } => Body::Reject { boot, previous, hint: previous },
-            Body::Heartbeat { round, .. } => {
-                let (held, durable) = (LogIndex::ZERO, LogIndex::ZERO);
-                Body::Acknowledge { boot, round: Some(round), held, durable }
-            }
+            // Not as an acknowledgement or rejection: those would be of the new term, and if the sender of what is stale
+            // came to lead that term, it would take them for answers to what it sends then.
+            Body::Append { .. } | Body::Heartbeat { .. } => Body::NewerTerm,
             _ => return,
         };
         ready.send.push(self.packet(from, refusal));

@@ -231,3 +231,25 @@ fn sleep_ends_when_something_is_due() {
         assert_eq!(node.status().role, RoleKind::Candidate);
     }
 }
+
+/// An answer to something of an older term says nothing of the newer one: whoever sent the old heartbeat may have come to
+/// lead the newer term meanwhile, and would take an acknowledgement for one of what it sends now.
+#[test]
+fn stale_requests_are_answered_with_the_term_only() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.tick(1, 3);
+    cluster.propose(1, "x");
+    let stale: Vec<Packet> = cluster.network.drain(..).filter(|packet| packet.to == pair(2)).collect();
+    assert_eq!(stale.len(), 2, "a heartbeat and an append");
+    let newer = request_vote(&cluster, 3, 2, 7, Position::ZERO);
+    cluster.step(2, newer);
+    cluster.network.clear();
+    for packet in stale {
+        cluster.step(2, Message::Packet(packet));
+    }
+    assert!(
+        cluster.network.iter().all(|packet| packet.body == Body::NewerTerm && packet.term == Term::new(7))
+    );
+    assert_eq!(cluster.network.len(), 2);
+}

@@ -32,7 +32,7 @@ pub struct Packet {
     pub to: ::core::option::Option<Pair>,
     #[prost(uint64, tag = "6")]
     pub term: u64,
-    #[prost(oneof = "packet::Body", tags = "16, 17, 18, 19, 20, 21, 22")]
+    #[prost(oneof = "packet::Body", tags = "16, 17, 18, 19, 20, 21, 22, 26")]
     pub body: ::core::option::Option<packet::Body>,
 }
 /// Nested message and enum types in `Packet`.
@@ -53,6 +53,8 @@ pub mod packet {
         Acknowledge(super::Acknowledge),
         #[prost(message, tag = "22")]
         Reject(super::Reject),
+        #[prost(message, tag = "26")]
+        NewerTerm(super::NewerTerm),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -109,6 +111,8 @@ pub struct Reject {
     #[prost(message, optional, tag = "3")]
     pub hint: ::core::option::Option<Position>,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NewerTerm {}
 /// Consecutive entries of one term, at least one. Where the first one stands follows from what the run is part of.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Run {
