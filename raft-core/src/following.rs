@@ -78,12 +78,14 @@ impl Node {
             return Err(Fault::CommittedConflict);
         }
         if conflict <= self.log.last().index {
+            if let Role::Follower { following: Some(following), .. } = &self.role
+                && conflict <= following.verified
+            {
+                // A leader only ever appends to its log (Raft thesis §3.5); this entry is its own.
+                return Err(Fault::LeaderRewrites);
+            }
             self.log.truncate(conflict);
             self.disk.truncated(conflict);
-            if let Role::Follower { following: Some(following), .. } = &mut self.role {
-                // What is verified never conflicts, and an acknowledgement never goes beyond it.
-                debug_assert!(following.verified < conflict, "verified entries are the leader's own");
-            }
         }
         if let Some(new) = run.slice(conflict, run.last()) {
             self.log.append_run(new);

@@ -185,6 +185,8 @@ pub enum Fault {
     TwoLeaders,
     /// A leader wants to replace an entry that is committed here.
     CommittedConflict,
+    /// A leader replaces an entry that it has sent or confirmed itself.
+    LeaderRewrites,
     /// A follower acknowledges what was never sent to it.
     ImpossibleAcknowledgement,
     /// There is no term after the last (2⁶⁴ − 1), or no index.
@@ -201,6 +203,7 @@ impl fmt::Display for Fault {
             Fault::UnknownFetch => "a fetch was answered that was never asked for",
             Fault::TwoLeaders => "two servers lead in one term",
             Fault::CommittedConflict => "a leader wants to replace a committed entry",
+            Fault::LeaderRewrites => "a leader replaces an entry of its own log",
             Fault::ImpossibleAcknowledgement => "a follower acknowledged what it was never sent",
             Fault::Exhausted => "there are no more terms or log indexes",
         })
