@@ -36,8 +36,8 @@ impl Frames {
             .length_field_type::<u32>()
             .length_adjustment(HEADER_BYTES as isize)
             .num_skip(0)
-            // What is compared with it is the whole frame.
-            .max_frame_length(max + HEADER_BYTES)
+            // It is compared with what the length field says.
+            .max_frame_length(max)
             .new_codec();
         Frames { codec, max }
     }
