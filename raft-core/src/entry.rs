@@ -274,6 +274,15 @@ impl Runs {
         }
     }
 
+    /// The entries up to index `last`, included, without copying.
+    pub fn up_to(&self, last: LogIndex) -> Runs {
+        let mut runs = Runs::new();
+        for run in self.iter().filter_map(|run| run.slice(run.first(), last)) {
+            runs.push_unchecked(run);
+        }
+        runs
+    }
+
     /// Takes all entries out, keeping memory for the next.
     pub fn clear(&mut self) {
         self.head = None;

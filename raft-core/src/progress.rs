@@ -5,6 +5,9 @@
 //!   ────────┴───────────────┴───────────────────────┴───────▶ index
 //!   durable there   there, in memory   in flight        not sent yet
 //! ```
+//!
+//! After a restart of the follower `held` may be less than `matched`: it has the entries, but does not know any more that
+//! they are this leader's, and so would not commit them. The last of them is sent again.
 
 use alloc::collections::VecDeque;
 
@@ -41,7 +44,7 @@ pub(crate) struct Progress {
     matched: LogIndex,
     /// The last index that the newest boot has, durable or not.
     held: LogIndex,
-    /// The next index to send. Invariant: matched < next.
+    /// The next index to send, at least 1.
     next: LogIndex,
     mode: Mode,
     /// Appends that are not yet known to be durable there, in the order in which they were sent. At most one in a probe.
@@ -110,9 +113,12 @@ impl Progress {
             return false;
         }
         if self.boot.replace(boot).is_some_and(|before| before < boot) {
-            // It restarted: what was not durable is gone, and nothing that was in flight can be counted on.
-            self.held = self.matched;
-            self.probe(self.matched.next());
+            // It restarted: what was not durable is gone, and nothing that was in flight can be counted on. Of what is
+            // durable the last entry is sent again, even if there is nothing else to send: by taking it the follower
+            // learns that its log is this leader's up to there. Without that it would answer with the commit index of
+            // its restart for ever, and commit no further while the cluster is idle.
+            self.held = LogIndex::ZERO;
+            self.probe(self.matched);
         }
         true
     }
@@ -131,9 +137,8 @@ impl Progress {
         if newest {
             self.held = self.held.max(held);
         }
-        self.held = self.held.max(self.matched);
         while let Some(first) = self.in_flight.front()
-            && first.last <= self.matched
+            && first.last <= self.matched.min(self.held)
         {
             self.in_flight_bytes -= first.bytes;
             self.in_flight.pop_front();
@@ -146,7 +151,8 @@ impl Progress {
                 self.mode = Mode::Replicate;
                 self.next = self.held.next();
             }
-            Mode::Probe | Mode::Replicate => self.next = self.next.max(self.matched.next()),
+            Mode::Probe => {}
+            Mode::Replicate => self.next = self.next.max(self.held.next()),
         }
         if let (true, Some(round)) = (newest, round) {
             self.round_answered(round);
@@ -179,21 +185,24 @@ impl Progress {
             && self.in_flight.front().is_some_and(|probe| probe.previous == previous)
     }
 
-    /// Probes from `next` on, or from behind what is known to match.
+    /// Probes from `next` on, but from no further back than the last entry that is known to match.
     pub(crate) fn probe(&mut self, next: LogIndex) {
         self.mode = Mode::Probe;
-        self.next = next.max(self.matched.next());
+        self.next = next.max(self.matched).max(LogIndex::new(1));
         self.in_flight.clear();
         self.in_flight_bytes = 0;
     }
 
     /// What must hold; `Err` names what does not.
     pub(crate) fn check(&self, last: LogIndex, packets_max: u32) -> Result<(), &'static str> {
-        if self.held < self.matched || last < self.held {
-            return Err("matched ≤ held ≤ end of the leader's log");
+        if last < self.matched || last < self.held {
+            return Err("nobody has more of the leader's log than the leader");
         }
-        if self.next <= self.matched || last.next() < self.next {
-            return Err("matched < next ≤ end of the leader's log + 1");
+        if self.next == LogIndex::ZERO || last.next() < self.next {
+            return Err("1 ≤ next ≤ end of the leader's log + 1");
+        }
+        if self.mode == Mode::Replicate && self.next <= self.held {
+            return Err("what is held is not sent again");
         }
         let packets_max = if self.mode == Mode::Probe { 1 } else { packets_max as usize };
         if packets_max < self.in_flight.len() {

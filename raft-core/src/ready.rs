@@ -54,7 +54,7 @@ pub struct Fetch {
     pub number: FetchNumber,
     /// The first index wanted: this one has to come.
     pub first: LogIndex,
-    /// The last index wanted. Less may come.
+    /// The last index wanted. Less may come; what comes beyond it is ignored.
     pub last: LogIndex,
     /// About how much to read at most, in bytes ([`Entry::size`](crate::Entry::size)); the first entry comes even if it is larger.
     pub bytes_max: u64,

@@ -147,7 +147,7 @@ impl Node {
             Fetched::Entries(entries)
                 if entries.first() == Some(pending.first) && self.log.confirms(&entries) =>
             {
-                entries
+                entries.up_to(pending.last)
             }
             _ => return self.halt(Fault::FetchFailed, ready),
         };

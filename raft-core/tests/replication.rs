@@ -240,6 +240,25 @@ fn restarted_follower_catches_up() {
     assert_eq!(cluster.applied(3), ["a", "b"]);
 }
 
+/// A follower that restarts with all entries, but an old commit index, learns the commit index in an idle cluster too: it
+/// has to be told anew that its entries are this leader's. (Found by the simulator, seed 560.)
+#[test]
+fn restarted_follower_commits_while_idle() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.propose(1, "a");
+    cluster.propose(1, "b");
+    cluster.deliver_all();
+    cluster.restart(3);
+    let status = cluster.node(3).status();
+    assert!(status.commit < status.last.index, "the commit index of b did not come to the disk");
+    for _ in 0..4 {
+        cluster.tick(1, 3);
+        cluster.deliver_all();
+    }
+    assert_eq!(cluster.applied(3), ["a", "b"]);
+}
+
 /// C10: after a restart with a short tail, the state machine is replayed by fetches, and a lagging follower is served by
 /// them.
 #[test]
