@@ -113,6 +113,14 @@ impl DataDir {
     /// # Errors
     /// The folder holds something, or the disk fails; see [`FormatError`].
     pub fn format(path: impl AsRef<Path>, id: NodeId) -> Result<Pair, FormatError> {
+        Self::format_with(path, id, LogOptions::default())
+    }
+
+    /// As [`format`](Self::format), with a first segment of a length of one's own.
+    ///
+    /// # Errors
+    /// As [`format`](Self::format).
+    pub fn format_with(path: impl AsRef<Path>, id: NodeId, log: LogOptions) -> Result<Pair, FormatError> {
         let path = path.as_ref();
         let io = |path: &Path| {
             let path = path.to_owned();
@@ -124,35 +132,26 @@ impl DataDir {
         let _lock = match lock(path, true) {
             Ok(Some(lock)) => lock,
             Ok(None) => {
-                return Err(FormatError::InUse {
-                    path: path.to_owned(),
-                });
+                return Err(FormatError::InUse { path: path.to_owned() });
             }
             Err(source) => return Err(io(&path.join(LOCK))(source)),
         };
         for name in leftovers_of_format(path)? {
             let path = path.join(name);
-            let removed = if path.is_dir() {
-                fs::remove_dir_all(&path)
-            } else {
-                fs::remove_file(&path)
-            };
+            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             removed.map_err(io(&path))?;
         }
         let mut bits = [0; 16];
         getrandom::fill(&mut bits).map_err(FormatError::Random)?;
-        let pair = Pair {
-            id,
-            incarnation: Incarnation::new(u128::from_le_bytes(bits)),
-        };
+        let pair = Pair { id, incarnation: Incarnation::new(u128::from_le_bytes(bits)) };
 
         // The mark of a format under way comes first, and goes last, by becoming the identity.
         let aside = path.join(format!("{IDENTITY}{ASIDE}"));
         write_synced(&aside, &small_file("pair", &pair.to_string())).map_err(io(&aside))?;
         sync_directory(path).map_err(io(path))?;
-        let log = path.join(LOG);
-        fs::create_dir(&log).map_err(io(&log))?;
-        Log::create(&Folder::new(&log), pair, LogOptions::default()).map_err(FormatError::Log)?;
+        let folder = path.join(LOG);
+        fs::create_dir(&folder).map_err(io(&folder))?;
+        Log::create(&Folder::new(&folder), pair, log).map_err(FormatError::Log)?;
         write_boot(path, Boot::new(0)).map_err(io(&path.join(BOOT)))?;
         fs::rename(&aside, path.join(IDENTITY)).map_err(io(&aside))?;
         sync_directory(path).map_err(io(path))?;
@@ -182,9 +181,7 @@ impl DataDir {
 
     fn open_as(path: &Path, write: bool) -> Result<DataDir, OpenError> {
         let path = path.to_owned();
-        let damaged = |name: &str| OpenError::Damaged {
-            path: path.join(name),
-        };
+        let damaged = |name: &str| OpenError::Damaged { path: path.join(name) };
         if !path.join(LOCK).exists() || !(path.join(IDENTITY).exists() || path.join(BOOT).exists()) {
             return Err(OpenError::NotFormatted { path });
         }
@@ -192,10 +189,7 @@ impl DataDir {
             Ok(Some(lock)) => lock,
             Ok(None) => return Err(OpenError::InUse { path }),
             Err(source) => {
-                return Err(OpenError::Io {
-                    path: path.join(LOCK),
-                    source,
-                });
+                return Err(OpenError::Io { path: path.join(LOCK), source });
             }
         };
         if !path.join(IDENTITY).exists() && path.join(format!("{IDENTITY}{ASIDE}")).exists() {
@@ -210,18 +204,8 @@ impl DataDir {
         if !log.is_dir() {
             return Err(OpenError::Damaged { path: log });
         }
-        let folder = if write {
-            Folder::new(log)
-        } else {
-            Folder::read_only(log)
-        };
-        Ok(DataDir {
-            path,
-            pair,
-            boot,
-            storage: Arc::new(folder),
-            _lock,
-        })
+        let folder = if write { Folder::new(log) } else { Folder::read_only(log) };
+        Ok(DataDir { path, pair, boot, storage: Arc::new(folder), _lock })
     }
 
     /// Which server, and which life of its disk.
@@ -257,10 +241,8 @@ impl DataDir {
     /// The disk is full or fails.
     pub fn start(&mut self) -> Result<Boot, OpenError> {
         let boot = Boot::new(self.boot.raw() + 1);
-        write_boot(&self.path, boot).map_err(|source| OpenError::Io {
-            path: self.path.join(BOOT),
-            source,
-        })?;
+        write_boot(&self.path, boot)
+            .map_err(|source| OpenError::Io { path: self.path.join(BOOT), source })?;
         self.boot = boot;
         Ok(boot)
     }
@@ -269,20 +251,11 @@ impl DataDir {
 /// Takes the lock of the folder; `None` where another program has it.
 fn lock(path: &Path, write: bool) -> io::Result<Option<File>> {
     let file = if write {
-        File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path.join(LOCK))?
+        File::options().read(true).write(true).create(true).truncate(false).open(path.join(LOCK))?
     } else {
         File::open(path.join(LOCK))?
     };
-    let locked = if write {
-        file.try_lock()
-    } else {
-        file.try_lock_shared()
-    };
+    let locked = if write { file.try_lock() } else { file.try_lock_shared() };
     match locked {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -296,10 +269,7 @@ fn lock(path: &Path, write: bool) -> io::Result<Option<File>> {
 /// # Errors
 /// There is something else.
 fn leftovers_of_format(path: &Path) -> Result<Vec<String>, FormatError> {
-    let io = |source| FormatError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io = |source| FormatError::Io { path: path.to_owned(), source };
     let mut names = Vec::new();
     for entry in fs::read_dir(path).map_err(io)? {
         names.push(entry.map_err(io)?.file_name().to_string_lossy().into_owned());
@@ -310,10 +280,7 @@ fn leftovers_of_format(path: &Path) -> Result<Vec<String>, FormatError> {
     let interrupted = names.contains(&mark) && !names.iter().any(|name| name == IDENTITY);
     let ours = |name: &str| name == LOCK || (interrupted && [LOG, BOOT, &mark, &boot_aside].contains(&name));
     if let Some(found) = names.iter().find(|name| !ours(name)) {
-        return Err(FormatError::NotEmpty {
-            path: path.to_owned(),
-            found: found.clone(),
-        });
+        return Err(FormatError::NotEmpty { path: path.to_owned(), found: found.clone() });
     }
     // The lock is held, and the mark stays until it is overwritten: an interruption from here on is seen too.
     names.retain(|name| name != LOCK && *name != mark);
@@ -335,10 +302,7 @@ fn read_small_file(directory: &Path, name: &str, key: &str) -> Result<String, Op
         }
         Err(source) => return Err(OpenError::Io { path, source }),
     };
-    let value = text
-        .lines()
-        .nth(1)
-        .and_then(|line| line.strip_prefix(key)?.strip_prefix(' '));
+    let value = text.lines().nth(1).and_then(|line| line.strip_prefix(key)?.strip_prefix(' '));
     match value {
         Some(value) if small_file(key, value) == text => Ok(value.to_owned()),
         _ => Err(OpenError::Damaged { path }),

@@ -55,11 +55,13 @@
 //! The driver makes no decision of the protocol: it carries out what the node wants, in any order, and reports. A disk that
 //! fails is final for a server: it stops, and [`Handle::stopped`] says why.
 
-mod clock;
 mod directory;
 pub mod log;
-mod state_machine;
+
+mod clock;
 mod transport;
+mod state_machine;
+
 mod options;
 mod status;
 mod handle;

@@ -47,7 +47,7 @@ pub struct Options {
     pub founders: Membership,
     /// Whether to found the cluster, if this has not been done. Default false.
     pub bootstrap: bool,
-    /// The settings of the node. Default: [`Config::default`], with the server's id as the seed.
+    /// The settings of the node. Default: [`Config::default`].
     pub config: Config,
     /// The length of a tick. Not zero. Default 10 ms.
     pub tick: Duration,
@@ -116,15 +116,8 @@ impl Options {
             return Err(OptionsError::Calls);
         }
         // One entry is always let through, so the longest packet has the longest command in it.
-        let entry = self
-            .config
-            .command_bytes_max
-            .saturating_add(Entry::OVERHEAD_BYTES);
-        let needed = self
-            .config
-            .append_bytes_max
-            .max(entry)
-            .saturating_add(FRAME_MARGIN_BYTES);
+        let entry = self.config.command_bytes_max.saturating_add(Entry::OVERHEAD_BYTES);
+        let needed = self.config.append_bytes_max.max(entry).saturating_add(FRAME_MARGIN_BYTES);
         if (self.frame_bytes_max as u64) < needed {
             return Err(OptionsError::Frame { needed });
         }

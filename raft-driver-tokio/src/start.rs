@@ -139,11 +139,7 @@ fn check_address(directory: &DataDir, options: &Options) -> Result<(), StartErro
         return Ok(());
     };
     let found = directory.pair();
-    let here = options
-        .founders
-        .servers()
-        .iter()
-        .find(|server| server.raft_address == *address);
+    let here = options.founders.servers().iter().find(|server| server.raft_address == *address);
     match here {
         Some(server) if server.pair.id != found.id => Err(StartError::OtherServer {
             path: directory.path().to_owned(),
@@ -161,15 +157,9 @@ async fn listen(mut options: Options) -> Result<(TcpListener, SocketAddr, Option
     let (bound, address) = match listen {
         Listen::Address(address) => (TcpListener::bind(&address).await, address),
         Listen::Bound(listener) => {
-            let address = listener
-                .local_addr()
-                .map_or_else(|_| "the given socket".to_owned(), |a| a.to_string());
-            (
-                listener
-                    .set_nonblocking(true)
-                    .and_then(|()| TcpListener::from_std(listener)),
-                address,
-            )
+            let address =
+                listener.local_addr().map_or_else(|_| "the given socket".to_owned(), |a| a.to_string());
+            (listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)), address)
         }
     };
     let bound = bound.and_then(|listener| Ok((listener.local_addr()?, listener)));
@@ -190,11 +180,7 @@ fn open(mut directory: DataDir, options: Options) -> Result<Opened, StartError> 
         && founding.cluster_id() != cluster
     {
         let found = founding.cluster_id();
-        return Err(StartError::OtherCluster {
-            path,
-            found,
-            expected: cluster,
-        });
+        return Err(StartError::OtherCluster { path, found, expected: cluster });
     }
     if options.bootstrap {
         found(&mut log, &mut recovered, &founders, pair, &path)?;
@@ -204,18 +190,9 @@ fn open(mut directory: DataDir, options: Options) -> Result<Opened, StartError> 
     let boot = directory.start().map_err(StartError::Directory)?;
     let identity = Identity { cluster, pair, boot };
     tracing::info!(%pair, %boot, %cluster, last = %recovered.last(), term = %recovered.hard_state.term, "starting");
-    let mut config = options.config;
-    if config.seed == 0 {
-        config.seed = pair.id.raw();
-    }
-    let node = Node::new(config, identity, recovered).map_err(|error| StartError::Node { path, error })?;
-    Ok(Opened {
-        directory,
-        options,
-        founders,
-        log,
-        node,
-    })
+    let node =
+        Node::new(options.config, identity, recovered).map_err(|error| StartError::Node { path, error })?;
+    Ok(Opened { directory, options, founders, log, node })
 }
 
 fn found(
@@ -225,17 +202,13 @@ fn found(
     pair: Pair,
     path: &std::path::Path,
 ) -> Result<(), StartError> {
-    let founding = bootstrap(recovered, founders, pair).map_err(|error| StartError::Bootstrap {
-        path: path.to_owned(),
-        error,
-    })?;
+    let founding = bootstrap(recovered, founders, pair)
+        .map_err(|error| StartError::Bootstrap { path: path.to_owned(), error })?;
     match founding {
         Bootstrap::AlreadyDone => tracing::info!(%pair, "the cluster was founded before; nothing to do"),
         Bootstrap::Write(write) => {
             recovered.absorb(&write).map_err(StartError::Founding)?;
-            log.append(&write)
-                .and_then(|()| log.sync())
-                .map_err(StartError::Log)?;
+            log.append(&write).and_then(|()| log.sync()).map_err(StartError::Log)?;
             tracing::info!(%pair, cluster = %founders.cluster_id(), "founded the cluster");
         }
     }
@@ -249,13 +222,7 @@ fn run<S: StateMachine>(
     local_addr: SocketAddr,
     state_machine: S,
 ) -> Result<Handle<S>, StartError> {
-    let Opened {
-        directory,
-        options,
-        founders,
-        log,
-        node,
-    } = opened;
+    let Opened { directory, options, founders, log, node } = opened;
     let (identity, limits) = (node.identity(), options.limits());
     let (reporter, reports) = mpsc::unbounded_channel::<Report>();
     let report = move || {
@@ -274,11 +241,7 @@ fn run<S: StateMachine>(
     if let Some(membership) = node.membership() {
         network.set_membership(Arc::clone(membership));
     }
-    let status = NodeStatus {
-        identity,
-        core: node.status(),
-        membership: node.membership().cloned(),
-    };
+    let status = NodeStatus { identity, core: node.status(), membership: node.membership().cloned() };
     let (status_sender, status) = watch::channel(status);
     let (stopped_sender, stopped) = watch::channel(None);
     let handle = Handle {
@@ -293,13 +256,7 @@ fn run<S: StateMachine>(
     };
     let event_loop = EventLoop {
         node,
-        inputs: Inputs {
-            reports,
-            packets,
-            calls,
-            shutdown,
-            state_machine_ended,
-        },
+        inputs: Inputs { reports, packets, calls, shutdown, state_machine_ended },
         log,
         fetch,
         apply,

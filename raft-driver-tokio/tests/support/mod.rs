@@ -1,6 +1,7 @@
 //! What several tests use.
 #![allow(dead_code, reason = "every test binary uses its own part of it")]
 
+pub(crate) mod cluster;
 pub(crate) mod disk;
 
 use raft_core::{
