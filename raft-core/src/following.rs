@@ -1,11 +1,11 @@
 //! The follower's side of replication (Raft thesis §3.5): takes entries, answers heartbeats, and acknowledges what is
 //! durable.
 
-use crate::entry::{Run, Runs};
+use crate::entry::{Entry, Payload, Run, Runs};
 use crate::identity::{Boot, Pair};
 use crate::node::Node;
 use crate::packet::Body;
-use crate::position::{LogIndex, Position, Round};
+use crate::position::{LogIndex, Position, Round, Term};
 use crate::ready::{Event, Fault, Ready};
 use crate::role::{Following, Role};
 
@@ -74,8 +74,18 @@ impl Node {
         let Some(conflict) = self.first_conflict(run) else {
             return Ok(());
         };
-        if conflict <= self.commit {
+        // What is kept before it may be committed with a greater term than the leader claimed: then that leader can not have
+        // been elected by a majority that holds it.
+        if conflict <= self.commit
+            || self.log.term_at(conflict.previous()).is_some_and(|kept| run.term() < kept)
+        {
             return Err(Fault::CommittedConflict);
+        }
+        if run
+            .get(LogIndex::new(1))
+            .is_some_and(|first| conflict == run.first() && !self.founds(run.term(), first))
+        {
+            return Err(Fault::OtherFounding);
         }
         if conflict <= self.log.last().index {
             if let Role::Follower { following: Some(following), .. } = &self.role
@@ -91,6 +101,12 @@ impl Node {
             self.log.append_run(new);
         }
         Ok(())
+    }
+
+    /// Whether this is the founding entry of this server's cluster.
+    fn founds(&self, term: Term, first: &Entry) -> bool {
+        let cluster = self.identity.cluster;
+        matches!(&first.payload, Payload::Membership(m) if term == Term::ZERO && m.cluster_id() == cluster)
     }
 
     /// The first index of the run that the log does not hold with the same term; `None` where it holds all of it. By log

@@ -185,6 +185,8 @@ pub enum Fault {
     TwoLeaders,
     /// A leader wants to replace an entry that is committed here.
     CommittedConflict,
+    /// A leader sends a first entry that is not the founding configuration of this cluster.
+    OtherFounding,
     /// A leader replaces an entry that it has sent or confirmed itself.
     LeaderRewrites,
     /// A follower acknowledges what was never sent to it.
@@ -203,6 +205,7 @@ impl fmt::Display for Fault {
             Fault::UnknownFetch => "a fetch was answered that was never asked for",
             Fault::TwoLeaders => "two servers lead in one term",
             Fault::CommittedConflict => "a leader wants to replace a committed entry",
+            Fault::OtherFounding => "a leader sends the founding configuration of another cluster",
             Fault::LeaderRewrites => "a leader replaces an entry of its own log",
             Fault::ImpossibleAcknowledgement => "a follower acknowledged what it was never sent",
             Fault::Exhausted => "there are no more terms or log indexes",

@@ -3,7 +3,10 @@
 mod common;
 
 use common::{Cluster, config, pair};
-use raft_core::{Body, Boot, Event, Message, Packet, Position, RoleKind, Term};
+use raft_core::{
+    Body, Boot, Entry, Event, Fault, LogIndex, LogTime, Message, Packet, Payload, Position, RoleKind, Run,
+    Runs, Term,
+};
 
 fn packet(cluster: &Cluster, from: u64, to: u64, term: u64, body: Body) -> Message {
     let cluster = cluster.node(to).identity().cluster;
@@ -252,4 +255,56 @@ fn stale_requests_are_answered_with_the_term_only() {
         cluster.network.iter().all(|packet| packet.body == Body::NewerTerm && packet.term == Term::new(7))
     );
     assert_eq!(cluster.network.len(), 2);
+}
+
+/// A leader that breaks the protocol halts who follows it, and nothing of what it sent is taken.
+#[test]
+fn broken_leaders_are_faults() {
+    let entries = |term: u64, first: u64, payload: Payload| {
+        let entry = Entry::new(LogTime::ZERO, payload);
+        Run::new(Term::new(term), LogIndex::new(first), [entry]).expect("one entry").into()
+    };
+    let append = |cluster: &Cluster, to, previous, entries: Runs| {
+        packet(cluster, 2, to, 5, Body::Append { previous, commit: LogIndex::ZERO, entries })
+    };
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.propose(1, "x");
+    cluster.deliver_all();
+    assert_eq!(cluster.node(3).status().commit, LogIndex::new(3));
+    let foreign = Payload::Membership(std::sync::Arc::new(common::membership(5)));
+    let cases = [
+        (
+            "another entry where one is committed",
+            3,
+            Position::new(1, 2),
+            entries(5, 3, Payload::Noop),
+            Fault::CommittedConflict,
+        ),
+        (
+            "a lie about what precedes",
+            3,
+            Position::new(0, 3),
+            entries(0, 4, Payload::Noop),
+            Fault::CommittedConflict,
+        ),
+        ("another cluster's founding", 4, Position::ZERO, entries(0, 1, foreign), Fault::OtherFounding),
+    ];
+    for (what, to, previous, entries, fault) in cases {
+        let mut cluster = cluster.clone();
+        if to == 4 {
+            // A server that waits to be added.
+            let mut empty = cluster.machine(3).clone();
+            empty.crash();
+            empty.disk.clear();
+            empty.identity.pair = pair(4);
+            empty.start();
+            cluster.machines.push(empty);
+        }
+        let before = cluster.node(to).status().last;
+        let message = append(&cluster, to, previous, entries);
+        cluster.step(to, message);
+        let status = cluster.node(to).status();
+        assert_eq!((status.fault, status.last), (Some(fault), before), "{what}");
+    }
 }
