@@ -18,10 +18,7 @@ pub(crate) struct Clock {
 fn since_boot() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     // Neither is ever negative on this clock.
-    Duration::new(
-        u64::try_from(time.tv_sec).unwrap_or(0),
-        u32::try_from(time.tv_nsec).unwrap_or(0),
-    )
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 impl Clock {
@@ -37,9 +34,7 @@ impl Clock {
 
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn start() -> Self {
-        Clock {
-            begin: std::time::Instant::now(),
-        }
+        Clock { begin: std::time::Instant::now() }
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -59,10 +54,7 @@ pub(crate) struct Ticks {
 impl Ticks {
     /// Ticks of `length`, which is not zero.
     pub(crate) fn new(length: Duration) -> Self {
-        Ticks {
-            length,
-            told: Duration::ZERO,
-        }
+        Ticks { length, told: Duration::ZERO }
     }
 
     /// How many whole ticks have passed up to `now` that the node was not told of; it is told with this.
@@ -75,9 +67,7 @@ impl Ticks {
 
     /// How long after `now` it is until `ticks` more have passed than the node was told of.
     pub(crate) fn until(&self, ticks: u32, now: Duration) -> Duration {
-        self.told
-            .saturating_add(self.length.saturating_mul(ticks.max(1)))
-            .saturating_sub(now)
+        self.told.saturating_add(self.length.saturating_mul(ticks.max(1))).saturating_sub(now)
     }
 }
 

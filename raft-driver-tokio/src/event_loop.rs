@@ -88,24 +88,17 @@ impl<S: StateMachine> EventLoop<S> {
         let mut draining: Option<Instant> = None;
         loop {
             let now = self.clock.now();
-            messages[0] = Message::Tick {
-                elapsed: self.ticks.elapsed(now),
-            };
+            messages[0] = Message::Tick { elapsed: self.ticks.elapsed(now) };
             self.node.step_all(messages.drain(..), &mut ready);
             let fault = self.carry_out(&mut ready);
             self.publish();
             if let Some(fault) = fault {
-                return StopReason::Fault {
-                    fault,
-                    cause: self.cause.take(),
-                };
+                return StopReason::Fault { fault, cause: self.cause.take() };
             }
             if draining.is_some_and(|until| self.waiting.is_empty() || until <= Instant::now()) {
                 return StopReason::Shutdown;
             }
-            let due = ready
-                .sleep
-                .map(|ticks| Instant::now() + self.ticks.until(ticks, now));
+            let due = ready.sleep.map(|ticks| Instant::now() + self.ticks.until(ticks, now));
             let due = [due, draining].into_iter().flatten().min();
             messages.push(Message::Tick { elapsed: 0 });
             match self.wait(due, draining.is_some()).await {
@@ -172,10 +165,7 @@ impl<S: StateMachine> EventLoop<S> {
         let id = RequestId::new(self.next_request);
         self.next_request += 1;
         self.waiting.insert(id, call.caller);
-        messages.push(Message::Propose {
-            id,
-            commands: call.command.into(),
-        });
+        messages.push(Message::Propose { id, commands: call.command.into() });
     }
 
     /// Does what the node wants, and says whether it has halted. The packets go first: most of them are what somebody waits
@@ -226,10 +216,7 @@ impl<S: StateMachine> EventLoop<S> {
         let me = self.node.identity().pair;
         match event {
             Event::Role { role, term } => tracing::info!(%me, ?role, %term, "role"),
-            Event::Leader {
-                leader: Some(leader),
-                term,
-            } => tracing::info!(%me, %leader, %term, "leader"),
+            Event::Leader { leader: Some(leader), term } => tracing::info!(%me, %leader, %term, "leader"),
             Event::Leader { leader: None, term } => tracing::info!(%me, %term, "no leader"),
             Event::Membership { index, .. } => tracing::info!(%me, %index, "another configuration"),
             Event::WrongIncarnation { from, to } => {

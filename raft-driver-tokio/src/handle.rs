@@ -129,9 +129,7 @@ impl<S: StateMachine> Clone for Handle<S> {
 
 impl<S: StateMachine> std::fmt::Debug for Handle<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Handle")
-            .field("status", &*self.status.borrow())
-            .finish_non_exhaustive()
+        f.debug_struct("Handle").field("status", &*self.status.borrow()).finish_non_exhaustive()
     }
 }
 
@@ -157,13 +155,7 @@ impl<S: StateMachine> Handle<S> {
             Err(_) => return Err(ProposeError::Busy),
         };
         let (caller, answer) = oneshot::channel();
-        place.send(Call {
-            command,
-            caller: Caller {
-                answer: caller,
-                _permit: permit,
-            },
-        });
+        place.send(Call { command, caller: Caller { answer: caller, _permit: permit } });
         match timeout_at(deadline, answer).await {
             Ok(Ok(outlook)) => outlook,
             Ok(Err(_)) => Err(ProposeError::Interrupted),
@@ -180,10 +172,7 @@ impl<S: StateMachine> Handle<S> {
         &self,
         look: impl FnOnce(&S, LogIndex) -> R + Send + 'static,
     ) -> Result<R, Stopped> {
-        let permit = Arc::clone(&self.looks)
-            .acquire_owned()
-            .await
-            .map_err(|_| Stopped)?;
+        let permit = Arc::clone(&self.looks).acquire_owned().await.map_err(|_| Stopped)?;
         if self.stopped.borrow().is_some() {
             return Err(Stopped);
         }

@@ -63,12 +63,10 @@ impl<S: StateMachine> ApplyThread<S> {
     ) -> std::io::Result<(Self, oneshot::Receiver<()>)> {
         let (work, queue) = channel();
         let (alive, ended) = oneshot::channel();
-        let thread = std::thread::Builder::new()
-            .name("raft-apply".into())
-            .spawn(move || {
-                let _alive: oneshot::Sender<()> = alive;
-                run(state_machine, &queue, &report);
-            })?;
+        let thread = std::thread::Builder::new().name("raft-apply".into()).spawn(move || {
+            let _alive: oneshot::Sender<()> = alive;
+            run(state_machine, &queue, &report);
+        })?;
         Ok((ApplyThread { work, thread }, ended))
     }
 

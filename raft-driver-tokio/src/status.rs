@@ -49,10 +49,7 @@ impl fmt::Display for StopReason {
         match self {
             StopReason::Shutdown => f.write_str("it was asked to"),
             StopReason::Fault { fault, cause: None } => write!(f, "{fault}"),
-            StopReason::Fault {
-                fault,
-                cause: Some(cause),
-            } => write!(f, "{fault}: {cause}"),
+            StopReason::Fault { fault, cause: Some(cause) } => write!(f, "{fault}: {cause}"),
             StopReason::StateMachine => f.write_str("the state machine panicked"),
             StopReason::Driver => f.write_str("the driver panicked, which is a bug in it"),
         }

@@ -57,23 +57,14 @@ pub(crate) struct Network {
 
 impl Network {
     pub(crate) fn new(identity: Identity, limits: Limits, founders: Arc<Membership>) -> Self {
-        Network {
-            identity,
-            limits,
-            founders,
-            membership: None,
-            peers: BTreeMap::new(),
-        }
+        Network { identity, limits, founders, membership: None, peers: BTreeMap::new() }
     }
 
     /// Follows a change of the configuration: connections to servers that are gone or have moved end.
     pub(crate) fn set_membership(&mut self, membership: Arc<Membership>) {
         self.membership = Some(membership);
         let mut peers = std::mem::take(&mut self.peers);
-        peers.retain(|pair, peer| {
-            self.address(*pair)
-                .is_some_and(|address| address == peer.address())
-        });
+        peers.retain(|pair, peer| self.address(*pair).is_some_and(|address| address == peer.address()));
         self.peers = peers;
     }
 
@@ -95,9 +86,6 @@ impl Network {
 
     fn address(&self, pair: Pair) -> Option<&str> {
         let known = self.membership.iter().chain([&self.founders]);
-        known
-            .filter_map(|membership| membership.server(pair))
-            .map(|server| &*server.raft_address)
-            .next()
+        known.filter_map(|membership| membership.server(pair)).map(|server| &*server.raft_address).next()
     }
 }

@@ -99,18 +99,10 @@ pub enum Damage {
 impl LogError {
     pub(crate) fn io(operation: &'static str, file: &str) -> impl FnOnce(io::Error) -> LogError {
         let file = file.to_owned();
-        move |source| LogError::Io {
-            operation,
-            file,
-            source,
-        }
+        move |source| LogError::Io { operation, file, source }
     }
 
     pub(crate) fn damaged(file: &str, offset: usize, damage: Damage) -> LogError {
-        LogError::Damaged {
-            file: file.to_owned(),
-            offset: offset as u64,
-            damage,
-        }
+        LogError::Damaged { file: file.to_owned(), offset: offset as u64, damage }
     }
 }

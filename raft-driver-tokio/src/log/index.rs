@@ -71,10 +71,7 @@ impl Index {
             let kept = self.pieces.partition_point(|piece| piece.first < first);
             self.pieces.truncate(kept);
         }
-        let other_segment = self
-            .pieces
-            .last()
-            .is_none_or(|piece| piece.place.segment != place.segment);
+        let other_segment = self.pieces.last().is_none_or(|piece| piece.place.segment != place.segment);
         if truncates || other_segment || PIECE_BYTES <= self.bytes_since_piece {
             self.pieces.push(Piece { first, place });
             self.bytes_since_piece = 0;
@@ -89,18 +86,9 @@ impl Index {
         }
         let after = self.pieces.partition_point(|piece| piece.first <= index);
         let piece = self.pieces.get(after.checked_sub(1)?)?;
-        let last = self
-            .pieces
-            .get(after)
-            .map_or(self.last, |next| next.first.previous());
-        let salt = *self
-            .salts
-            .get(usize::try_from(piece.place.segment).ok()?.checked_sub(1)?)?;
-        Some(Found {
-            place: piece.place,
-            salt,
-            last,
-        })
+        let last = self.pieces.get(after).map_or(self.last, |next| next.first.previous());
+        let salt = *self.salts.get(usize::try_from(piece.place.segment).ok()?.checked_sub(1)?)?;
+        Some(Found { place: piece.place, salt, last })
     }
 }
 
@@ -126,11 +114,7 @@ mod tests {
         index.push_record(at(300), 10, None);
         index.push_record(at(400), 10, entries(3, 3));
         index.push_record(at(500), 10, entries(4, 8));
-        let find = |i| {
-            index
-                .find(LogIndex::new(i))
-                .map(|found| (found.place.offset, found.last.raw()))
-        };
+        let find = |i| index.find(LogIndex::new(i)).map(|found| (found.place.offset, found.last.raw()));
         assert_eq!(find(0), None);
         assert_eq!(find(1), Some((100, 2)));
         assert_eq!(find(2), Some((100, 2)));
@@ -149,18 +133,8 @@ mod tests {
         }
         assert_eq!(index.pieces.len(), 1 + 999 * 1024 / PIECE_BYTES as usize);
         index.push_segment(2);
-        index.push_record(
-            RecordPlace {
-                segment: 2,
-                offset: 72,
-            },
-            1024,
-            entries(1001, 1001),
-        );
+        index.push_record(RecordPlace { segment: 2, offset: 72 }, 1024, entries(1001, 1001));
         assert_eq!(index.find(LogIndex::new(1001)).map(|found| found.salt), Some(2));
-        assert_eq!(
-            index.find(LogIndex::new(1000)).map(|found| found.last.raw()),
-            Some(1000)
-        );
+        assert_eq!(index.find(LogIndex::new(1000)).map(|found| found.last.raw()), Some(1000));
     }
 }

@@ -67,10 +67,7 @@ pub fn inspect(directory: &DataDir) -> Result<Inspection, LogError> {
         }
         Ok(())
     })?;
-    let founding = recovered
-        .memberships
-        .first()
-        .filter(|(index, _)| index.raw() == 1);
+    let founding = recovered.memberships.first().filter(|(index, _)| index.raw() == 1);
     let summary = Summary {
         segments: scanned.segments,
         bytes: scanned.bytes,
@@ -83,12 +80,7 @@ pub fn inspect(directory: &DataDir) -> Result<Inspection, LogError> {
         torn_bytes: scanned.torn_bytes(),
     };
     let reader = LogReader::new(Arc::new(Shared::new(Arc::clone(&storage), index)));
-    Ok(Inspection {
-        storage,
-        pair,
-        summary,
-        reader,
-    })
+    Ok(Inspection { storage, pair, summary, reader })
 }
 
 impl Inspection {

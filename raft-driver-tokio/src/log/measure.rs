@@ -29,11 +29,7 @@ impl SyncFigures {
 pub fn measure_syncs(directory: &Path, record_bytes: usize, within: Duration) -> io::Result<SyncFigures> {
     const FILE_BYTES: u64 = 16 << 20;
     let path = directory.join("measure-syncs.tmp");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&path)?;
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
     let measured = (|| {
         let record = vec![0x5a; record_bytes.max(1)];
         file.write_all(&vec![0; FILE_BYTES as usize])?;
@@ -50,10 +46,7 @@ pub fn measure_syncs(directory: &Path, record_bytes: usize, within: Duration) ->
             offset += record.len() as u64;
             syncs += 1;
         }
-        Ok(SyncFigures {
-            syncs,
-            elapsed: begin.elapsed(),
-        })
+        Ok(SyncFigures { syncs, elapsed: begin.elapsed() })
     })();
     drop(file);
     fs::remove_file(&path)?;

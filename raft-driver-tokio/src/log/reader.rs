@@ -30,13 +30,7 @@ impl LogReader {
     /// # Errors
     /// The disk fails, or what it returns is not what was written.
     pub fn entries(&self, first: LogIndex, last: LogIndex, bytes_max: u64) -> Result<Option<Runs>, LogError> {
-        let mut taken = Taken {
-            runs: Runs::new(),
-            bytes: 0,
-            bytes_max,
-            next: first,
-            full: false,
-        };
+        let mut taken = Taken { runs: Runs::new(), bytes: 0, bytes_max, next: first, full: false };
         while taken.next <= last && !taken.full {
             let Some(found) = self.shared.with_index(|index| index.find(taken.next)) else {
                 break;
@@ -102,22 +96,11 @@ impl PieceReader {
         let name = segment_name(segment);
         let file = shared.storage.open(&name).map_err(LogError::io("open", &name))?;
         let length = file.length().map_err(LogError::io("measure", &name))?;
-        Ok(PieceReader {
-            file,
-            segment,
-            length,
-            offset,
-            buffer: Vec::new(),
-            buffer_from: offset,
-        })
+        Ok(PieceReader { file, segment, length, offset, buffer: Vec::new(), buffer_from: offset })
     }
 
     fn damaged(&self, damage: Damage) -> LogError {
-        LogError::Damaged {
-            file: segment_name(self.segment),
-            offset: self.offset,
-            damage,
-        }
+        LogError::Damaged { file: segment_name(self.segment), offset: self.offset, damage }
     }
 
     fn next(&mut self, salt: u32) -> Result<Write, LogError> {
@@ -146,9 +129,7 @@ impl PieceReader {
             self.buffer.resize(want, 0);
             self.buffer_from = self.offset;
             let name = segment_name(self.segment);
-            self.file
-                .read_at(&mut self.buffer, self.offset)
-                .map_err(LogError::io("read", &name))?;
+            self.file.read_at(&mut self.buffer, self.offset).map_err(LogError::io("read", &name))?;
         }
         Ok(())
     }

@@ -44,10 +44,7 @@ pub(crate) struct Link {
 
 impl Link {
     /// Where the very first record stands.
-    pub(crate) const START: Link = Link {
-        sequence: 1,
-        previous: 0,
-    };
+    pub(crate) const START: Link = Link { sequence: 1, previous: 0 };
 }
 
 /// Why a slice does not begin with a segment header.
@@ -86,20 +83,9 @@ impl SegmentHeader {
         let mut incarnation = [0; 16];
         incarnation.copy_from_slice(&bytes[40..56]);
         let id = NodeId::new(u64_at(bytes, 32)).ok_or(HeaderError::Damaged)?;
-        let pair = Pair {
-            id,
-            incarnation: Incarnation::new(u128::from_le_bytes(incarnation)),
-        };
-        let start = Link {
-            sequence: u64_at(bytes, 56),
-            previous: u32_at(bytes, 12),
-        };
-        Ok(SegmentHeader {
-            number: u64_at(bytes, 16),
-            size: u64_at(bytes, 24),
-            pair,
-            start,
-        })
+        let pair = Pair { id, incarnation: Incarnation::new(u128::from_le_bytes(incarnation)) };
+        let start = Link { sequence: u64_at(bytes, 56), previous: u32_at(bytes, 12) };
+        Ok(SegmentHeader { number: u64_at(bytes, 16), size: u64_at(bytes, 24), pair, start })
     }
 
     /// What every checksum in this segment begins from, so that no record fits into another segment, another server's
@@ -129,10 +115,7 @@ pub(crate) struct Record {
 impl Record {
     /// Where the chain goes on behind it.
     pub(crate) fn link(&self) -> Link {
-        Link {
-            sequence: self.sequence + 1,
-            previous: self.crc,
-        }
+        Link { sequence: self.sequence + 1, previous: self.crc }
     }
 
     /// Where the next record begins.
@@ -158,11 +141,7 @@ pub(crate) fn push_record(
     group: u32,
     payload: &[u8],
 ) -> Link {
-    assert!(
-        !payload.is_empty() && payload.len() <= PAYLOAD_BYTES_MAX,
-        "payload of {} bytes",
-        payload.len()
-    );
+    assert!(!payload.is_empty() && payload.len() <= PAYLOAD_BYTES_MAX, "payload of {} bytes", payload.len());
     let begin = out.len();
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&link.previous.to_le_bytes());
@@ -174,10 +153,7 @@ pub(crate) fn push_record(
     let crc = crc32c::crc32c_append(salt, &out[begin + 4..]);
     out[begin..begin + 4].copy_from_slice(&crc.to_le_bytes());
     out.resize(begin + record_bytes(payload.len()), 0);
-    Link {
-        sequence: link.sequence + 1,
-        previous: crc,
-    }
+    Link { sequence: link.sequence + 1, previous: crc }
 }
 
 /// The record that follows `link` at `offset`, if a whole one stands there.
@@ -215,23 +191,11 @@ fn candidate(segment: &[u8], sequences: std::ops::RangeInclusive<u64>, offset: u
         return None;
     }
     let (crc, previous, group) = (u32_at(header, 0), u32_at(header, 4), u32_at(header, 12));
-    Some(Record {
-        group,
-        sequence,
-        synced,
-        offset,
-        payload,
-        previous,
-        crc,
-    })
+    Some(Record { group, sequence, synced, offset, payload, previous, crc })
 }
 
 fn is_whole(segment: &[u8], salt: u32, record: &Record) -> bool {
-    let padding_is_zero = || {
-        segment[record.payload.end..record.end()]
-            .iter()
-            .all(|byte| *byte == 0)
-    };
+    let padding_is_zero = || segment[record.payload.end..record.end()].iter().all(|byte| *byte == 0);
     crc32c::crc32c_append(salt, &segment[record.offset + 4..record.payload.end]) == record.crc
         && padding_is_zero()
 }

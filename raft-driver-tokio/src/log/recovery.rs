@@ -66,13 +66,7 @@ pub(crate) fn scan(
     visit: &mut dyn FnMut(FoundRecord<'_>) -> Result<(), RecoverError>,
 ) -> Result<Scanned, LogError> {
     let (segments, leftovers) = list(storage)?;
-    let mut walk = Walk {
-        link: Link::START,
-        end: SEGMENT_HEADER_BYTES,
-        records: 0,
-        bytes: 0,
-        vouched: 0,
-    };
+    let mut walk = Walk { link: Link::START, end: SEGMENT_HEADER_BYTES, records: 0, bytes: 0, vouched: 0 };
     let mut newest: Option<(SegmentHeader, Vec<u8>)> = None;
     for number in 1..=segments {
         let (header, content) = load(storage, pair, number)?;
@@ -80,11 +74,7 @@ pub(crate) fn scan(
             && header.start != walk.link
         {
             // The next segment was made only after everything in this one was durable.
-            return Err(LogError::damaged(
-                &segment_name(before.number),
-                walk.end,
-                Damage::Record,
-            ));
+            return Err(LogError::damaged(&segment_name(before.number), walk.end, Damage::Record));
         }
         if newest.is_none() && header.start != Link::START {
             return Err(LogError::damaged(&segment_name(number), 0, Damage::Place));
@@ -95,19 +85,13 @@ pub(crate) fn scan(
         newest = Some((header, content));
     }
     let Some((header, mut content)) = newest else {
-        return Err(LogError::Missing {
-            file: segment_name(1),
-        });
+        return Err(LogError::Missing { file: segment_name(1) });
     };
     let torn = match judge_end(&content, header.salt(), walk.link, walk.end) {
         End::Clean => false,
         End::Torn => true,
         End::Damaged => {
-            return Err(LogError::damaged(
-                &segment_name(header.number),
-                walk.end,
-                Damage::Record,
-            ));
+            return Err(LogError::damaged(&segment_name(header.number), walk.end, Damage::Record));
         }
     };
     let unvouched_from = walk.unvouched_from(&header, &content);
@@ -129,10 +113,7 @@ impl Scanned {
     /// How many bytes stand behind the last record that are neither zero nor a record.
     pub(crate) fn torn_bytes(&self) -> u64 {
         let behind = &self.unvouched[self.end - self.unvouched_from..];
-        behind
-            .iter()
-            .rposition(|byte| *byte != 0)
-            .map_or(0, |last| last as u64 + 1)
+        behind.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
     }
 
     /// Makes the disk hold durably what was found, and nothing else; returns the last segment to go on with.
@@ -148,19 +129,12 @@ impl Scanned {
         // and the next record ended where an old one begins, the old one could pass for its successor.
         let keep = self.end - self.unvouched_from;
         self.unvouched[keep..].fill(0);
-        let again = if self.torn {
-            &self.unvouched[..]
-        } else {
-            &self.unvouched[..keep]
-        };
+        let again = if self.torn { &self.unvouched[..] } else { &self.unvouched[..keep] };
         if !again.is_empty() {
-            file.write_at(again, self.unvouched_from as u64)
-                .map_err(LogError::io("write", &name))?;
+            file.write_at(again, self.unvouched_from as u64).map_err(LogError::io("write", &name))?;
         }
         file.sync().map_err(LogError::io("sync", &name))?;
-        storage
-            .sync_directory()
-            .map_err(LogError::io("sync the folder of", &name))?;
+        storage.sync_directory().map_err(LogError::io("sync the folder of", &name))?;
         self.unvouched = Vec::new();
         Ok(file)
     }
@@ -171,26 +145,19 @@ fn list(storage: &dyn Storage) -> Result<(u64, Vec<String>), LogError> {
     let mut numbers = Vec::new();
     let mut leftovers = Vec::new();
     for name in storage.list().map_err(LogError::io("list", "the folder"))? {
-        if let Some(number) = name
-            .strip_suffix(SEGMENT_SUFFIX)
-            .and_then(|digits| digits.parse::<u64>().ok())
+        if let Some(number) = name.strip_suffix(SEGMENT_SUFFIX).and_then(|digits| digits.parse::<u64>().ok())
         {
             numbers.push(number);
         } else if name.ends_with(NEW_SUFFIX) {
             leftovers.push(name);
         } else {
-            tracing::warn!(
-                file = name,
-                "a file in the log folder that does not belong there; left alone"
-            );
+            tracing::warn!(file = name, "a file in the log folder that does not belong there; left alone");
         }
     }
     numbers.sort_unstable();
     for (expected, number) in (1..).zip(&numbers) {
         if *number != expected {
-            return Err(LogError::Missing {
-                file: segment_name(expected),
-            });
+            return Err(LogError::Missing { file: segment_name(expected) });
         }
     }
     Ok((numbers.len() as u64, leftovers))
@@ -208,35 +175,20 @@ fn load(storage: &dyn Storage, pair: Pair, number: u64) -> Result<(SegmentHeader
     file.read_at(&mut start, 0).map_err(LogError::io("read", &name))?;
     let header = SegmentHeader::decode(&start).map_err(|error| match error {
         HeaderError::Damaged => LogError::damaged(&name, 0, Damage::Header),
-        HeaderError::Version(version) => LogError::Version {
-            file: name.clone(),
-            version,
-        },
+        HeaderError::Version(version) => LogError::Version { file: name.clone(), version },
     })?;
     if header.pair != pair {
-        return Err(LogError::OtherServer {
-            file: name,
-            found: header.pair,
-            expected: pair,
-        });
+        return Err(LogError::OtherServer { file: name, found: header.pair, expected: pair });
     }
     if header.number != number {
         return Err(LogError::damaged(&name, 0, Damage::Place));
     }
     if header.size != length {
-        let damage = Damage::Length {
-            found: length,
-            expected: header.size,
-        };
-        return Err(LogError::damaged(
-            &name,
-            usize::try_from(length).unwrap_or(usize::MAX),
-            damage,
-        ));
+        let damage = Damage::Length { found: length, expected: header.size };
+        return Err(LogError::damaged(&name, usize::try_from(length).unwrap_or(usize::MAX), damage));
     }
     let mut content = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-    file.read_at(&mut content, 0)
-        .map_err(LogError::io("read", &name))?;
+    file.read_at(&mut content, 0).map_err(LogError::io("read", &name))?;
     Ok((header, content))
 }
 
@@ -263,18 +215,10 @@ impl Walk {
         while let Some(record) = next_record(content, salt, self.link, self.end) {
             let damaged = |damage| LogError::damaged(&segment_name(header.number), record.offset, damage);
             let write = decode(content, &record).map_err(damaged)?;
-            let place = RecordPlace {
-                segment: header.number,
-                offset: record.offset as u64,
-            };
+            let place = RecordPlace { segment: header.number, offset: record.offset as u64 };
             let bytes = (record.end() - record.offset) as u64;
-            visit(FoundRecord {
-                place,
-                bytes,
-                salt,
-                write: &write,
-            })
-            .map_err(|error| damaged(Damage::Order(error)))?;
+            visit(FoundRecord { place, bytes, salt, write: &write })
+                .map_err(|error| damaged(Damage::Order(error)))?;
             self.vouched = self.vouched.max(record.synced);
             self.link = record.link();
             self.end = record.end();

@@ -87,26 +87,16 @@ pub struct Folder {
 impl Folder {
     /// The folder at `path`, to read and to write.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Folder {
-            path: path.into(),
-            writable: true,
-        }
+        Folder { path: path.into(), writable: true }
     }
 
     /// The folder at `path`, to read only: everything else fails.
     pub fn read_only(path: impl Into<PathBuf>) -> Self {
-        Folder {
-            path: path.into(),
-            writable: false,
-        }
+        Folder { path: path.into(), writable: false }
     }
 
     fn check_writable(&self) -> io::Result<()> {
-        if self.writable {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::PermissionDenied.into())
-        }
+        if self.writable { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
     }
 }
 
@@ -123,21 +113,13 @@ impl Storage for Folder {
     fn create(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
         self.check_writable()?;
         let mut options = fs::OpenOptions::new();
-        let file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(self.path.join(name))?;
+        let file = options.read(true).write(true).create(true).truncate(true).open(self.path.join(name))?;
         Ok(Box::new(FolderFile(file)))
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
         let mut options = fs::OpenOptions::new();
-        let file = options
-            .read(true)
-            .write(self.writable)
-            .open(self.path.join(name))?;
+        let file = options.read(true).write(self.writable).open(self.path.join(name))?;
         Ok(Box::new(FolderFile(file)))
     }
 
@@ -159,11 +141,7 @@ impl Storage for Folder {
 /// Makes the names in a folder durable.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     // Other systems than Unix do not let a program open a folder like a file, and order names by themselves.
-    if cfg!(unix) {
-        fs::File::open(path)?.sync_all()
-    } else {
-        Ok(())
-    }
+    if cfg!(unix) { fs::File::open(path)?.sync_all() } else { Ok(()) }
 }
 
 #[derive(Debug)]

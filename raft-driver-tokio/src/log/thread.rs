@@ -46,12 +46,10 @@ impl LogThread {
     /// The system has no thread left.
     pub(crate) fn spawn(log: Log, directory: DataDir, report: impl Reports) -> std::io::Result<Self> {
         let (batches, queue) = channel();
-        let thread = std::thread::Builder::new()
-            .name("raft-log".into())
-            .spawn(move || {
-                write_all(log, &queue, &report);
-                drop(directory);
-            })?;
+        let thread = std::thread::Builder::new().name("raft-log".into()).spawn(move || {
+            write_all(log, &queue, &report);
+            drop(directory);
+        })?;
         Ok(LogThread { batches, thread })
     }
 
@@ -78,10 +76,7 @@ fn write_all(mut log: Log, queue: &Receiver<Write>, report: &impl Reports) {
             Err(error) => {
                 tracing::error!(%error, "the log failed; this server can promise nothing more");
                 let message = Message::WriteFailed(oldest);
-                report(Report {
-                    message,
-                    cause: Some(Arc::new(error)),
-                });
+                report(Report { message, cause: Some(Arc::new(error)) });
                 // A failure is final: what comes now is dropped.
                 false
             }
@@ -119,10 +114,7 @@ impl FetchThread {
     pub(crate) fn spawn(reader: LogReader, report: impl Reports) -> std::io::Result<Self> {
         let (fetches, queue) = channel();
         let thread = std::thread::Builder::new().name("raft-fetch".into());
-        Ok(FetchThread {
-            fetches,
-            thread: thread.spawn(move || fetch_all(&reader, &queue, &report))?,
-        })
+        Ok(FetchThread { fetches, thread: thread.spawn(move || fetch_all(&reader, &queue, &report))? })
     }
 
     /// Queues a fetch; the answer comes as a report.
@@ -149,13 +141,7 @@ fn fetch_all(reader: &LogReader, queue: &Receiver<Fetch>, report: &impl Reports)
         if let Some(error) = &cause {
             tracing::error!(%error, "the log can not be read");
         }
-        if !report(Report {
-            message: Message::Fetched {
-                number: fetch.number,
-                result,
-            },
-            cause,
-        }) {
+        if !report(Report { message: Message::Fetched { number: fetch.number, result }, cause }) {
             return;
         }
     }

@@ -27,10 +27,7 @@ pub struct LogOptions {
 
 impl Default for LogOptions {
     fn default() -> Self {
-        LogOptions {
-            segment_bytes: 16 << 20,
-            tail_entries: 1024,
-        }
+        LogOptions { segment_bytes: 16 << 20, tail_entries: 1024 }
     }
 }
 
@@ -49,10 +46,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(storage: Arc<dyn Storage>, index: Index) -> Self {
-        Shared {
-            storage,
-            index: Mutex::new(index),
-        }
+        Shared { storage, index: Mutex::new(index) }
     }
 
     pub(crate) fn with_index<R>(&self, look: impl FnOnce(&mut Index) -> R) -> R {
@@ -98,11 +92,7 @@ pub(crate) fn index_found(index: &mut Index, segments: &mut u64, found: &FoundRe
     while *segments < found.place.segment {
         *segments += 1;
         // A segment without a record before this one was never looked into; its salt is never asked for.
-        index.push_segment(if *segments == found.place.segment {
-            found.salt
-        } else {
-            0
-        });
+        index.push_segment(if *segments == found.place.segment { found.salt } else { 0 });
     }
     index.push_record(found.place, found.bytes, entries_of(found.write));
 }
@@ -114,12 +104,7 @@ impl Log {
     /// The disk is full or fails.
     pub fn create(storage: &dyn Storage, pair: Pair, options: LogOptions) -> Result<(), LogError> {
         let size = options.segment_bytes.max(4096);
-        let header = SegmentHeader {
-            number: 1,
-            size,
-            pair,
-            start: Link::START,
-        };
+        let header = SegmentHeader { number: 1, size, pair, start: Link::START };
         make_segment(storage, &header)?;
         Ok(())
     }
@@ -149,11 +134,7 @@ impl Log {
         recovered.shorten(options.tail_entries);
         while segments < scanned.segments {
             segments += 1;
-            index.push_segment(if segments == scanned.segments {
-                scanned.header.salt()
-            } else {
-                0
-            });
+            index.push_segment(if segments == scanned.segments { scanned.header.salt() } else { 0 });
         }
         if scanned.torn {
             let file = segment_name(scanned.header.number);
@@ -220,17 +201,11 @@ impl Log {
             self.sync_records()?;
             self.begin_segment(bytes)?;
         }
-        let place = RecordPlace {
-            segment: self.header.number,
-            offset: self.written + self.buffer.len() as u64,
-        };
+        let place =
+            RecordPlace { segment: self.header.number, offset: self.written + self.buffer.len() as u64 };
         let salt = self.header.salt();
         self.link = push_record(&mut self.buffer, salt, self.link, self.synced, GROUP, &payload);
-        self.queued.push(Queued {
-            place,
-            bytes,
-            entries: entries_of(write),
-        });
+        self.queued.push(Queued { place, bytes, entries: entries_of(write) });
         Ok(())
     }
 
@@ -239,9 +214,7 @@ impl Log {
             return Ok(());
         }
         let name = segment_name(self.header.number);
-        self.file
-            .write_at(&self.buffer, self.written)
-            .map_err(LogError::io("write", &name))?;
+        self.file.write_at(&self.buffer, self.written).map_err(LogError::io("write", &name))?;
         self.file.sync().map_err(LogError::io("sync", &name))?;
         self.written += self.buffer.len() as u64;
         self.synced = self.link.sequence - 1;
@@ -259,17 +232,9 @@ impl Log {
     /// Goes on to a new segment that has room for a record of `bytes` bytes. Everything before it has to be durable: the
     /// new segment says so.
     fn begin_segment(&mut self, bytes: u64) -> Result<(), LogError> {
-        let size = self
-            .options
-            .segment_bytes
-            .max(4096)
-            .max(SEGMENT_HEADER_BYTES as u64 + bytes);
-        let header = SegmentHeader {
-            number: self.header.number + 1,
-            size,
-            pair: self.header.pair,
-            start: self.link,
-        };
+        let size = self.options.segment_bytes.max(4096).max(SEGMENT_HEADER_BYTES as u64 + bytes);
+        let header =
+            SegmentHeader { number: self.header.number + 1, size, pair: self.header.pair, start: self.link };
         self.file = make_segment(&*self.shared.storage, &header)?;
         self.header = header;
         self.written = SEGMENT_HEADER_BYTES as u64;
@@ -289,16 +254,11 @@ fn make_segment(storage: &dyn Storage, header: &SegmentHeader) -> Result<Box<dyn
     while filled < header.size {
         // The first piece is shorter, so that all others begin at a multiple of their length.
         let piece = (ZEROS.len() as u64 - filled % ZEROS.len() as u64).min(header.size - filled);
-        file.write_at(&ZEROS[..piece as usize], filled)
-            .map_err(LogError::io("fill", &new))?;
+        file.write_at(&ZEROS[..piece as usize], filled).map_err(LogError::io("fill", &new))?;
         filled += piece;
     }
     file.sync().map_err(LogError::io("sync", &new))?;
-    storage
-        .rename(&new, &name)
-        .map_err(LogError::io("rename", &new))?;
-    storage
-        .sync_directory()
-        .map_err(LogError::io("sync the folder of", &name))?;
+    storage.rename(&new, &name).map_err(LogError::io("rename", &new))?;
+    storage.sync_directory().map_err(LogError::io("sync the folder of", &name))?;
     Ok(file)
 }

@@ -47,28 +47,19 @@ impl Frames {
     /// # Errors
     /// What stands there is no frame.
     pub(crate) fn next(&mut self, bytes: &mut BytesMut) -> Result<Option<Packet>, FrameError> {
-        let frame = self
-            .codec
-            .decode(bytes)
-            .map_err(|_| FrameError::TooLong { max: self.max })?;
+        let frame = self.codec.decode(bytes).map_err(|_| FrameError::TooLong { max: self.max })?;
         let Some(frame) = frame.map(BytesMut::freeze) else {
             return Ok(None);
         };
-        let number = |at: usize| {
-            frame[at..at + 4]
-                .iter()
-                .rev()
-                .fold(0u32, |n, byte| n << 8 | u32::from(*byte))
-        };
+        let number =
+            |at: usize| frame[at..at + 4].iter().rev().fold(0u32, |n, byte| n << 8 | u32::from(*byte));
         if checksum(&frame[..8], &frame[HEADER_BYTES..]) != number(8) {
             return Err(FrameError::Checksum);
         }
         if number(4) != GROUP {
             return Err(FrameError::Group(number(4)));
         }
-        decode_packet(frame.slice(HEADER_BYTES..))
-            .map(Some)
-            .map_err(FrameError::Packet)
+        decode_packet(frame.slice(HEADER_BYTES..)).map(Some).map_err(FrameError::Packet)
     }
 }
 
@@ -99,19 +90,14 @@ mod tests {
     use raft_core::{Body, Boot, ClusterId, Incarnation, LogIndex, NodeId, Pair, Term};
 
     fn packet() -> Packet {
-        let pair = |id| Pair {
-            id: NodeId::new(id).expect("not zero"),
-            incarnation: Incarnation::new(5),
-        };
+        let pair = |id| Pair { id: NodeId::new(id).expect("not zero"), incarnation: Incarnation::new(5) };
         Packet {
             cluster: ClusterId::new(77),
             from: pair(1),
             boot: Boot::new(3),
             to: pair(2),
             term: Term::new(9),
-            body: Body::Commit {
-                commit: LogIndex::new(4),
-            },
+            body: Body::Commit { commit: LogIndex::new(4) },
         }
     }
 
@@ -152,10 +138,7 @@ mod tests {
     fn frame_that_is_too_long_is_refused_before_it_has_arrived() {
         let mut bytes = BytesMut::from(&1001u32.to_le_bytes()[..]);
         let found = Frames::new(1000).next(&mut bytes);
-        assert!(
-            matches!(found, Err(FrameError::TooLong { max: 1000 })),
-            "{found:?}"
-        );
+        assert!(matches!(found, Err(FrameError::TooLong { max: 1000 })), "{found:?}");
         let mut bytes = BytesMut::from(&1000u32.to_le_bytes()[..]);
         assert!(matches!(Frames::new(1000).next(&mut bytes), Ok(None)));
         let mut none = Vec::new();

@@ -66,10 +66,7 @@ impl Hello {
     pub(crate) fn decode(bytes: &[u8; HELLO_BYTES]) -> Result<Hello, HelloError> {
         let pair = |at: usize| {
             let id = NodeId::new(u64::from_le_bytes(array(bytes, at))).ok_or(HelloError::Malformed)?;
-            Ok(Pair {
-                id,
-                incarnation: Incarnation::new(u128::from_le_bytes(array(bytes, at + 8))),
-            })
+            Ok(Pair { id, incarnation: Incarnation::new(u128::from_le_bytes(array(bytes, at + 8))) })
         };
         if array(bytes, 0) != MAGIC || crc32c::crc32c(&bytes[..76]) != u32::from_le_bytes(array(bytes, 76)) {
             return Err(HelloError::Malformed);
@@ -78,11 +75,7 @@ impl Hello {
             return Err(HelloError::Version);
         }
         let cluster = ClusterId::new(u128::from_le_bytes(array(bytes, 12)));
-        Ok(Hello {
-            cluster,
-            from: pair(28)?,
-            to: pair(52)?,
-        })
+        Ok(Hello { cluster, from: pair(28)?, to: pair(52)? })
     }
 
     /// Whether this server, `identity`, is the one that is meant.
@@ -102,10 +95,7 @@ impl Hello {
 
 pub(crate) fn encode_answer(answer: Result<(), HelloError>) -> [u8; ANSWER_BYTES] {
     let code = answer.err().map_or(0, |error| {
-        HelloError::ALL
-            .iter()
-            .find(|(known, _)| *known == error)
-            .map_or(1, |(_, code)| *code)
+        HelloError::ALL.iter().find(|(known, _)| *known == error).map_or(1, |(_, code)| *code)
     });
     let mut bytes = [0; ANSWER_BYTES];
     bytes[..4].copy_from_slice(&code.to_le_bytes());
@@ -142,20 +132,13 @@ mod tests {
     use raft_core::Boot;
 
     fn pair(id: u64, incarnation: u128) -> Pair {
-        Pair {
-            id: NodeId::new(id).expect("not zero"),
-            incarnation: Incarnation::new(incarnation),
-        }
+        Pair { id: NodeId::new(id).expect("not zero"), incarnation: Incarnation::new(incarnation) }
     }
 
     const CLUSTER: ClusterId = ClusterId::new(0xc1);
 
     fn hello() -> Hello {
-        Hello {
-            cluster: CLUSTER,
-            from: pair(1, 10),
-            to: pair(2, 20),
-        }
+        Hello { cluster: CLUSTER, from: pair(1, 10), to: pair(2, 20) }
     }
 
     #[test]
@@ -170,33 +153,16 @@ mod tests {
 
     #[test]
     fn hello_for_another_cluster_server_or_incarnation_is_refused() {
-        let me = |cluster, pair| Identity {
-            cluster,
-            pair,
-            boot: Boot::new(1),
-        };
+        let me = |cluster, pair| Identity { cluster, pair, boot: Boot::new(1) };
         assert_eq!(hello().check(me(CLUSTER, pair(2, 20))), Ok(()));
-        assert_eq!(
-            hello().check(me(ClusterId::new(2), pair(2, 20))),
-            Err(HelloError::WrongCluster)
-        );
-        assert_eq!(
-            hello().check(me(CLUSTER, pair(3, 20))),
-            Err(HelloError::WrongServer)
-        );
-        assert_eq!(
-            hello().check(me(CLUSTER, pair(2, 21))),
-            Err(HelloError::WrongServer)
-        );
+        assert_eq!(hello().check(me(ClusterId::new(2), pair(2, 20))), Err(HelloError::WrongCluster));
+        assert_eq!(hello().check(me(CLUSTER, pair(3, 20))), Err(HelloError::WrongServer));
+        assert_eq!(hello().check(me(CLUSTER, pair(2, 21))), Err(HelloError::WrongServer));
     }
 
     #[test]
     fn answers_come_out_as_they_went_in() {
-        for answer in HelloError::ALL
-            .map(|(error, _)| Err(error))
-            .into_iter()
-            .chain([Ok(())])
-        {
+        for answer in HelloError::ALL.map(|(error, _)| Err(error)).into_iter().chain([Ok(())]) {
             assert_eq!(decode_answer(&encode_answer(answer)), answer);
         }
         assert_eq!(decode_answer(b"HTTP/1.1 400"), Err(HelloError::Malformed));

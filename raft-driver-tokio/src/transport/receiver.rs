@@ -75,15 +75,8 @@ impl Receiver {
         packets: Sender<Packet>,
     ) -> Self {
         let callers = Mutex::default();
-        let shared = Arc::new(Shared {
-            identity,
-            limits,
-            packets,
-            callers,
-        });
-        Receiver {
-            task: tokio::spawn(accept(listener, shared)),
-        }
+        let shared = Arc::new(Shared { identity, limits, packets, callers });
+        Receiver { task: tokio::spawn(accept(listener, shared)) }
     }
 
     /// Ends all connections. When this returns, the address is free again.
@@ -158,11 +151,7 @@ impl Shared {
 
     fn leave(&self, from: Pair, number: u64) {
         self.with_callers(|callers| {
-            if callers
-                .newest
-                .get(&from)
-                .is_some_and(|(newest, _)| *newest == number)
-            {
+            if callers.newest.get(&from).is_some_and(|(newest, _)| *newest == number) {
                 callers.newest.remove(&from);
             }
         });
@@ -190,10 +179,7 @@ async fn read_packets(stream: &mut TcpStream, from: Pair, shared: &Shared) -> Re
     loop {
         while let Some(packet) = frames.next(&mut bytes)? {
             if packet.from != from {
-                return Err(ConnectionError::OtherSender {
-                    said: from,
-                    from: packet.from,
-                });
+                return Err(ConnectionError::OtherSender { said: from, from: packet.from });
             }
             // Where the node is busy the connection waits, and after it the sender, which then drops what is stale.
             if shared.packets.send(packet).await.is_err() {

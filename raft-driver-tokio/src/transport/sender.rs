@@ -52,11 +52,7 @@ impl Peer {
         let (small, small_queue) = channel(SMALL_PACKETS_MAX);
         let (bulk, bulk_queue) = channel(BULK_PACKETS_MAX);
         let dialer = Dialer {
-            hello: Hello {
-                cluster: identity.cluster,
-                from: identity.pair,
-                to,
-            },
+            hello: Hello { cluster: identity.cluster, from: identity.pair, to },
             address: address.clone(),
             limits,
             small: small_queue,
@@ -83,9 +79,7 @@ impl Peer {
         let queued = match &packet.body {
             Body::Append { entries, .. } => {
                 // One packet is let through whatever its size, once nothing else waits.
-                let size = u32::try_from(entries.size())
-                    .unwrap_or(u32::MAX)
-                    .min(self.bytes_max);
+                let size = u32::try_from(entries.size()).unwrap_or(u32::MAX).min(self.bytes_max);
                 match Arc::clone(&self.bytes).try_acquire_many_owned(size) {
                     Ok(permit) => self.bulk.try_send((packet, permit)).is_ok(),
                     Err(_) => false,
@@ -150,9 +144,7 @@ impl Dialer {
     }
 
     async fn dial(&self) -> Result<TcpStream, DialError> {
-        timeout(self.limits.patience, self.connect())
-            .await
-            .map_err(|_| DialError::Timeout)?
+        timeout(self.limits.patience, self.connect()).await.map_err(|_| DialError::Timeout)?
     }
 
     async fn connect(&self) -> Result<TcpStream, DialError> {
