@@ -95,11 +95,7 @@ impl Disk {
                     _ => random.below(2) == 0,
                 };
                 if survives {
-                    let range = sector * SECTOR..((sector + 1) * SECTOR).min(file.content.len());
-                    if file.durable.len() < range.end {
-                        file.durable.resize(range.end, 0);
-                    }
-                    file.durable[range.clone()].copy_from_slice(&file.content[range]);
+                    file.keep(sector);
                 }
             }
             file.content = file.durable.clone();
@@ -174,6 +170,17 @@ impl State {
             self.names_after_crash.push(BTreeMap::new());
         }
         self.names_after_crash.push(self.names.clone());
+    }
+}
+
+impl File {
+    /// Makes one sector durable.
+    fn keep(&mut self, sector: usize) {
+        let range = sector * SECTOR..((sector + 1) * SECTOR).min(self.content.len());
+        if self.durable.len() < range.end {
+            self.durable.resize(range.end, 0);
+        }
+        self.durable[range.clone()].copy_from_slice(&self.content[range]);
     }
 }
 
@@ -256,8 +263,10 @@ impl StorageFile for Open {
         let file = &mut state.files[self.1];
         match &done {
             Ok(()) => {
-                file.durable = file.content.clone();
-                file.dirty.clear();
+                // Only what it takes for dirty: what a failed sync has made clean stays away from the disk.
+                for sector in std::mem::take(&mut file.dirty) {
+                    file.keep(sector);
+                }
             }
             // The system takes the pages for clean now, and never writes them again of its own accord.
             Err(error) if error.kind() == io::ErrorKind::Other => file.dirty.clear(),
