@@ -19,7 +19,8 @@ use tokio::net::TcpStream;
 async fn refused(command: &mut Command) -> String {
     let (code, said) = Process::spawn(command).end().await;
     assert!(code.is_some_and(|code| code != 0), "{code:?}: {said}");
-    assert!(said.starts_with("raftd: ") && !said.contains("panicked"), "{said}");
+    let said_alone = said.lines().filter(|line| line.starts_with("raftd: ")).count() == 1;
+    assert!(said_alone && !said.contains("panicked"), "{said}");
     said
 }
 

@@ -79,7 +79,7 @@ fn tell(event: &Event) {
     match event {
         Event::Started { id, process } => say(&format!("server {id} runs as process {process}")),
         Event::Died { id, status } => {
-            say(&format!("server {id} died ({status}); starting it again in a second"))
+            say(&format!("server {id} died ({status}); starting it again in a second"));
         }
         Event::Failed { id, error } => say(&format!("server {id}: {error}; trying again in a second")),
     }

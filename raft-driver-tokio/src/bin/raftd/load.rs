@@ -43,7 +43,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URL,…", value_delimiter = ',', required = true)]
     to: Vec<Base>,
     /// How many lines are under way at a time
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=256))]
     clients: u16,
     /// Give up on a line after this many seconds, and on all when none was acknowledged for as long
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -80,6 +80,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
         acknowledged: AtomicU64::new(0),
         refused: AtomicU64::new(0),
         stop: AtomicBool::new(false),
+        bar: progress_bar(length),
     });
 
     let mut clients = JoinSet::new();
@@ -93,10 +94,9 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
             journal.as_ref().map(|journal| journal.numbers.clone()),
         ));
     }
-    let bar = progress_bar(length);
     let reader = tokio::task::spawn_blocking({
-        let (work, bar) = (Arc::clone(&work), bar.clone());
-        move || read_lines(file, &queues, &work, &bar)
+        let work = Arc::clone(&work);
+        move || read_lines(file, &queues, &work)
     });
 
     let ended = async {
@@ -110,13 +110,13 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
         tokio::select! {
             lines = ended.as_mut() => break lines.map_err(Failure::violated)?,
             name = signals.next() => {
-                note(&format!("{name}: ending with the lines that are under way"));
+                work.note(&format!("{name}: ending with the lines that are under way"));
                 interrupted = true;
                 work.stop.store(true, Ordering::Relaxed);
             }
         }
     };
-    bar.finish_and_clear();
+    work.bar.finish_and_clear();
     if let Some(journal) = journal {
         journal.finish().await.map_err(Failure::violated)?;
     }
@@ -153,6 +153,7 @@ struct Work {
     acknowledged: AtomicU64,
     refused: AtomicU64,
     stop: AtomicBool,
+    bar: ProgressBar,
 }
 
 #[derive(Clone)]
@@ -163,7 +164,7 @@ struct Target {
 }
 
 /// Reads the file and hands its lines out; the number of lines. After a stop it only counts.
-fn read_lines(file: File, queues: &[mpsc::Sender<Line>], work: &Work, bar: &ProgressBar) -> io::Result<u64> {
+fn read_lines(file: File, queues: &[mpsc::Sender<Line>], work: &Work) -> io::Result<u64> {
     let mut lines = Lines::new(BufReader::with_capacity(1 << 16, file));
     let mut count = 0;
     while let Some(line) = lines.next()? {
@@ -178,8 +179,8 @@ fn read_lines(file: File, queues: &[mpsc::Sender<Line>], work: &Work, bar: &Prog
             Err(error) => work.refuse(&error.to_string()),
         }
         if count % 256 == 0 {
-            bar.set_position(lines.bytes());
-            bar.set_message(format!("{} acknowledged", work.acknowledged.load(Ordering::Relaxed)));
+            work.bar.set_position(lines.bytes());
+            work.bar.set_message(format!("{} acknowledged", work.acknowledged.load(Ordering::Relaxed)));
         }
     }
     Ok(count)
@@ -242,6 +243,11 @@ impl Work {
         }
     }
 
+    /// A line on stderr, above the bar where there is one.
+    fn note(&self, line: &str) {
+        self.bar.suspend(|| note(line));
+    }
+
     fn target(&self) -> Target {
         self.target.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -269,8 +275,8 @@ impl Work {
     /// A line that can never be written.
     fn refuse(&self, why: &str) {
         match self.refused.fetch_add(1, Ordering::Relaxed) {
-            nth if nth < NAMED_MAX => note(why),
-            NAMED_MAX => note("and more lines are refused"),
+            nth if nth < NAMED_MAX => self.note(why),
+            NAMED_MAX => self.note("and more lines are refused"),
             _ => {}
         }
     }
@@ -280,7 +286,7 @@ impl Work {
     fn give_up(&self, number: u64, problem: &str) {
         let silent = self.now().saturating_sub(self.last_acknowledged.load(Ordering::Relaxed));
         if self.patience <= Duration::from_millis(silent) && !self.stop.swap(true, Ordering::Relaxed) {
-            note(&format!("giving up: nothing was acknowledged for {silent} ms; at last {problem}"));
+            self.note(&format!("giving up: nothing was acknowledged for {silent} ms; at last {problem}"));
         } else {
             self.refuse(&format!("line {number} was not acknowledged: {problem}"));
         }

@@ -4,8 +4,8 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use raft_core::{Config, Membership};
-use raft_driver_tokio::{DataDir, Options, StopReason};
+use raft_core::{BootstrapError, Config, Membership};
+use raft_driver_tokio::{DataDir, Options, StartError, StopReason};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
@@ -53,6 +53,8 @@ enum ServeError {
         "can not listen for clients on {0}: {1}. Stop what listens there, or choose another port with --http"
     )]
     Http(String, io::Error),
+    #[error("{0}. {advice}", advice = advice(.0))]
+    Start(StartError),
     #[error(
         "the server can not go on: {0}. What it has acknowledged is on disk; find the cause, then start it again"
     )]
@@ -76,8 +78,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
         disk_stall_ticks: DISK_STALL_TICKS,
         ..Config::default()
     };
-    let handle =
-        raft_driver_tokio::start(directory, options, Store::default()).await.map_err(Failure::usage)?;
+    let handle = raft_driver_tokio::start(directory, options, Store::default()).await.map_err(not_started)?;
     let http_address = listener.local_addr().map_err(Failure::violated)?;
     say(&format!("{pair} serves clients on {http_address} and servers on {}", handle.local_addr()));
 
@@ -103,6 +104,34 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
             Ok(Exit::Clean)
         }
         Err(reason) => Err(Failure::violated(ServeError::Stopped(reason))),
+    }
+}
+
+/// Whether a server that was not started has lost something, or was only asked for what can not be.
+fn not_started(error: StartError) -> Failure {
+    let lost = matches!(error, StartError::Log(_) | StartError::Node { .. } | StartError::Founding(_));
+    let error = ServeError::Start(error);
+    if lost { Failure::violated(error) } else { Failure::usage(error) }
+}
+
+/// What can be done about it.
+fn advice(error: &StartError) -> &'static str {
+    match error {
+        StartError::OtherCluster { .. } => {
+            "Give the folder that belongs to this cluster, or exactly the list of founders that its cluster was founded with"
+        }
+        StartError::OtherServer { .. } => "Give this server's own folder, or its own address",
+        StartError::Bootstrap { error: BootstrapError::NotAFounder(_), .. } => {
+            "A founder whose folder was lost or wiped is another server now and can not found the cluster again: put its \
+             folder back, or add the new one by a change of membership"
+        }
+        StartError::Bootstrap { .. } => "Leave --bootstrap away, or give an empty folder",
+        StartError::Log(_) | StartError::Node { .. } | StartError::Founding(_) => {
+            "Nothing was cut off or changed. Put an undamaged copy of the disk back, or replace this server by a new one; \
+             `raftd inspect` says what its folder holds"
+        }
+        StartError::Listen { .. } => "Stop what listens there, or choose another address with --listen",
+        _ => "Nothing was started",
     }
 }
 
