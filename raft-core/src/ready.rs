@@ -25,7 +25,8 @@ pub struct Ready {
     pub apply: Option<Runs>,
     /// Entries that the node needs from the disk. Answer each with [`Message::Fetched`](crate::Message::Fetched).
     pub fetch: Vec<Fetch>,
-    /// Answers to requests.
+    /// Answers to requests. That a proposal is committed is said in the step that first may hand it to the state machine, never
+    /// in a later one.
     pub answers: Vec<Answer>,
     /// What has changed.
     pub events: Vec<Event>,

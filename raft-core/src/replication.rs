@@ -3,6 +3,8 @@
 //! Entries go to followers while the leader's own disk still writes them (thesis §10.2.1); the leader counts itself only
 //! with what is durable. Everything is formed once, at the end of a step.
 
+use bytes::Bytes;
+
 use crate::entry::{Entry, Payload, Runs};
 use crate::fetches::Purpose;
 use crate::identity::{Boot, Pair};
@@ -32,8 +34,8 @@ impl Node {
     }
 
     /// A client's proposal: appended whole, or refused whole.
-    pub(crate) fn propose(&mut self, id: RequestId, commands: &Commands, ready: &mut Ready) {
-        if let Err(refusal) = self.admit(commands) {
+    pub(crate) fn propose(&mut self, id: RequestId, commands: Commands, ready: &mut Ready) {
+        if let Err(refusal) = self.admit(commands.as_slice()) {
             ready.answers.push(Answer { id, outcome: Outcome::Refused(refusal) });
             return;
         }
@@ -43,23 +45,26 @@ impl Node {
         let time = self.log.last_time().plus(core::mem::take(since_entry));
         let first = self.log.last().index.next();
         let mut bytes = 0;
-        for command in commands.as_slice() {
-            let entry = Entry::new(time, Payload::Command(command.clone()));
+        let mut append = |command| {
+            let entry = Entry::new(time, Payload::Command(command));
             bytes += entry.size();
             self.log.append(self.hard_state.term, entry);
+        };
+        match commands {
+            Commands::One(command) => append(command),
+            Commands::Many(commands) => commands.into_iter().for_each(append),
         }
         self.proposals.push(Pending { id, first, last: self.log.last().index, bytes });
     }
 
     /// Whether a proposal is taken. Nothing has been changed where it is not.
-    fn admit(&self, commands: &Commands) -> Result<(), Refusal> {
+    fn admit(&self, commands: &[Bytes]) -> Result<(), Refusal> {
         if self.fault.is_some() {
             return Err(Refusal::Halted);
         }
         if !matches!(self.role, Role::Leader { .. }) {
             return Err(Refusal::NotLeader { leader: self.leader() });
         }
-        let commands = commands.as_slice();
         if commands.is_empty() {
             return Err(Refusal::Empty);
         }

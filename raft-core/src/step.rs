@@ -27,7 +27,7 @@ impl Node {
     /// apply, appends formed once. Clears `ready` first and reuses its memory.
     pub fn step_all(&mut self, messages: impl IntoIterator<Item = Message>, ready: &mut Ready) {
         ready.clear();
-        let before = Before::of(self);
+        let before = cfg!(debug_assertions).then(|| Before::of(self));
         for message in messages {
             self.take(message, ready);
         }
@@ -35,7 +35,7 @@ impl Node {
             self.derive(ready);
         }
         ready.sleep = self.sleep();
-        if cfg!(debug_assertions) {
+        if let Some(before) = before {
             let held = self.invariants().and_then(|()| before.invariants(self));
             assert!(held.is_ok(), "{held:?} broken at {}: {self:#?}", self.identity.pair);
         }
@@ -52,7 +52,7 @@ impl Node {
         match message {
             Message::Tick { elapsed } => self.tick(elapsed, ready),
             Message::Packet(packet) => self.packet_received(packet, ready),
-            Message::Propose { id, commands } => self.propose(id, &commands, ready),
+            Message::Propose { id, commands } => self.propose(id, commands, ready),
             Message::Synced(number) => self.synced(number, ready),
             Message::WriteFailed(number) => {
                 let known = self.disk.was_issued(number);
