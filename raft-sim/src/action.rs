@@ -1,0 +1,403 @@
+//! The one way in which anything happens in a [`World`](crate::World). Schedulers choose actions, a file of them is a run,
+//! and shrinking a run is deleting lines from it.
+//!
+//! Each action is one readable line, and reads back from it:
+//!
+//! ```
+//! use raft_sim::Action;
+//! for line in [
+//!     "tick 2 +5", "deliver 1>2#17", "drop 1>2#17", "duplicate 1>2#17", "step 2", "step 2 effects 3", "perform 2",
+//!     "sync 2 batches 1", "applied 2", "fetched 2", "crash 2 keep 1", "crash 2 keep 0 torn", "restart 2 tail 10",
+//!     "cut 1>2", "mend 1>2", "partition 1,3", "heal", "propose 2 request 7 commands 3 bytes 64",
+//! ] {
+//!     let action: Action = line.parse().unwrap();
+//!     assert_eq!(action.to_string(), line);
+//! }
+//! ```
+//!
+//! An action says what happens, never when: virtual time belongs to the scheduler.
+
+use core::fmt;
+use core::str::FromStr;
+
+/// A simulated machine, numbered from 1: it has a disk for good, and a node while it is up.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostId(u8);
+
+impl HostId {
+    /// The most machines that a world can have.
+    pub const MAX: u8 = 64;
+
+    /// The machine of this number, from 1 to [`MAX`](Self::MAX).
+    pub const fn new(number: u8) -> Option<Self> {
+        if number == 0 || Self::MAX < number { None } else { Some(HostId(number)) }
+    }
+
+    /// The machine at this place in a list, which must be below [`MAX`](Self::MAX).
+    pub(crate) const fn at(nth: usize) -> Self {
+        HostId(nth as u8 + 1)
+    }
+
+    /// Its place in a list.
+    pub const fn nth(self) -> usize {
+        self.0 as usize - 1
+    }
+
+    /// Its number.
+    pub const fn raw(self) -> u8 {
+        self.0
+    }
+}
+
+/// A set of machines.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct HostSet(u64);
+
+impl HostSet {
+    /// None.
+    pub const EMPTY: HostSet = HostSet(0);
+
+    /// With this one.
+    pub const fn with(self, host: HostId) -> Self {
+        HostSet(self.0 | 1 << host.nth())
+    }
+
+    /// Whether this one is in it.
+    pub const fn contains(self, host: HostId) -> bool {
+        self.0 >> host.nth() & 1 == 1
+    }
+
+    /// How many.
+    pub const fn len(self) -> u32 {
+        self.0.count_ones()
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// In order.
+    pub fn iter(self) -> impl Iterator<Item = HostId> {
+        (0..HostId::MAX as usize).map(HostId::at).filter(move |host| self.contains(*host))
+    }
+
+    /// The set as bits, the first machine lowest.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+}
+
+impl FromIterator<HostId> for HostSet {
+    fn from_iter<I: IntoIterator<Item = HostId>>(hosts: I) -> Self {
+        hosts.into_iter().fold(HostSet::EMPTY, HostSet::with)
+    }
+}
+
+/// The way from one machine to another.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Link {
+    /// From where.
+    pub from: HostId,
+    /// To where.
+    pub to: HostId,
+}
+
+/// A packet's name: the how-manieth on its link, from 1. Its copies share it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PacketName {
+    /// The way that it takes.
+    pub link: Link,
+    /// Which of those on that way.
+    pub number: u32,
+}
+
+/// One thing that happens.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// The clock of a machine moves on. The node hears of it at its next step.
+    Tick {
+        /// Whose clock.
+        host: HostId,
+        /// By how many ticks.
+        elapsed: u32,
+    },
+    /// A copy of a packet arrives at its machine. The node hears of it at its next step.
+    Deliver {
+        /// Which.
+        packet: PacketName,
+    },
+    /// A copy of a packet is lost.
+    Drop {
+        /// Which.
+        packet: PacketName,
+    },
+    /// A packet in flight becomes one copy more.
+    Duplicate {
+        /// Which.
+        packet: PacketName,
+    },
+    /// The node takes all that has come to its machine since its last step; then the first so many effects of that are
+    /// performed, or all. What was left over of an earlier step is performed before.
+    Step {
+        /// Whose node.
+        host: HostId,
+        /// How many of the effects; `None`: all.
+        effects: Option<u32>,
+    },
+    /// The effects left over from the last step are performed.
+    Perform {
+        /// Whose.
+        host: HostId,
+    },
+    /// The disk makes its oldest batches durable and reports that.
+    Sync {
+        /// Whose disk.
+        host: HostId,
+        /// How many batches.
+        batches: u32,
+    },
+    /// The state machine has finished what it was given, and reports that.
+    Applied {
+        /// Whose.
+        host: HostId,
+    },
+    /// The oldest read of the log is answered.
+    Fetched {
+        /// Whose.
+        host: HostId,
+    },
+    /// The machine goes down with all that is not durable.
+    Crash {
+        /// Which.
+        host: HostId,
+        /// How many of the batches that were not yet synced made it to the disk nevertheless: the oldest ones.
+        keep: u32,
+        /// Whether of the batch behind these a part made it, which recovery has to throw away.
+        torn: bool,
+    },
+    /// The machine comes up again with what its disk holds.
+    Restart {
+        /// Which.
+        host: HostId,
+        /// How many entries the node is given at most; the rest it has to fetch.
+        tail: u64,
+    },
+    /// Nothing gets through on this way any more.
+    Cut {
+        /// Which.
+        link: Link,
+    },
+    /// The way is open again.
+    Mend {
+        /// Which.
+        link: Link,
+    },
+    /// Nothing gets through between these machines and the others any more, in either direction.
+    Partition {
+        /// One side.
+        side: HostSet,
+    },
+    /// All ways are open again.
+    Heal,
+    /// A client asks a node to append commands.
+    Propose {
+        /// Whom.
+        host: HostId,
+        /// The request's number, which the commands carry too. Every request has another.
+        request: u64,
+        /// How many commands, at most 255.
+        commands: u8,
+        /// The length of each command in bytes; it is never shorter than the eight bytes that tell them apart.
+        bytes: u32,
+    },
+}
+
+impl fmt::Display for HostId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for HostSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nth, host) in self.iter().enumerate() {
+            write!(f, "{}{host}", if nth == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}>{}", self.from, self.to)
+    }
+}
+
+impl fmt::Display for PacketName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.link, self.number)
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::Tick { host, elapsed } => write!(f, "tick {host} +{elapsed}"),
+            Action::Deliver { packet } => write!(f, "deliver {packet}"),
+            Action::Drop { packet } => write!(f, "drop {packet}"),
+            Action::Duplicate { packet } => write!(f, "duplicate {packet}"),
+            Action::Step { host, effects: None } => write!(f, "step {host}"),
+            Action::Step { host, effects: Some(effects) } => write!(f, "step {host} effects {effects}"),
+            Action::Perform { host } => write!(f, "perform {host}"),
+            Action::Sync { host, batches } => write!(f, "sync {host} batches {batches}"),
+            Action::Applied { host } => write!(f, "applied {host}"),
+            Action::Fetched { host } => write!(f, "fetched {host}"),
+            Action::Crash { host, keep, torn } => {
+                write!(f, "crash {host} keep {keep}{}", if *torn { " torn" } else { "" })
+            }
+            Action::Restart { host, tail } => write!(f, "restart {host} tail {tail}"),
+            Action::Cut { link } => write!(f, "cut {link}"),
+            Action::Mend { link } => write!(f, "mend {link}"),
+            Action::Partition { side } => write!(f, "partition {side}"),
+            Action::Heal => f.write_str("heal"),
+            Action::Propose { host, request, commands, bytes } => {
+                write!(f, "propose {host} request {request} commands {commands} bytes {bytes}")
+            }
+        }
+    }
+}
+
+/// A line that is no action.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("not an action: `{0}`")]
+pub struct ParseActionError(String);
+
+fn link(text: &str) -> Option<Link> {
+    let (from, to) = text.split_once('>')?;
+    Some(Link { from: host(from)?, to: host(to)? })
+}
+
+fn packet(text: &str) -> Option<PacketName> {
+    let (way, number) = text.split_once('#')?;
+    Some(PacketName { link: link(way)?, number: number.parse().ok()? })
+}
+
+fn host(text: &str) -> Option<HostId> {
+    text.parse().ok().and_then(HostId::new)
+}
+
+fn number<T: FromStr>(text: &str) -> Option<T> {
+    text.parse().ok()
+}
+
+fn parse(line: &str) -> Option<Action> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    Some(match words[..] {
+        ["tick", at, elapsed] => {
+            Action::Tick { host: host(at)?, elapsed: number(elapsed.strip_prefix('+')?)? }
+        }
+        ["deliver", name] => Action::Deliver { packet: packet(name)? },
+        ["drop", name] => Action::Drop { packet: packet(name)? },
+        ["duplicate", name] => Action::Duplicate { packet: packet(name)? },
+        ["step", at] => Action::Step { host: host(at)?, effects: None },
+        ["step", at, "effects", effects] => Action::Step { host: host(at)?, effects: Some(number(effects)?) },
+        ["perform", at] => Action::Perform { host: host(at)? },
+        ["sync", at, "batches", batches] => Action::Sync { host: host(at)?, batches: number(batches)? },
+        ["applied", at] => Action::Applied { host: host(at)? },
+        ["fetched", at] => Action::Fetched { host: host(at)? },
+        ["crash", at, "keep", keep] => Action::Crash { host: host(at)?, keep: number(keep)?, torn: false },
+        ["crash", at, "keep", keep, "torn"] => {
+            Action::Crash { host: host(at)?, keep: number(keep)?, torn: true }
+        }
+        ["restart", at, "tail", tail] => Action::Restart { host: host(at)?, tail: number(tail)? },
+        ["cut", way] => Action::Cut { link: link(way)? },
+        ["mend", way] => Action::Mend { link: link(way)? },
+        ["partition", side] => Action::Partition { side: side.split(',').map(host).collect::<Option<_>>()? },
+        ["heal"] => Action::Heal,
+        ["propose", at, "request", request, "commands", commands, "bytes", bytes] => Action::Propose {
+            host: host(at)?,
+            request: number(request)?,
+            commands: number(commands)?,
+            bytes: number(bytes)?,
+        },
+        _ => return None,
+    })
+}
+
+impl FromStr for Action {
+    type Err = ParseActionError;
+
+    fn from_str(line: &str) -> Result<Self, Self::Err> {
+        parse(line).ok_or_else(|| ParseActionError(line.to_owned()))
+    }
+}
+
+macro_rules! debug_like_display {
+    ($($name:ident),*) => {$(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    )*};
+}
+
+debug_like_display!(HostId, HostSet, Link, PacketName, Action);
+
+impl Action {
+    /// The action as numbers, for digests: which kind, and what it says. Equal on every machine.
+    pub fn words(&self) -> [u64; 4] {
+        let at = |host: HostId| u64::from(host.raw());
+        let way = |link: Link| at(link.from) << 8 | at(link.to);
+        let name = |packet: &PacketName| way(packet.link) << 32 | u64::from(packet.number);
+        match self {
+            Action::Tick { host, elapsed } => [1, at(*host), u64::from(*elapsed), 0],
+            Action::Deliver { packet } => [2, name(packet), 0, 0],
+            Action::Drop { packet } => [3, name(packet), 0, 0],
+            Action::Duplicate { packet } => [4, name(packet), 0, 0],
+            Action::Step { host, effects } => [5, at(*host), effects.map_or(u64::MAX, u64::from), 0],
+            Action::Perform { host } => [6, at(*host), 0, 0],
+            Action::Sync { host, batches } => [7, at(*host), u64::from(*batches), 0],
+            Action::Applied { host } => [8, at(*host), 0, 0],
+            Action::Fetched { host } => [9, at(*host), 0, 0],
+            Action::Crash { host, keep, torn } => [10, at(*host), u64::from(*keep), u64::from(*torn)],
+            Action::Restart { host, tail } => [11, at(*host), *tail, 0],
+            Action::Cut { link } => [12, way(*link), 0, 0],
+            Action::Mend { link } => [13, way(*link), 0, 0],
+            Action::Partition { side } => [14, side.bits(), 0, 0],
+            Action::Heal => [15, 0, 0, 0],
+            Action::Propose { host, request, commands, bytes } => {
+                [16, at(*host) << 8 | u64::from(*commands), *request, u64::from(*bytes)]
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: what is no action is refused, not guessed. Method: lines with one thing wrong each.
+    #[test]
+    fn other_lines_are_refused() {
+        for line in [
+            "",
+            "tick",
+            "tick 0 +1",
+            "tick 1 1",
+            "tick 65 +1",
+            "deliver 1>2",
+            "deliver 1>2#x",
+            "crash 1",
+            "partition ",
+            "partition 1,,2",
+            "heal 1",
+            "step 1 effects",
+            "propose 1 request 1 commands 256 bytes 1",
+            "restart 1 tail -1",
+        ] {
+            assert_eq!(line.parse::<Action>(), Err(ParseActionError(line.to_owned())), "{line}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! A copy of the sources under `target/`, to be broken and built. All canaries share one, so that only what differs is compiled
+//! again.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{CanaryError, Replacement};
+
+/// Where broken copies are made and built.
+#[derive(Clone, Debug)]
+pub struct Bench {
+    source: PathBuf,
+    target: PathBuf,
+}
+
+/// What a copy consists of, below the top of the workspace.
+const COPIED: [&str; 3] = ["Cargo.lock", "raft-core/src", "raft-sim/src"];
+
+impl Bench {
+    /// Breaks copies of the workspace at `source`; without it, of the one that this crate was built in. They are made below
+    /// `CARGO_TARGET_DIR`, or `target` in the workspace.
+    pub fn new(source: Option<PathBuf>) -> Self {
+        let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let source = source.unwrap_or_else(own);
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| source.join("target"), PathBuf::from);
+        Bench { source, target: target.join("canaries") }
+    }
+
+    /// Builds a copy with these replacements and lets it look for a run that breaks a rule: seed, oracle, what was seen.
+    ///
+    /// # Errors
+    /// A replacement that does not fit exactly once, or a copy that can not be made, built or run.
+    pub fn probe(&self, replacements: &[Replacement]) -> Result<Option<(u64, String, String)>, CanaryError> {
+        let copy = self.target.join("copy");
+        self.copy_sources(&copy)?;
+        for replacement in replacements {
+            let file = copy.join(replacement.file);
+            let text = fs::read_to_string(&file)?;
+            let found = text.matches(replacement.from).count();
+            if found != 1 {
+                return Err(CanaryError::Stale { file: replacement.file, found });
+            }
+            fs::write(&file, text.replacen(replacement.from, replacement.to, 1))?;
+        }
+        self.build(&copy)?;
+        let program = self.target.join("build").join("debug").join("raft-sim");
+        let output = Command::new(program).output()?;
+        if !output.status.success() {
+            return Err(CanaryError::Build(String::from_utf8_lossy(&output.stderr).into_owned()));
+        }
+        let line = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut parts = line.trim_end().splitn(3, '\t');
+        Ok(match (parts.next().map(str::parse), parts.next(), parts.next()) {
+            (Some(Ok(seed)), Some(oracle), Some(what)) => Some((seed, oracle.to_owned(), what.to_owned())),
+            _ => None,
+        })
+    }
+
+    fn build(&self, copy: &Path) -> Result<(), CanaryError> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.current_dir(copy).args([
+            "build",
+            "--offline",
+            "--quiet",
+            "-p",
+            "raft-sim",
+            "--no-default-features",
+        ]);
+        // The core's own assertions are off, so that the oracles get to see what is broken. Lints are for the original.
+        let assertions = ("CARGO_PROFILE_DEV_DEBUG_ASSERTIONS", "false");
+        for (name, value) in
+            [assertions, ("CARGO_PROFILE_DEV_DEBUG", "false"), ("RUSTFLAGS", "--cap-lints=allow")]
+        {
+            command.env(name, value);
+        }
+        // What the calling cargo says about its own build must not reach this one.
+        command.env_remove("CARGO_ENCODED_RUSTFLAGS");
+        command.env("CARGO_TARGET_DIR", self.target.join("build"));
+        let output = command.output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(CanaryError::Build(String::from_utf8_lossy(&output.stderr).into_owned()))
+    }
+
+    fn copy_sources(&self, copy: &Path) -> io::Result<()> {
+        for part in COPIED {
+            copy_tree(&self.source.join(part), &copy.join(part))?;
+        }
+        let manifest = fs::read_to_string(self.source.join("Cargo.toml"))?;
+        let lines = manifest.lines().map(|line| {
+            if line.starts_with("members = ") { r#"members = ["raft-core", "raft-sim"]"# } else { line }
+        });
+        let manifest = lines.collect::<Vec<_>>().join("\n") + "\n";
+        for member in ["raft-core/Cargo.toml", "raft-sim/Cargo.toml"] {
+            let text = fs::read_to_string(self.source.join(member))?;
+            write_if_changed(&copy.join(member), without_targets(&text).as_bytes())?;
+        }
+        write_if_changed(&copy.join("Cargo.toml"), manifest.as_bytes())
+    }
+}
+
+/// A manifest without its lists of benchmarks, tests and examples, whose files are not copied.
+fn without_targets(manifest: &str) -> String {
+    let mut kept = String::new();
+    let mut inside = false;
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            inside = ["[[bench]]", "[[test]]", "[[example]]"].contains(&line.trim());
+        }
+        if !inside {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
+/// Copies a file or a folder. What is equal already is left alone, so that it is not compiled again; what is there and
+/// should not be is removed.
+fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+    if !from.is_dir() {
+        return write_if_changed(to, &fs::read(from)?);
+    }
+    fs::create_dir_all(to)?;
+    for old in fs::read_dir(to)? {
+        let old = old?;
+        if !from.join(old.file_name()).exists() {
+            if old.file_type()?.is_dir() {
+                fs::remove_dir_all(old.path())?;
+            } else {
+                fs::remove_file(old.path())?;
+            }
+        }
+    }
+    for file in fs::read_dir(from)? {
+        let name = file?.file_name();
+        copy_tree(&from.join(&name), &to.join(&name))?;
+    }
+    Ok(())
+}
+
+fn write_if_changed(to: &Path, content: &[u8]) -> io::Result<()> {
+    if fs::read(to).is_ok_and(|old| old == content) {
+        return Ok(());
+    }
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(to, content)
+}

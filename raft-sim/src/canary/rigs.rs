@@ -1,0 +1,117 @@
+//! Broken disks, networks and drivers.
+
+use raft_core::{
+    Answer, Body, Entry, LogIndex, Packet, Position, RecoverError, Recovered, Runs, WriteNumber,
+};
+
+use crate::action::HostId;
+use crate::disk::Disk;
+use crate::rig::Rig;
+
+/// A disk that loses its newest synced batch in a crash.
+#[derive(Clone)]
+pub(super) struct ForgetfulDisk;
+
+impl Rig for ForgetfulDisk {
+    fn crash(&mut self, _host: HostId, disk: &mut Disk, keep: u32, torn: bool) -> u32 {
+        let lost = disk.crash(keep, torn);
+        disk.forget(1);
+        lost
+    }
+}
+
+/// A driver that comes back from a restart without the vote.
+#[derive(Clone)]
+pub(super) struct ForgottenVote;
+
+impl Rig for ForgottenVote {
+    fn recover(&mut self, _host: HostId, disk: &mut Disk) -> Result<Recovered, RecoverError> {
+        let mut recovered = disk.recover()?;
+        recovered.hard_state.vote = None;
+        Ok(recovered)
+    }
+}
+
+/// A driver that reports a batch as durable when it has handed it to the disk.
+#[derive(Clone)]
+pub(super) struct EarlySynced;
+
+impl Rig for EarlySynced {
+    fn written(&mut self, _host: HostId, disk: &Disk) -> Option<WriteNumber> {
+        disk.newest()
+    }
+}
+
+/// A driver that feeds the state machine a batch from its end.
+#[derive(Clone)]
+pub(super) struct FedBackwards;
+
+impl Rig for FedBackwards {
+    fn feed(&mut self, _host: HostId, entries: &Runs, machine: &mut dyn FnMut(Position, &Entry)) {
+        let entries: Vec<_> = entries.entries().collect();
+        for (position, entry) in entries.into_iter().rev() {
+            machine(position, entry);
+        }
+    }
+}
+
+/// A driver that says one entry more is applied than is.
+#[derive(Clone)]
+pub(super) struct AppliedTooFar;
+
+impl Rig for AppliedTooFar {
+    fn applied(&mut self, _host: HostId, last: LogIndex) -> LogIndex {
+        last.next()
+    }
+}
+
+/// A driver that tells its client twice.
+#[derive(Clone)]
+pub(super) struct AnsweredTwice;
+
+impl Rig for AnsweredTwice {
+    fn answers(&mut self, _host: HostId, _answer: &Answer) -> u32 {
+        2
+    }
+}
+
+/// A driver that drops the answers to some requests.
+#[derive(Clone)]
+pub(super) struct AnswerDropped;
+
+impl Rig for AnswerDropped {
+    fn answers(&mut self, _host: HostId, answer: &Answer) -> u32 {
+        u32::from(!answer.id.raw().is_multiple_of(8))
+    }
+}
+
+/// A network that lets a commit index through as one more than was sent.
+#[derive(Clone)]
+pub(super) struct DamagedCommit;
+
+impl Rig for DamagedCommit {
+    fn send(&mut self, packet: &mut Packet) {
+        match &mut packet.body {
+            Body::Append { commit, .. } | Body::Heartbeat { commit, .. } | Body::Commit { commit } => {
+                *commit = commit.next();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A driver whose clocks stand still once the network has healed: its node never elects again.
+#[derive(Clone, Default)]
+pub(super) struct ClockStopsAtHeal {
+    stopped: bool,
+}
+
+impl Rig for ClockStopsAtHeal {
+    fn tick(&mut self, _host: HostId, elapsed: u32) -> u32 {
+        if self.stopped { 0 } else { elapsed }
+    }
+
+    fn healed(&mut self) {
+        self.stopped = true;
+    }
+}

@@ -1,0 +1,82 @@
+//! `raft-sim canaries`: broken behaviours, each with the oracle that must see it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+use raft_sim::canary::{Bench, CANARIES, Canary, SEEDS};
+use raft_sim::{Honest, Options, campaign};
+
+use super::{UNFINISHED, VIOLATION, stopped};
+
+#[derive(Args)]
+pub(super) struct Canaries {
+    /// Only the canary of this name
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+    /// Only every N-th canary, beginning with the I-th, counted from 1: `I/N`
+    #[arg(long, value_name = "I/N", value_parser = parse_shard, conflicts_with = "only")]
+    shard: Option<(usize, usize)>,
+    /// The sources to break a copy of; without it those that this command was built from
+    #[arg(long, value_name = "DIR")]
+    source: Option<PathBuf>,
+}
+
+fn parse_shard(text: &str) -> Result<(usize, usize), String> {
+    let parts = text.split_once('/').and_then(|(nth, of)| Some((nth.parse().ok()?, of.parse().ok()?)));
+    match parts {
+        Some((nth, of)) if (1..=of).contains(&nth) => Ok((nth, of)),
+        _ => Err("a shard is written I/N, with I from 1 to N".to_owned()),
+    }
+}
+
+impl Canaries {
+    pub(super) fn execute(&self, stop: &AtomicBool) -> ExitCode {
+        let chosen: Vec<&Canary> = match (&self.only, self.shard) {
+            (Some(name), _) => CANARIES.iter().filter(|canary| canary.name == name).collect(),
+            (None, Some((nth, of))) => CANARIES.iter().skip(nth - 1).step_by(of).collect(),
+            (None, None) => CANARIES.iter().collect(),
+        };
+        if chosen.is_empty() {
+            let names: Vec<&str> = CANARIES.iter().map(|canary| canary.name).collect();
+            eprintln!("raft-sim: no such canary; there are {}", names.join(", "));
+            return ExitCode::from(2);
+        }
+        let unbroken = campaign((0, SEEDS), &Options::default(), 1, &Honest, stop, &|_| {});
+        if stopped(stop) {
+            return unfinished(0);
+        }
+        if let Some(report) = unbroken.violations.first() {
+            println!("violated: the unbroken core fails at seed {}; see `raft-sim run`", report.seed);
+            return ExitCode::from(VIOLATION);
+        }
+        println!("{:<24}{:<22}{:>6}  broken", "canary", "oracle", "seed");
+        let bench = Bench::new(self.source.clone());
+        let mut missed = 0;
+        for (nth, canary) in chosen.iter().enumerate() {
+            if stopped(stop) {
+                return unfinished(nth);
+            }
+            match canary.fly(&bench) {
+                Ok(seed) => println!("{:<24}{:<22}{seed:>6}  {}", canary.name, canary.oracle, canary.what),
+                Err(error) => {
+                    missed += 1;
+                    println!("{:<24}{:<22}{:>6}  {error}", canary.name, canary.oracle, "-");
+                }
+            }
+        }
+        if missed == 0 {
+            println!("clean: all {} canaries are seen, each by its oracle", chosen.len());
+            ExitCode::SUCCESS
+        } else {
+            println!("violated: {missed} of {} canaries are not seen as they must be", chosen.len());
+            ExitCode::from(VIOLATION)
+        }
+    }
+}
+
+fn unfinished(done: usize) -> ExitCode {
+    println!("unfinished: {done} canaries were tried");
+    ExitCode::from(UNFINISHED)
+}

@@ -1,0 +1,102 @@
+//! The command line. The last line on stdout is the verdict; nothing on stdout depends on time or machine, unless asked for.
+
+mod canaries;
+mod replay;
+mod run;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{Args, Parser, Subcommand};
+use raft_sim::Options;
+
+/// Exit codes, alike for all commands; 2, for usage, is the command line parser's own.
+const VIOLATION: u8 = 1;
+const UNFINISHED: u8 = 3;
+
+#[derive(Parser)]
+#[command(name = "raft-sim", version, about = "Simulated Raft clusters under one seed, watched by oracles")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run many seeds and report what happened in all of them
+    Run(run::Run),
+    /// Print one run as text, one line an action; its last line is its digest
+    Replay(replay::Replay),
+    /// Break disks, networks, drivers and the core on purpose, and see that the right oracle reports each
+    Canaries(canaries::Canaries),
+}
+
+/// What sets up a run besides its seed.
+#[derive(Args, Clone, Copy)]
+struct RunOptions {
+    /// How many servers, 1 to 9; without it each seed draws its own number
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
+    nodes: Option<u8>,
+    /// How many actions of a run before its faults stop
+    #[arg(long, default_value_t = Options::ACTIONS, value_parser = clap::value_parser!(u64).range(1..))]
+    actions: u64,
+}
+
+impl RunOptions {
+    fn options(self) -> Options {
+        Options { nodes: self.nodes, actions: self.actions }
+    }
+
+    /// The options as one would type them, where they are not the usual ones.
+    fn typed(self) -> String {
+        let nodes = self.nodes.map_or_else(String::new, |nodes| format!(" --nodes {nodes}"));
+        let usual = self.actions == Options::ACTIONS;
+        let actions = if usual { String::new() } else { format!(" --actions {}", self.actions) };
+        nodes + &actions
+    }
+}
+
+/// A half-open range `A..B`.
+fn parse_range(text: &str) -> Result<(u64, u64), String> {
+    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("`{text}`: {error}"));
+    let (from, to) = text.split_once("..").ok_or("a range is written A..B")?;
+    let (from, to) = (number(from)?, number(to)?);
+    if from < to { Ok((from, to)) } else { Err("the range is empty".to_owned()) }
+}
+
+/// Set by SIGINT and SIGTERM, also where the parent had them ignored. A second one ends the process at once.
+fn stop_flag() -> std::io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, i32::from(UNFINISHED), Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
+
+fn stopped(stop: &AtomicBool) -> bool {
+    stop.load(Ordering::Relaxed)
+}
+
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // A panic inside a run is reported as a broken rule of that run; elsewhere it still ends the process with code 101.
+    std::panic::set_hook(Box::new(|panic| {
+        if let Some(place) = panic.location().filter(|place| place.file().contains("command")) {
+            eprintln!("raft-sim: {panic} at {place}");
+        }
+    }));
+    let stop = match stop_flag() {
+        Ok(stop) => stop,
+        Err(error) => {
+            eprintln!("raft-sim: can not handle signals: {error}");
+            return ExitCode::from(UNFINISHED);
+        }
+    };
+    match cli.command {
+        Command::Run(run) => run.execute(&stop),
+        Command::Replay(replay) => replay.execute(),
+        Command::Canaries(canaries) => canaries.execute(&stop),
+    }
+}

@@ -1,0 +1,49 @@
+//! A simulator for [`raft_core`]: whole clusters of the production node in one thread, under one seed, with every fault that a
+//! network, a disk and a machine can have, watched by oracles at every step.
+//!
+//! One [`World`] holds machines, disks, network and clients. An [`Action`] is the one thing that can happen next, and
+//! [`World::apply`] lets it happen. Everything else is a way to choose actions: the seeded [`Scheduler`] in virtual time, a list in
+//! a file, a walk over [`World::enabled`]. The oracles judge every action; a broken rule is a [`Violation`].
+//!
+//! ```
+//! use raft_sim::{Honest, Options, run};
+//! let report = run(7, &Options { nodes: Some(3), actions: 1_000 }, Honest, &mut ());
+//! assert_eq!(report.violation, None);
+//! // The same seed is the same run, on any machine.
+//! assert_eq!(run(7, &Options { nodes: Some(3), actions: 1_000 }, Honest, &mut ()), report);
+//! ```
+//!
+//! Nothing here reads a clock, a random source or the environment for a run, no map is iterated whose order is not fixed, and
+//! there is no floating point. Digests are taken over our own encoding, so they are equal in every build.
+
+mod action;
+mod campaign;
+pub mod canary;
+mod client;
+mod cpu_time;
+mod disk;
+mod host;
+mod network;
+mod oracle;
+mod plan;
+mod random;
+mod rig;
+mod run;
+mod scheduler;
+mod tally;
+mod world;
+
+pub use crate::action::{Action, HostId, HostSet, Link, PacketName, ParseActionError};
+pub use crate::campaign::{Summary, campaign};
+pub use crate::cpu_time::cpu_time_ms;
+pub use crate::disk::Disk;
+pub use crate::host::Host;
+pub use crate::network::Network;
+pub use crate::oracle::{LogView, Oracles, Seen, Standing, Step, TermLog, Verdict, Violation};
+pub use crate::plan::{Options, Plan, Profile};
+pub use crate::random::{Delay, Random, Spread};
+pub use crate::rig::{Honest, Rig};
+pub use crate::run::{Report, plan, run};
+pub use crate::scheduler::{Scheduler, Watch};
+pub use crate::tally::{Counts, RunDigest};
+pub use crate::world::{Applied, News, Setup, World};

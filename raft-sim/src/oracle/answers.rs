@@ -1,0 +1,146 @@
+//! What clients are told is true.
+
+use raft_core::{Answer, Outcome, Position};
+
+use super::commit::CommitRule;
+use super::matching::LogMatching;
+use super::{Verdict, broken};
+use crate::action::HostId;
+use crate::client;
+
+pub(super) const NAME: &str = "answers";
+const ONCE: &str = "every proposal to a live node is answered exactly once (the contract of the core)";
+const COMMITTED: &str = "a proposal answered as committed is in the log for good, whole and at these positions (the contract of the core)";
+const REFUSED: &str = "a refused proposal certainly has no effect, now or later (the contract of the core)";
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Unknown,
+    Waiting(HostId),
+    // Its node went down before it answered.
+    Orphaned,
+    Answered,
+    Refused,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    state: State,
+    commands: u8,
+    in_some_log: bool,
+}
+
+/// What became of every request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answers {
+    // By number, from 1.
+    requests: Vec<Request>,
+    waiting: Vec<u64>,
+}
+
+impl Answers {
+    pub(super) fn proposed(&mut self, host: HostId, request: u64, commands: u8) {
+        let unknown = Request { state: State::Unknown, commands: 0, in_some_log: false };
+        let place = request.saturating_sub(1) as usize;
+        if self.requests.len() <= place {
+            self.requests.resize(place + 1, unknown);
+        }
+        self.requests[place] = Request { state: State::Waiting(host), commands, in_some_log: false };
+        *self.waiting_at(host) += 1;
+    }
+
+    pub(super) fn waiting(&self, host: HostId) -> u64 {
+        self.waiting.get(host.nth()).copied().unwrap_or(0)
+    }
+
+    fn waiting_at(&mut self, host: HostId) -> &mut u64 {
+        if self.waiting.len() <= host.nth() {
+            self.waiting.resize(host.nth() + 1, 0);
+        }
+        &mut self.waiting[host.nth()]
+    }
+
+    pub(super) fn crashed(&mut self, host: HostId) {
+        if self.waiting(host) == 0 {
+            return;
+        }
+        *self.waiting_at(host) = 0;
+        for request in &mut self.requests {
+            if request.state == State::Waiting(host) {
+                request.state = State::Orphaned;
+            }
+        }
+    }
+
+    /// A command was seen in some log for the first time at its position.
+    pub(super) fn appended(&mut self, command: u64) -> Verdict {
+        let (number, _) = client::parts_of(command);
+        let request = number.checked_sub(1).and_then(|place| self.requests.get_mut(place as usize));
+        match request {
+            Some(request) if request.state == State::Refused => {
+                broken(NAME, REFUSED, || format!("request {number} was refused, and its command is in a log"))
+            }
+            Some(request) => {
+                request.in_some_log = true;
+                Ok(())
+            }
+            None => broken(NAME, ONCE, || {
+                format!("a command of request {number}, which was never made, is in a log")
+            }),
+        }
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        host: HostId,
+        answer: &Answer,
+        matching: &LogMatching,
+        commit: &CommitRule,
+    ) -> Verdict {
+        let number = answer.id.raw();
+        let place = number.saturating_sub(1) as usize;
+        let Some(request) =
+            self.requests.get_mut(place).filter(|request| request.state == State::Waiting(host))
+        else {
+            return broken(NAME, ONCE, || {
+                format!("server {host} answers request {number}, which does not wait there")
+            });
+        };
+        request.state = State::Answered;
+        let (in_some_log, commands) = (request.in_some_log, request.commands);
+        if let Outcome::Refused(_) = answer.outcome {
+            request.state = State::Refused;
+        }
+        *self.waiting_at(host) -= 1;
+        match answer.outcome {
+            Outcome::Refused(why) if in_some_log => {
+                broken(NAME, REFUSED, || format!("request {number} is refused ({why:?}), but it is in a log"))
+            }
+            Outcome::Committed { first, last } => committed(number, commands, first, last, matching, commit),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn committed(
+    request: u64,
+    commands: u8,
+    first: Position,
+    last: Position,
+    matching: &LogMatching,
+    commit: &CommitRule,
+) -> Verdict {
+    let whole =
+        first.term == last.term && last.index == first.index.plus(u64::from(commands).saturating_sub(1));
+    let in_place = |nth: u8| {
+        let position = Position { term: first.term, index: first.index.plus(u64::from(nth)) };
+        matching.command_at(position) == Some(client::command(request, nth))
+            && commit.at(position.index).is_some_and(|committed| committed.term == position.term)
+    };
+    if whole && (0..commands).all(in_place) {
+        return Ok(());
+    }
+    broken(NAME, COMMITTED, || {
+        format!("request {request} is said to be committed at {first} to {last}, and is not")
+    })
+}

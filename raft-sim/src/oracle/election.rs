@@ -1,0 +1,73 @@
+//! Election safety, and the list of leaders that other oracles look things up in.
+
+use raft_core::{Boot, LogIndex, Pair, Term};
+
+use super::term_log::{LogView, TermLog};
+use super::{Step, Violation, broken};
+
+pub(super) const NAME: &str = "election-safety";
+const RULE: &str = "at most one leader can be elected in a given term (Raft thesis figure 3.2)";
+
+/// A leader, as it was when it was elected.
+#[derive(Clone, Debug)]
+pub(super) struct Leader {
+    pub(super) term: Term,
+    pub(super) pair: Pair,
+    boot: Boot,
+    log: TermLog,
+}
+
+impl Leader {
+    /// The term that `index` has in this leader's log, if its log reaches there: what it had when it was elected never
+    /// changes in its term, and all that it appends is of its term.
+    pub(super) fn term_at(&self, index: LogIndex) -> Option<Term> {
+        if index <= self.log.last() { self.log.term_at(index) } else { Some(self.term) }
+    }
+}
+
+/// Term → (pair, boot) of its leader, write-once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ElectionSafety {
+    leaders: Vec<Leader>,
+}
+
+impl ElectionSafety {
+    /// Whether the step made a leader.
+    pub(super) fn stepped(&mut self, step: &Step<'_>) -> Result<bool, Box<Violation>> {
+        let Step { before, after, .. } = step;
+        if !after.leads || (before.leads && before.term == after.term) {
+            return Ok(false);
+        }
+        let nth = self.leaders.partition_point(|leader| leader.term < after.term);
+        if let Some(leader) = self.leaders.get(nth)
+            && leader.term == after.term
+        {
+            let what = || {
+                let (first, boot) = (leader.pair, leader.boot);
+                format!(
+                    "{first} (boot {boot}) and {} (boot {}) lead term {}",
+                    step.pair, step.boot, after.term
+                )
+            };
+            return broken(NAME, RULE, what).map(|()| false);
+        }
+        let log = TermLog::of(step.log, after.last.index);
+        // The entries of its own term, which it may have appended in the same step, are covered by `Leader::term_at`.
+        self.leaders.insert(nth, Leader { term: after.term, pair: step.pair, boot: step.boot, log });
+        Ok(true)
+    }
+
+    pub(super) fn leader_of(&self, term: Term) -> Option<&Leader> {
+        let nth = self.leaders.partition_point(|leader| leader.term < term);
+        self.leaders.get(nth).filter(|leader| leader.term == term)
+    }
+
+    /// The leaders of later terms.
+    pub(super) fn above(&self, term: Term) -> &[Leader] {
+        &self.leaders[self.leaders.partition_point(|leader| leader.term <= term)..]
+    }
+
+    pub(super) fn elected(&self) -> u64 {
+        self.leaders.len() as u64
+    }
+}

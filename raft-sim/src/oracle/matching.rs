@@ -1,0 +1,138 @@
+//! Log matching: an index and a term name one entry, and by induction all before it.
+
+use std::collections::BTreeMap;
+
+use raft_core::{Body, LogIndex, Payload, Position, Run, Term};
+
+use super::{Step, Verdict, broken, digest_entry};
+use crate::client;
+
+pub(super) const NAME: &str = "log-matching";
+const RULE: &str = "if two logs contain an entry with the same index and term, then the logs are identical in all entries up \
+                    through the given index (Raft thesis figure 3.2)";
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Slot {
+    term: Term,
+    // Unknown as long as the entry was only seen alone.
+    previous: Option<Term>,
+    digest: u64,
+    command: Option<u64>,
+}
+
+/// (index, term) → (digest, term of the entry before), write-once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LogMatching {
+    // By index: the entry of the greatest term seen there. Others are rare.
+    newest: Vec<Slot>,
+    older: BTreeMap<(LogIndex, Term), Slot>,
+    /// Commands seen in a log for the first time since this was last emptied.
+    pub(super) fresh: Vec<u64>,
+}
+
+impl LogMatching {
+    pub(super) fn stepped(&mut self, step: &Step<'_>) -> Verdict {
+        if let Some(write) = &step.ready.write {
+            let mut previous = write.entries.first().and_then(|first| term_before(step, first));
+            for run in write.entries.iter() {
+                self.observe(previous, run)?;
+                previous = Some(run.term());
+            }
+        }
+        for packet in &step.ready.send {
+            if let Body::Append { previous, entries, .. } = &packet.body {
+                let mut previous = previous.term;
+                for run in entries.iter() {
+                    self.observe(Some(previous), run)?;
+                    previous = run.term();
+                }
+            }
+        }
+        if let Some(runs) = &step.ready.apply {
+            let mut previous = None;
+            for run in runs.iter() {
+                self.observe(previous, run)?;
+                previous = Some(run.term());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of entries that are in some log, behind one of term `previous`.
+    pub(super) fn observe(&mut self, previous: Option<Term>, run: &Run) -> Verdict {
+        let mut previous = previous;
+        for (nth, entry) in run.entries().iter().enumerate() {
+            let index = run.first().plus(nth as u64);
+            let command = match &entry.payload {
+                Payload::Command(bytes) => client::command_of(bytes),
+                _ => None,
+            };
+            let slot = Slot { term: run.term(), previous, digest: digest_entry(entry), command };
+            self.observe_one(index, slot)?;
+            previous = Some(run.term());
+        }
+        Ok(())
+    }
+
+    fn observe_one(&mut self, index: LogIndex, slot: Slot) -> Verdict {
+        let place = index.previous().raw() as usize;
+        let length = self.newest.len();
+        let known = match self.newest.get_mut(place) {
+            Some(known) if known.term == slot.term => known,
+            Some(newest) if newest.term < slot.term => {
+                self.older.insert((index, newest.term), *newest);
+                *newest = slot;
+                self.fresh.extend(slot.command);
+                return Ok(());
+            }
+            Some(_) => match self.older.entry((index, slot.term)) {
+                std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
+                std::collections::btree_map::Entry::Vacant(free) => {
+                    free.insert(slot);
+                    self.fresh.extend(slot.command);
+                    return Ok(());
+                }
+            },
+            None if place == length => {
+                self.newest.push(slot);
+                self.fresh.extend(slot.command);
+                return Ok(());
+            }
+            None => {
+                return broken(NAME, RULE, || {
+                    format!("an entry at index {index} was seen before any at the one before it")
+                });
+            }
+        };
+        if known.digest != slot.digest {
+            let term = slot.term;
+            return broken(NAME, RULE, || format!("two different entries of term {term} at index {index}"));
+        }
+        match (known.previous, slot.previous) {
+            (Some(one), Some(other)) if one != other => broken(NAME, RULE, || {
+                let term = slot.term;
+                format!(
+                    "before the entry of term {term} at index {index} stands one of term {one} here and of term {other} there"
+                )
+            }),
+            (None, Some(other)) => {
+                known.previous = Some(other);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The client's command at this position, if an entry was seen there and is one.
+    pub(super) fn command_at(&self, position: Position) -> Option<u64> {
+        let slot = self.newest.get(position.index.previous().raw() as usize)?;
+        if slot.term == position.term {
+            return slot.command;
+        }
+        self.older.get(&(position.index, position.term))?.command
+    }
+}
+
+fn term_before(step: &Step<'_>, first: LogIndex) -> Option<Term> {
+    if first.previous() == LogIndex::ZERO { Some(Term::ZERO) } else { step.log.term_at(first.previous()) }
+}

@@ -1,0 +1,294 @@
+//! The oracles: what must hold at every step of every run, written from the thesis and the contract, not from the core.
+//! They share no code with it beyond the types that its messages are made of.
+//!
+//! Each file holds one rule, quotes it, and keeps what it needs to check it *incrementally*: a step costs what the step
+//! changed, never the length of the log. They see effects and messages, a node's status and the terms in its log; what is
+//! durable they know from a model of their own ([`DiskModels`]).
+
+mod answers;
+mod append_only;
+mod commit;
+mod completeness;
+mod disks;
+mod durable;
+mod election;
+mod health;
+mod machines;
+mod matching;
+mod monotone;
+mod progress;
+mod promises;
+mod term_log;
+#[cfg(test)]
+mod tests;
+mod votes;
+
+use core::fmt;
+
+use raft_core::{
+    Answer, Boot, Entry, Fault, LogIndex, Node, Pair, Position, Ready, RoleKind, Status, Term, Write,
+};
+
+use self::disks::DiskModels;
+pub use self::progress::Standing;
+pub(crate) use self::progress::judge as judge_progress;
+pub use self::term_log::{LogView, TermLog};
+use crate::action::{HostId, HostSet};
+
+/// A rule that a run has broken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation {
+    /// The oracle that reports it.
+    pub oracle: &'static str,
+    /// Its rule, quoted.
+    pub rule: &'static str,
+    /// What was seen.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} (the rule: {})", self.oracle, self.what, self.rule)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// Whether a rule holds. Boxed, because it nearly always does.
+pub type Verdict = Result<(), Box<Violation>>;
+
+/// What an oracle can know of a node by looking at its status.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Seen {
+    /// Whether it leads its term.
+    pub leads: bool,
+    /// Its term.
+    pub term: Term,
+    /// Its vote in it.
+    pub vote: Option<Pair>,
+    /// Its commit index.
+    pub commit: LogIndex,
+    /// Up to where it knows its log applied.
+    pub applied: LogIndex,
+    /// The end of its log.
+    pub last: Position,
+    /// Why it has halted, if it has.
+    pub fault: Option<Fault>,
+}
+
+impl From<Status> for Seen {
+    fn from(status: Status) -> Self {
+        Seen {
+            leads: status.role == RoleKind::Leader,
+            term: status.term,
+            vote: status.vote,
+            commit: status.commit,
+            applied: status.applied,
+            last: status.last,
+            fault: status.fault,
+        }
+    }
+}
+
+impl LogView for Node {
+    fn term_at(&self, index: LogIndex) -> Option<Term> {
+        Node::term_at(self, index)
+    }
+}
+
+/// A step of a node, as the oracles see it.
+pub struct Step<'a> {
+    /// Where.
+    pub host: HostId,
+    /// Who.
+    pub pair: Pair,
+    /// Which start of it.
+    pub boot: Boot,
+    /// Before the step.
+    pub before: Seen,
+    /// After it.
+    pub after: Seen,
+    /// The log after it.
+    pub log: &'a dyn LogView,
+    /// What it wants of the world.
+    pub ready: &'a Ready,
+}
+
+/// All oracles of one run, and what they tell each other.
+#[derive(Clone, Debug)]
+pub struct Oracles {
+    disks: DiskModels,
+    election: election::ElectionSafety,
+    append_only: append_only::AppendOnly,
+    matching: matching::LogMatching,
+    commit: commit::CommitRule,
+    completeness: completeness::LeaderCompleteness,
+    votes: votes::Votes,
+    monotone: monotone::Monotone,
+    machines: machines::StateMachineSafety,
+    answers: answers::Answers,
+    apply_before_durable: bool,
+}
+
+impl Oracles {
+    /// For a cluster that these machines found.
+    pub fn new(founders: &[(HostId, Pair)], apply_before_durable: bool) -> Self {
+        let hosts = founders.len();
+        Oracles {
+            disks: DiskModels::new(hosts),
+            election: election::ElectionSafety::default(),
+            append_only: append_only::AppendOnly,
+            matching: matching::LogMatching::default(),
+            commit: commit::CommitRule::new(vec![founders.iter().map(|(host, _)| *host).collect()]),
+            completeness: completeness::LeaderCompleteness,
+            votes: votes::Votes::new(hosts),
+            monotone: monotone::Monotone::new(hosts),
+            machines: machines::StateMachineSafety::new(hosts),
+            answers: answers::Answers::default(),
+            apply_before_durable,
+        }
+    }
+
+    /// A machine was formatted with this founding batch.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub fn founded(&mut self, host: HostId, write: &Write) -> Verdict {
+        for run in write.entries.iter() {
+            self.matching.observe(Some(Term::ZERO), run)?;
+        }
+        self.disks.written(host, write);
+        self.disks.synced(host, 1);
+        Ok(())
+    }
+
+    /// A node was made from what its disk holds.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub fn started(&mut self, host: HostId, seen: &Seen, log: &dyn LogView) -> Verdict {
+        self.monotone.started(host);
+        durable::started(self.disks.of(host), host, seen, log)
+    }
+
+    /// A node has made a step. `health` is what it says of its own invariants.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub fn stepped(&mut self, step: &Step<'_>, health: Result<(), String>) -> Verdict {
+        self.votes.stepped(step)?;
+        if self.election.stepped(step)? {
+            self.completeness.elected(step, &self.commit)?;
+        }
+        self.append_only.stepped(step)?;
+        self.matching.stepped(step)?;
+        for command in self.matching.fresh.drain(..) {
+            self.answers.appended(command)?;
+        }
+        let known = self.commit.len();
+        self.commit.stepped(step, &self.disks)?;
+        if known < self.commit.len() {
+            self.completeness.committed(step, &self.commit, &self.election)?;
+        }
+        promises::stepped(step, self.disks.of(step.host), &self.election)?;
+        self.machines.handed(step, self.disks.of(step.host), self.apply_before_durable)?;
+        self.monotone.stepped(step)?;
+        health::stepped(step, health)
+    }
+
+    /// A batch was handed to a disk.
+    pub fn written(&mut self, host: HostId, write: &Write) {
+        self.disks.written(host, write);
+    }
+
+    /// A disk has made its oldest batches durable.
+    pub fn synced(&mut self, host: HostId, batches: u32) {
+        self.disks.synced(host, batches);
+    }
+
+    /// A machine went down; `keep` of its outstanding batches made it to the disk.
+    pub fn crashed(&mut self, host: HostId, keep: u32, machine_is_durable: bool) {
+        self.disks.crashed(host, keep);
+        self.answers.crashed(host);
+        if !machine_is_durable {
+            self.machines.forgot(host);
+        }
+    }
+
+    /// A state machine has applied an entry.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub fn applied(&mut self, host: HostId, position: Position, entry: &Entry) -> Verdict {
+        self.machines.applied(host, position, entry, &self.commit)
+    }
+
+    /// A client has handed a request to a node.
+    pub fn proposed(&mut self, host: HostId, request: u64, commands: u8) {
+        self.answers.proposed(host, request, commands);
+    }
+
+    /// A client was told what became of its request.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub fn answered(&mut self, host: HostId, answer: &Answer) -> Verdict {
+        self.answers.answered(host, answer, &self.matching, &self.commit)
+    }
+
+    /// How many requests wait for an answer at this machine.
+    pub fn waiting(&self, host: HostId) -> u64 {
+        self.answers.waiting(host)
+    }
+
+    /// How many leaders were elected so far.
+    pub fn elections(&self) -> u64 {
+        self.election.elected()
+    }
+
+    /// How many entries were committed so far, the founding one not counted.
+    pub fn commits(&self) -> u64 {
+        self.commit.len().saturating_sub(1)
+    }
+
+    /// The digest of all that was applied: equal state machines have equal ones.
+    pub fn machine_digest(&self) -> u64 {
+        self.machines.digest()
+    }
+}
+
+fn broken(oracle: &'static str, rule: &'static str, what: impl FnOnce() -> String) -> Verdict {
+    Err(Box::new(Violation { oracle, rule, what: what() }))
+}
+
+/// Whether these hosts hold a majority of each half of a configuration.
+fn is_quorum(hosts: HostSet, halves: &[HostSet]) -> bool {
+    halves.iter().all(|half| {
+        let inside = half.iter().filter(|host| hosts.contains(*host)).count() as u32;
+        half.len() < 2 * inside
+    })
+}
+
+/// The digest of an entry's content, by our own encoding. The position is not part of it.
+fn digest_entry(entry: &Entry) -> u64 {
+    use raft_core::Payload;
+    use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+    let seed = entry.time.raw() << 2;
+    match &entry.payload {
+        Payload::Noop => xxh3_64_with_seed(&[], seed),
+        Payload::Command(bytes) => xxh3_64_with_seed(bytes, seed | 1),
+        Payload::Membership(membership) => {
+            let mut bytes = Vec::new();
+            for server in membership.servers() {
+                bytes.extend(server.pair.id.raw().to_be_bytes());
+                bytes.extend(server.pair.incarnation.raw().to_be_bytes());
+                bytes.push(u8::from(membership.is_voter(server.pair)));
+                bytes.extend(xxh3_64(server.raft_address.as_bytes()).to_be_bytes());
+                bytes.extend(xxh3_64(server.client_address.as_bytes()).to_be_bytes());
+            }
+            xxh3_64_with_seed(&bytes, seed | 2)
+        }
+        // A payload of a later version is told apart by nothing but its time until an oracle learns to read it.
+        _ => xxh3_64_with_seed(&[0xff], seed | 3),
+    }
+}

@@ -1,0 +1,81 @@
+//! What never goes back: within a boot the term, the commit index, the applied index, the numbers of writes, and what is
+//! acknowledged as durable to one leader.
+
+use raft_core::{Body, LogIndex, Pair, Term};
+
+use super::{Step, Verdict, broken};
+use crate::action::HostId;
+
+pub(super) const NAME: &str = "monotone";
+const RULE: &str =
+    "term, commit index, applied index and match index increase monotonically (Raft thesis figure 3.1)";
+const WRITES: &str =
+    "writes are numbered 1, 2, 3 … within a boot, and their terms never fall (the contract of the core)";
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Host {
+    written: u64,
+    written_term: Term,
+    /// To whom, in which term and up to where it has acknowledged entries as durable.
+    acknowledged: Option<(Pair, Term, LogIndex)>,
+}
+
+/// The greatest values so far, by machine.
+#[derive(Clone, Debug)]
+pub(super) struct Monotone(Vec<Host>);
+
+impl Monotone {
+    pub(super) fn new(hosts: usize) -> Self {
+        Monotone(vec![Host::default(); hosts])
+    }
+
+    pub(super) fn started(&mut self, host: HostId) {
+        self.0[host.nth()] = Host::default();
+    }
+
+    pub(super) fn stepped(&mut self, step: &Step<'_>) -> Verdict {
+        let Step { before, after, .. } = step;
+        for (what, old, new) in [
+            ("term", before.term.raw(), after.term.raw()),
+            ("commit index", before.commit.raw(), after.commit.raw()),
+            ("applied index", before.applied.raw(), after.applied.raw()),
+        ] {
+            if new < old {
+                return broken(NAME, RULE, || {
+                    format!("the {what} of {} falls from {old} to {new}", step.pair)
+                });
+            }
+        }
+        let host = &mut self.0[step.host.nth()];
+        if let Some(write) = &step.ready.write {
+            let (number, term) = (write.number.raw(), write.hard_state.term);
+            if number != host.written + 1 || term < host.written_term {
+                return broken(NAME, WRITES, || {
+                    let (last, last_term) = (host.written, host.written_term);
+                    format!(
+                        "{} writes number {number} at term {term} after number {last} at term {last_term}",
+                        step.pair
+                    )
+                });
+            }
+            (host.written, host.written_term) = (number, term);
+        }
+        for packet in &step.ready.send {
+            let Body::Acknowledge { held, durable, .. } = packet.body else { continue };
+            if held == LogIndex::ZERO {
+                // The answer to a heartbeat of an older term: it says which term it is now, and nothing of a log.
+                continue;
+            }
+            let last = host.acknowledged.filter(|(to, term, _)| *to == packet.to && *term == packet.term);
+            match last {
+                Some((_, term, last)) if durable < last => {
+                    return broken(NAME, RULE, || {
+                        format!("{} acknowledges index {durable} in term {term}, after {last}", step.pair)
+                    });
+                }
+                _ => host.acknowledged = Some((packet.to, packet.term, durable)),
+            }
+        }
+        Ok(())
+    }
+}

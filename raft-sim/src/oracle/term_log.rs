@@ -1,0 +1,107 @@
+//! A log as the oracles remember it: which term each index has. Content is compared elsewhere, once per (index, term).
+
+use raft_core::{LogIndex, Run, Term};
+
+/// Anything that can say which term an index has in its log.
+pub trait LogView {
+    /// The term of the entry at `index`; `None` behind the end.
+    fn term_at(&self, index: LogIndex) -> Option<Term>;
+}
+
+/// The terms of a log, as where each begins. Small, because terms change rarely.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TermLog {
+    starts: Vec<(LogIndex, Term)>,
+    last: LogIndex,
+}
+
+impl TermLog {
+    /// The terms in `log` up to `last`: a binary search per term, as terms never fall along a log.
+    pub fn of(log: &dyn LogView, last: LogIndex) -> Self {
+        let mut starts = Vec::new();
+        let mut end = last;
+        while LogIndex::ZERO < end {
+            let Some(term) = log.term_at(end) else { break };
+            let (mut low, mut high) = (1, end.raw());
+            while low < high {
+                let middle = low + (high - low) / 2;
+                if log.term_at(LogIndex::new(middle)) == Some(term) {
+                    high = middle;
+                } else {
+                    low = middle + 1;
+                }
+            }
+            starts.push((LogIndex::new(low), term));
+            end = LogIndex::new(low).previous();
+        }
+        starts.reverse();
+        TermLog { starts, last }
+    }
+
+    /// The last index, 0 when empty.
+    pub fn last(&self) -> LogIndex {
+        self.last
+    }
+
+    /// The term of the last entry, 0 when empty.
+    pub fn last_term(&self) -> Term {
+        self.starts.last().map_or(Term::ZERO, |(_, term)| *term)
+    }
+
+    /// Where each term begins.
+    pub fn starts(&self) -> &[(LogIndex, Term)] {
+        &self.starts
+    }
+
+    /// Puts a run where it belongs: what stood there and behind is cut off.
+    pub fn put(&mut self, run: &Run) {
+        self.last = self.last.min(run.first().previous());
+        while self.starts.last().is_some_and(|(first, _)| run.first() <= *first) {
+            self.starts.pop();
+        }
+        if self.starts.last().is_none_or(|(_, term)| *term != run.term()) {
+            self.starts.push((run.first(), run.term()));
+        }
+        self.last = run.last();
+    }
+}
+
+impl LogView for TermLog {
+    fn term_at(&self, index: LogIndex) -> Option<Term> {
+        if self.last < index {
+            return None;
+        }
+        let start = self.starts.iter().rev().find(|(first, _)| *first <= index);
+        start.map(|(_, term)| *term)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use raft_core::{Entry, LogTime, Payload};
+
+    fn run(term: u64, first: u64, len: u64) -> Run {
+        let entries = (0..len).map(|_| Entry::new(LogTime::ZERO, Payload::Noop));
+        Run::new(Term::new(term), LogIndex::new(first), entries).unwrap()
+    }
+
+    /// Goal: the short form says the same as the long one. Method: puts with truncations against a list of terms.
+    #[test]
+    fn term_log_is_like_a_list_of_terms() {
+        let mut log = TermLog::default();
+        let mut list: Vec<u64> = Vec::new();
+        for (term, first, len) in
+            [(0, 1, 1), (1, 2, 3), (1, 5, 2), (3, 4, 1), (4, 5, 3), (4, 6, 1), (7, 2, 2)]
+        {
+            log.put(&run(term, first, len));
+            list.truncate(first as usize - 1);
+            list.extend((0..len).map(|_| term));
+            for index in 1..=10 {
+                let expected = list.get(index - 1).map(|term| Term::new(*term));
+                assert_eq!(log.term_at(LogIndex::new(index as u64)), expected);
+            }
+            assert_eq!(TermLog::of(&log, log.last()), log);
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Every oracle can fail: steps made by hand, each with one thing wrong. What canaries show is not repeated.
+
+use raft_core::{
+    Body, Boot, ClusterId, Entry, HardState, LogIndex, LogTime, Packet, Pair, Payload, Position, Ready, Run,
+    Runs, Term, Write, WriteNumber,
+};
+
+use super::*;
+use crate::disk::pair_of;
+
+fn host(number: u8) -> HostId {
+    HostId::new(number).unwrap()
+}
+
+fn pair(number: u8) -> Pair {
+    pair_of(host(number)).unwrap()
+}
+
+fn oracles(hosts: u8) -> Oracles {
+    let founders: Vec<_> = (1..=hosts).map(|number| (host(number), pair(number))).collect();
+    Oracles::new(&founders, false)
+}
+
+fn run(term: u64, first: u64, times: &[u64]) -> Run {
+    let entries = times.iter().map(|time| Entry::new(LogTime::new(*time), Payload::Noop));
+    Run::new(Term::new(term), LogIndex::new(first), entries).unwrap()
+}
+
+fn log(runs: &[Run]) -> TermLog {
+    let mut log = TermLog::default();
+    for run in runs {
+        log.put(run);
+    }
+    log
+}
+
+fn seen(leads: bool, term: u64, commit: u64, last: Position) -> Seen {
+    let (term, commit) = (Term::new(term), LogIndex::new(commit));
+    Seen { leads, term, vote: None, commit, applied: LogIndex::ZERO, last, fault: None }
+}
+
+/// A step of server `number` from `before` to `after`, with this log and these effects.
+fn step(
+    oracles: &mut Oracles,
+    number: u8,
+    states: (Seen, Seen),
+    log: &TermLog,
+    ready: &Ready,
+) -> &'static str {
+    let (before, after) = states;
+    let step = Step { host: host(number), pair: pair(number), boot: Boot::new(1), before, after, log, ready };
+    oracles.stepped(&step, Ok(())).err().map_or("none", |violation| violation.oracle)
+}
+
+fn packet(from: u8, to: u8, term: u64, body: Body) -> Ready {
+    let (cluster, boot) = (ClusterId::new(1), Boot::new(1));
+    let packet = Packet { cluster, from: pair(from), boot, to: pair(to), term: Term::new(term), body };
+    Ready { send: vec![packet], ..Ready::default() }
+}
+
+fn write(number: u64, term: u64, vote: Option<Pair>, entries: &[Run]) -> Write {
+    let mut runs = Runs::new();
+    for run in entries {
+        runs.push(run.clone()).unwrap();
+    }
+    let hard_state = HardState { term: Term::new(term), vote };
+    Write { number: WriteNumber::new(number), hard_state, entries: runs, commit: LogIndex::ZERO }
+}
+
+/// Goal: two leaders of one term are seen, two of two terms are not a fault. Method: both.
+#[test]
+fn election_safety_sees_two_leaders_of_a_term() {
+    for (second, expected) in [(5, election::NAME), (6, "none")] {
+        let mut oracles = oracles(3);
+        let empty = TermLog::default();
+        let elected = |term| (seen(false, term, 0, Position::ZERO), seen(true, term, 0, Position::ZERO));
+        assert_eq!(step(&mut oracles, 1, elected(5), &empty, &Ready::default()), "none");
+        assert_eq!(step(&mut oracles, 2, elected(second), &empty, &Ready::default()), expected);
+    }
+}
+
+/// Goal: the same position with another entry, or behind another term, is seen. Method: appends that differ in one of them.
+#[test]
+fn log_matching_sees_content_and_predecessor() {
+    let append = |previous: Position, entries: Run| {
+        let entries = Runs::from(entries);
+        packet(1, 2, 3, Body::Append { previous, commit: LogIndex::ZERO, entries })
+    };
+    let states = (seen(false, 3, 0, Position::ZERO), seen(false, 3, 0, Position::ZERO));
+    let first = append(Position::ZERO, run(2, 1, &[10]));
+    let second = append(Position::new(2, 1), run(3, 2, &[20]));
+    for (third, expected) in [
+        (append(Position::new(2, 1), run(3, 2, &[20])), "none"),
+        (append(Position::new(2, 1), run(3, 2, &[21])), matching::NAME),
+        (append(Position::new(1, 1), run(3, 2, &[20])), matching::NAME),
+        (append(Position::new(3, 3), run(3, 4, &[20])), matching::NAME),
+    ] {
+        let mut oracles = oracles(2);
+        let empty = TermLog::default();
+        assert_eq!(step(&mut oracles, 1, states, &empty, &first), "none");
+        assert_eq!(step(&mut oracles, 1, states, &empty, &second), "none");
+        assert_eq!(step(&mut oracles, 2, states, &empty, &third), expected);
+    }
+}
+
+/// Goal: a majority counts only where it has held the entry durably in the leader's own term. Method: a leader that commits
+/// with one, two and two other holders, the last of an older term.
+#[test]
+fn commit_rule_counts_durable_holders_of_the_term() {
+    let entries = [run(0, 1, &[0]), run(2, 2, &[0])];
+    for (holders, disk_term, expected) in [(1, 2, commit::NAME), (2, 2, "none"), (2, 3, commit::NAME)] {
+        let mut oracles = oracles(3);
+        let log = log(&entries);
+        let elected = (seen(false, 2, 0, Position::new(0, 1)), seen(true, 2, 0, Position::new(2, 2)));
+        assert_eq!(step(&mut oracles, 1, elected, &log, &Ready::default()), "none");
+        for number in 1..=holders {
+            oracles.written(host(number), &write(1, disk_term, None, &entries));
+            oracles.synced(host(number), 1);
+        }
+        let raised = (seen(true, 2, 0, Position::new(2, 2)), seen(true, 2, 2, Position::new(2, 2)));
+        assert_eq!(step(&mut oracles, 1, raised, &log, &Ready::default()), expected);
+    }
+}
+
+/// Goal: a commit below a leader that lacks the entry is seen, though that leader was elected before. Method: leaders of two
+/// terms, the older one commits last.
+#[test]
+fn leader_completeness_sees_a_late_commit() {
+    let entries = [run(0, 1, &[0]), run(2, 2, &[0])];
+    let mut oracles = oracles(3);
+    let (old, new) = (log(&entries), log(&entries[..1]));
+    let elected = (seen(false, 2, 0, Position::new(0, 1)), seen(true, 2, 0, Position::new(2, 2)));
+    assert_eq!(step(&mut oracles, 1, elected, &old, &Ready::default()), "none");
+    for number in [1, 2] {
+        oracles.written(host(number), &write(1, 2, None, &entries));
+        oracles.synced(host(number), 1);
+    }
+    let later = (seen(false, 3, 0, Position::new(0, 1)), seen(true, 3, 0, Position::new(0, 1)));
+    assert_eq!(step(&mut oracles, 3, later, &new, &Ready::default()), "none");
+    let raised = (seen(true, 2, 0, Position::new(2, 2)), seen(true, 2, 2, Position::new(2, 2)));
+    assert_eq!(step(&mut oracles, 1, raised, &old, &Ready::default()), completeness::NAME);
+}
+
+/// Goal: the acknowledgement of an entry that is on its way to the disk is seen, and that of one that is there is none.
+/// Method: the same acknowledgement before and after the sync.
+#[test]
+fn promises_sees_an_acknowledgement_before_the_sync() {
+    for (synced, expected) in [(false, promises::NAME), (true, "none")] {
+        let mut oracles = oracles(2);
+        let entries = [run(0, 1, &[0]), run(2, 2, &[0])];
+        let log = log(&entries);
+        let elected = (seen(false, 2, 0, Position::new(0, 1)), seen(true, 2, 0, Position::new(2, 2)));
+        assert_eq!(step(&mut oracles, 1, elected, &log, &Ready::default()), "none");
+        oracles.written(host(2), &write(1, 2, None, &entries));
+        if synced {
+            oracles.synced(host(2), 1);
+        }
+        let (held, durable) = (LogIndex::new(2), LogIndex::new(2));
+        let acknowledge = Body::Acknowledge { boot: Boot::new(1), round: None, held, durable };
+        let states = (seen(false, 2, 0, Position::new(2, 2)), seen(false, 2, 0, Position::new(2, 2)));
+        assert_eq!(step(&mut oracles, 2, states, &log, &packet(2, 1, 2, acknowledge)), expected);
+    }
+}
+
+/// Goal: a disk that comes back with less, or with another vote, is seen. Method: starts that differ in one thing.
+#[test]
+fn durability_sees_what_is_missing() {
+    let entries = [run(0, 1, &[0]), run(2, 2, &[0, 0])];
+    for (term, vote, kept, expected) in [
+        (2, Some(pair(1)), 3, "none"),
+        (1, Some(pair(1)), 3, durable::NAME),
+        (2, None, 3, durable::NAME),
+        (2, Some(pair(1)), 2, durable::NAME),
+    ] {
+        let mut oracles = oracles(1);
+        oracles.written(host(1), &write(1, 2, Some(pair(1)), &entries));
+        oracles.crashed(host(1), 1, true);
+        let mut log = log(&entries[..1]);
+        log.put(&run(2, 2, &vec![0; kept - 1]));
+        let last = Position { term: log.last_term(), index: log.last() };
+        let now = Seen { vote, ..seen(false, term, 0, last) };
+        let verdict = oracles.started(host(1), &now, &log);
+        assert_eq!(verdict.err().map_or("none", |violation| violation.oracle), expected);
+    }
+}
+
+/// Goal: progress is judged by every word of its rule. Method: a good end, and one thing wrong at a time.
+#[test]
+fn progress_sees_what_is_missing() {
+    let good = |number: u8| Standing {
+        host: host(number),
+        leads: number == 1,
+        term: Term::new(4),
+        leader: Some(pair(1)),
+        last: Position::new(4, 9),
+        commit: LogIndex::new(9),
+        applied: LogIndex::new(9),
+        waiting: 0,
+    };
+    let judged = |change: &dyn Fn(&mut Standing)| {
+        let mut standings = [good(1), good(2), good(3)];
+        change(&mut standings[1]);
+        judge_progress(&standings).is_ok()
+    };
+    assert!(judged(&|_| {}));
+    assert!(!judged(&|standing| standing.leads = true));
+    assert!(!judged(&|standing| standing.term = Term::new(5)));
+    assert!(!judged(&|standing| standing.leader = None));
+    assert!(!judged(&|standing| standing.last = Position::new(4, 8)));
+    assert!(!judged(&|standing| standing.commit = LogIndex::new(8)));
+    assert!(!judged(&|standing| standing.applied = LogIndex::new(8)));
+    assert!(!judged(&|standing| standing.waiting = 1));
+    assert!(judge_progress(&[good(2), good(3)]).is_err());
+}

@@ -1,0 +1,60 @@
+//! One vote per server and term, for ever.
+
+use raft_core::{Body, Pair, Term};
+
+use super::{Step, Verdict, broken};
+use crate::action::HostId;
+
+pub(super) const NAME: &str = "votes";
+const RULE: &str = "each server will vote for at most one candidate in a given term (Raft thesis §3.4), also across restarts";
+
+/// (pair, term) → candidate, write-once. A request for votes is the sender's vote for itself.
+#[derive(Clone, Debug)]
+pub(super) struct Votes {
+    // By machine, terms rising.
+    given: Vec<Vec<(Term, Pair)>>,
+}
+
+impl Votes {
+    pub(super) fn new(hosts: usize) -> Self {
+        Votes { given: vec![Vec::new(); hosts] }
+    }
+
+    pub(super) fn stepped(&mut self, step: &Step<'_>) -> Verdict {
+        for packet in &step.ready.send {
+            let candidate = match packet.body {
+                Body::RequestVote { .. } => packet.from,
+                Body::Vote { granted: true, .. } => packet.to,
+                _ => continue,
+            };
+            self.note(step.host, packet.from, packet.term, candidate)?;
+        }
+        // In memory too a vote stays as long as the server runs. One that was never durable, and so never left, may be given
+        // anew after a restart.
+        let (before, after) = (&step.before, &step.after);
+        if before.term == after.term && before.vote.is_some() && before.vote != after.vote {
+            return broken(NAME, RULE, || {
+                format!(
+                    "{} changes its vote in term {} from {:?} to {:?}",
+                    step.pair, after.term, before.vote, after.vote
+                )
+            });
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, host: HostId, voter: Pair, term: Term, candidate: Pair) -> Verdict {
+        let given = &mut self.given[host.nth()];
+        let nth = given.partition_point(|(given, _)| *given < term);
+        match given.get(nth) {
+            Some((at, other)) if *at == term && *other != candidate => {
+                broken(NAME, RULE, || format!("{voter} votes for {other} and for {candidate} in term {term}"))
+            }
+            Some((at, _)) if *at == term => Ok(()),
+            _ => {
+                given.insert(nth, (term, candidate));
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What a seed means: sizes, settings and the mix of faults of its run, all drawn at the start.
+
+use std::fmt;
+
+use raft_core::Config;
+
+use crate::random::{Delay, Random, Spread};
+use crate::world::Setup;
+
+/// What a user can set of a run; everything else comes from the seed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// How many machines, 1 to 9. `None`: drawn from the seed.
+    pub nodes: Option<u8>,
+    /// How many actions before the faults stop. At least as many are performed.
+    pub actions: u64,
+}
+
+impl Options {
+    /// A run of the usual length.
+    pub const ACTIONS: u64 = 10_000;
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { nodes: None, actions: Self::ACTIONS }
+    }
+}
+
+/// How the network, the disks, the machines and the clients of a run behave. Times are in moments: [`TICK`](Self::TICK) of
+/// them are a tick. Chances are out of 1,024.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Profile {
+    /// How long a packet takes.
+    pub latency: Delay,
+    /// How often a packet is lost.
+    pub loss: u64,
+    /// How often it is doubled.
+    pub duplicate: u64,
+    /// How much later than the first the second copy comes.
+    pub straggle: Delay,
+    /// How long a sync takes.
+    pub sync: Delay,
+    /// How often a sync covers only the oldest batch and not all.
+    pub sync_one: u64,
+    /// How long the state machine takes.
+    pub apply: Delay,
+    /// How long a read of the log takes.
+    pub fetch: Delay,
+    /// How long what has come waits for the node, which then takes all of it at once.
+    pub wait: Delay,
+    /// Between two requests of clients.
+    pub propose: Delay,
+    /// How often a client asks any server, and not one that leads.
+    pub wander: u64,
+    /// The most commands of a request.
+    pub commands_max: u64,
+    /// The longest command in bytes.
+    pub bytes_max: u64,
+    /// Between two crashes.
+    pub crash: Delay,
+    /// How long a machine stays down.
+    pub down: Delay,
+    /// How often it is the leader that crashes or is cut off, where there is one.
+    pub aim: u64,
+    /// How often a restarted node gets only the end of its log.
+    pub shorten: u64,
+    /// Between two partitions.
+    pub partition: Delay,
+    /// How long they last.
+    pub heal: Delay,
+    /// Whether nodes are ticked at every tick, or only when they ask for it or something comes.
+    pub eager: bool,
+}
+
+impl Profile {
+    /// How many moments a tick has.
+    pub const TICK: u64 = 1024;
+}
+
+/// A run as it is set up before its first action.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Plan {
+    /// Its world.
+    pub setup: Setup,
+    /// Its faults and its load.
+    pub profile: Profile,
+    /// How many actions before the faults stop.
+    pub actions: u64,
+}
+
+const SPREADS: [Spread; 4] = [Spread::Constant, Spread::Uniform, Spread::Exponential, Spread::HeavyTail];
+
+fn delay(random: &mut Random, means: &[u64]) -> Delay {
+    Delay { mean: random.pick(means), spread: random.pick(&SPREADS) }
+}
+
+impl Plan {
+    /// What this seed means.
+    pub fn draw(random: &mut Random, options: &Options) -> Self {
+        let drawn = random.pick(&[1, 2, 3, 3, 3, 4, 5, 5, 5, 5]);
+        let hosts = options.nodes.unwrap_or(drawn);
+        let mut config = Self::config(random);
+        let durable_machines = random.chance(512);
+        // A durable state machine could find itself ahead of its own log: see the setting's own warning.
+        config.apply_before_durable &= !durable_machines;
+        let setup = Setup { hosts, config, durable_machines };
+        let profile = Self::profile(random);
+        Plan { setup, profile, actions: options.actions }
+    }
+
+    /// Limits are often tiny, so that a run meets all of them.
+    fn config(random: &mut Random) -> Config {
+        let election_timeout_ticks = random.between(8, 24) as u32;
+        Config {
+            seed: random.word(),
+            election_timeout_ticks,
+            heartbeat_ticks: random.between(1, u64::from(election_timeout_ticks - 1) / 2) as u32,
+            disk_stall_ticks: election_timeout_ticks * random.between(1, 6) as u32,
+            command_bytes_max: random.pick(&[64, 4096]),
+            append_bytes_max: random.pick(&[1, 200, 1000, 100_000]),
+            append_entries_max: random.pick(&[1, 2, 8, 1000]),
+            in_flight_packets_max: random.pick(&[1, 2, 4, 64]),
+            in_flight_bytes_max: random.pick(&[1, 500, 1_000_000]),
+            uncommitted_bytes_max: random.pick(&[1000, 5000, 1_000_000]),
+            proposals_max: random.pick(&[2, 16, 1000]),
+            writes_outstanding_max: random.pick(&[1, 2, 4, 16]),
+            apply_bytes_max: random.pick(&[1, 300, 1_000_000]),
+            fetch_bytes_max: random.pick(&[1, 300, 1_000_000]),
+            apply_before_durable: random.chance(512),
+        }
+    }
+
+    fn profile(random: &mut Random) -> Profile {
+        let tick = Profile::TICK;
+        Profile {
+            latency: delay(random, &[tick / 8, tick / 2, tick, 2 * tick]),
+            loss: random.pick(&[0, 0, 10, 50, 150]),
+            duplicate: random.pick(&[0, 0, 10, 100]),
+            straggle: delay(random, &[tick, 10 * tick, 100 * tick]),
+            sync: delay(random, &[0, tick / 8, tick, 3 * tick]),
+            sync_one: random.pick(&[0, 512, 1024]),
+            apply: delay(random, &[0, tick / 8, tick]),
+            fetch: delay(random, &[0, tick / 8, tick]),
+            wait: delay(random, &[0, 0, 0, tick / 8, tick / 2]),
+            propose: delay(random, &[tick, 2 * tick, 4 * tick, 8 * tick]),
+            wander: random.pick(&[20, 100, 500]),
+            commands_max: random.pick(&[1, 3, 10]),
+            bytes_max: random.pick(&[8, 64, 100]),
+            crash: delay(random, &[60 * tick, 120 * tick, 300 * tick]),
+            down: delay(random, &[2 * tick, 20 * tick, 60 * tick]),
+            aim: random.pick(&[0, 512, 900]),
+            shorten: random.pick(&[0, 512, 1024]),
+            partition: delay(random, &[60 * tick, 150 * tick, 400 * tick]),
+            heal: delay(random, &[10 * tick, 40 * tick, 100 * tick]),
+            eager: random.chance(300),
+        }
+    }
+
+    /// The profile from the moment on when faults stop: nothing is lost, and everything takes at most a tick.
+    pub fn calm(&self) -> Profile {
+        let short =
+            |delay: Delay| Delay { mean: delay.mean.min(Profile::TICK / 2), spread: Spread::Constant };
+        let profile = self.profile;
+        Profile {
+            latency: short(profile.latency),
+            loss: 0,
+            duplicate: 0,
+            sync: short(profile.sync),
+            apply: short(profile.apply),
+            fetch: short(profile.fetch),
+            wait: short(profile.wait),
+            ..profile
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Plan { setup, profile, actions } = self;
+        let machines = if setup.durable_machines { "durable" } else { "volatile" };
+        writeln!(
+            f,
+            "# {} servers, {machines} state machines, faults stop after {actions} actions",
+            setup.hosts
+        )?;
+        writeln!(f, "# {:?}", setup.config)?;
+        write!(f, "# {profile:?}")
+    }
+}

@@ -1,0 +1,69 @@
+//! What a world is built of besides the node: the behaviour of its disks, its network and its driver, where a broken one can
+//! be put in its place. [`Honest`] does what it should; the canaries wrap it.
+//!
+//! Every method's default is honest. The oracles never ask a rig: they see what the world claims and what the nodes do.
+
+use raft_core::{Answer, Entry, LogIndex, Packet, Position, RecoverError, Recovered, Runs, WriteNumber};
+
+use crate::action::HostId;
+use crate::disk::Disk;
+
+/// The behaviour of disks, network and driver.
+pub trait Rig: Clone {
+    /// The disk makes batches durable; what the driver reports as durable to the node then.
+    fn sync(&mut self, _host: HostId, disk: &mut Disk, batches: u32) -> Option<WriteNumber> {
+        disk.sync(batches)
+    }
+
+    /// The driver has handed a batch to the disk; what it reports as durable at once, if anything.
+    fn written(&mut self, _host: HostId, _disk: &Disk) -> Option<WriteNumber> {
+        None
+    }
+
+    /// The machine goes down; how many batches are lost.
+    fn crash(&mut self, _host: HostId, disk: &mut Disk, keep: u32, torn: bool) -> u32 {
+        disk.crash(keep, torn)
+    }
+
+    /// The driver reads its disk at a start.
+    ///
+    /// # Errors
+    /// What is on the disk does not fit together.
+    fn recover(&mut self, _host: HostId, disk: &mut Disk) -> Result<Recovered, RecoverError> {
+        disk.recover()
+    }
+
+    /// The driver hands committed entries to the state machine, one after the other.
+    fn feed(&mut self, _host: HostId, entries: &Runs, machine: &mut dyn FnMut(Position, &Entry)) {
+        for (position, entry) in entries.entries() {
+            machine(position, entry);
+        }
+    }
+
+    /// What the driver reports as applied, once the state machine is done up to `last`.
+    fn applied(&mut self, _host: HostId, last: LogIndex) -> LogIndex {
+        last
+    }
+
+    /// The driver hands an answer to its client: how many times.
+    fn answers(&mut self, _host: HostId, _answer: &Answer) -> u32 {
+        1
+    }
+
+    /// How much of the time that has passed the driver tells the node.
+    fn tick(&mut self, _host: HostId, elapsed: u32) -> u32 {
+        elapsed
+    }
+
+    /// The network takes a packet.
+    fn send(&mut self, _packet: &mut Packet) {}
+
+    /// A way or all ways are open again.
+    fn healed(&mut self) {}
+}
+
+/// Disks, network and driver as they should be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Honest;
+
+impl Rig for Honest {}

@@ -1,0 +1,52 @@
+//! One run: a seed and options in, counts and a digest out, or the rule that broke.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::oracle::Violation;
+use crate::plan::{Options, Plan};
+use crate::random::Random;
+use crate::rig::Rig;
+use crate::scheduler::{Scheduler, Watch};
+use crate::tally::Counts;
+
+/// What came of a run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// Its seed.
+    pub seed: u64,
+    /// What happened.
+    pub counts: Counts,
+    /// The digest of all that happened.
+    pub digest: u64,
+    /// The rule that broke, if one did; the run ended there.
+    pub violation: Option<Violation>,
+}
+
+/// Draws the plan of this seed.
+pub fn plan(seed: u64, options: &Options) -> Plan {
+    Plan::draw(&mut Random::new(seed), options)
+}
+
+/// Runs this seed. A panic, which no message may cause, is a broken rule like any other.
+pub fn run<R: Rig, W: Watch<R>>(seed: u64, options: &Options, rig: R, watch: &mut W) -> Report {
+    catch_unwind(AssertUnwindSafe(|| run_to_end(seed, options, rig, watch))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text");
+        let rule = "step takes any message, in any order, without error or panic (the contract of the core)";
+        let violation = Violation { oracle: "total", rule, what: format!("a panic: {text}") };
+        Report { seed, counts: Counts::default(), digest: 0, violation: Some(violation) }
+    })
+}
+
+fn run_to_end<R: Rig, W: Watch<R>>(seed: u64, options: &Options, rig: R, watch: &mut W) -> Report {
+    let mut random = Random::new(seed);
+    let plan = Plan::draw(&mut random, options);
+    let mut scheduler = match Scheduler::new(plan, random, rig, watch) {
+        Ok(scheduler) => scheduler,
+        Err(violation) => {
+            return Report { seed, counts: Counts::default(), digest: 0, violation: Some(*violation) };
+        }
+    };
+    let violation = scheduler.run().err().map(|violation| *violation);
+    Report { seed, counts: scheduler.world.counts(), digest: scheduler.world.digest(), violation }
+}

@@ -1,0 +1,543 @@
+//! The world: machines, disks, network and clients around production nodes. [`World::apply`] is the only thing that changes
+//! it, and an [`Action`] the only thing that can happen.
+//!
+//! ```text
+//!              deliver, tick, sync, applied, fetched, propose
+//!                                 │ put a message into
+//!                                 ▼
+//!     packets in flight ───▶ inbox of a host ──step──▶ Node::step_all ──▶ Ready
+//!            ▲                                                             │ performed effect by effect;
+//!            └──── send ── answer ── write ── apply ── fetch ◀─────────────┘ a crash can come between any two
+//! ```
+//!
+//! The oracles watch from inside: whatever an action did, they have judged it before `apply` returns.
+
+use raft_core::{
+    Boot, Bootstrap, Config, Fetched, Identity, LogIndex, Membership, Message, Node, Recovered, RequestId,
+    Server, Suffrage, WriteNumber,
+};
+
+use crate::action::{Action, HostId, Link, PacketName};
+use crate::client;
+use crate::disk::pair_of;
+use crate::host::{Host, Running};
+use crate::network::Network;
+use crate::oracle::{Oracles, Seen, Standing, Step, Violation};
+use crate::rig::{Honest, Rig};
+use crate::tally::{Counts, RunDigest};
+
+/// How a world is set up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Setup {
+    /// How many machines, 1 to [`HostId::MAX`]. All of them are founding voters.
+    pub hosts: u8,
+    /// The settings of every node.
+    pub config: Config,
+    /// Whether state machines keep what they applied over a crash.
+    pub durable_machines: bool,
+}
+
+/// Something that an action has brought about and that a scheduler may want to follow up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum News {
+    /// A packet is in flight.
+    Sent(PacketName),
+    /// A batch waits for the disk.
+    Written(HostId),
+    /// The state machine has something to do.
+    Applying(HostId),
+    /// A read of the log waits for its answer.
+    Fetching(HostId),
+    /// A node has made a step.
+    Stepped(HostId),
+}
+
+/// What [`World::apply`] did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Applied {
+    /// It happened.
+    Done,
+    /// It can not happen now, and nothing has changed.
+    Impossible,
+}
+
+/// A whole cluster and all around it.
+#[derive(Clone, Debug)]
+pub struct World<R: Rig = Honest> {
+    setup: Setup,
+    founding: Membership,
+    hosts: Vec<Host>,
+    network: Network,
+    requests: u64,
+    oracles: Oracles,
+    rig: R,
+    counts: Counts,
+    digest: RunDigest,
+    news: Vec<News>,
+}
+
+type Outcome = Result<Applied, Box<Violation>>;
+
+impl<R: Rig> World<R> {
+    /// A cluster that has just been founded: every machine is formatted, bootstrapped and started once, and no node has made a
+    /// step yet.
+    ///
+    /// # Errors
+    /// A node that does not start. With a valid configuration and an honest rig that does not happen.
+    ///
+    /// # Panics
+    /// With no machine, or more than [`HostId::MAX`].
+    pub fn new(setup: Setup, rig: R) -> Result<Self, Box<Violation>> {
+        let ids = 0..usize::from(setup.hosts);
+        let founders: Vec<_> = ids.map(HostId::at).filter_map(|host| Some((host, pair_of(host)?))).collect();
+        let servers = founders.iter().map(|(host, pair)| Server {
+            pair: *pair,
+            suffrage: Suffrage::Voter,
+            raft_address: format!("raft-{host}"),
+            client_address: format!("http-{host}"),
+        });
+        let founding = Membership::new(servers.collect());
+        let founding = founding.expect("machines have different numbers, and there is at least one");
+        let mut world = World {
+            oracles: Oracles::new(&founders, setup.config.apply_before_durable),
+            hosts: founders.iter().map(|(_, pair)| Host::new(*pair)).collect(),
+            network: Network::new(setup.hosts),
+            founding,
+            setup,
+            requests: 0,
+            rig,
+            counts: Counts::default(),
+            digest: RunDigest::default(),
+            news: Vec::new(),
+        };
+        for (host, pair) in founders {
+            let empty = Recovered::default();
+            if let Ok(Bootstrap::Write(write)) = raft_core::bootstrap(&empty, &world.founding, pair) {
+                world.oracles.founded(host, &write)?;
+                let disk = &mut world.hosts[host.nth()].disk;
+                disk.write(write);
+                disk.sync(1);
+            }
+            world.start(host, u64::MAX)?;
+        }
+        Ok(world)
+    }
+
+    /// How it was set up.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// The machines, in order.
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// This machine.
+    ///
+    /// # Panics
+    /// Where there is none of this number.
+    pub fn host(&self, host: HostId) -> &Host {
+        &self.hosts[host.nth()]
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// What has happened so far, in numbers.
+    pub fn counts(&self) -> Counts {
+        let mut counts = self.counts;
+        counts.elections = self.oracles.elections();
+        counts.commits = self.oracles.commits();
+        counts
+    }
+
+    /// The digest of all that has happened so far.
+    pub fn digest(&self) -> u64 {
+        self.digest.value() ^ self.oracles.machine_digest()
+    }
+
+    /// The greatest number of a request so far. The next has to be greater.
+    pub fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// How far every machine is; those that are down are left out.
+    pub fn standings(&self) -> Vec<Standing> {
+        let up = self
+            .hosts
+            .iter()
+            .enumerate()
+            .filter_map(|(nth, host)| Some((HostId::at(nth), host.node()?, host)));
+        let standing = |(host, node, machine): (HostId, &Node, &Host)| {
+            let status = node.status();
+            Standing {
+                host,
+                leads: Seen::from(status).leads,
+                term: status.term,
+                leader: status.leader,
+                last: status.last,
+                commit: status.commit,
+                applied: machine.applied,
+                waiting: self.oracles.waiting(host),
+            }
+        };
+        up.map(standing).collect()
+    }
+
+    /// Moves what the last actions have brought about into `news`, which is emptied before.
+    pub fn take_news(&mut self, news: &mut Vec<News>) {
+        news.clear();
+        std::mem::swap(&mut self.news, news);
+    }
+
+    /// Lets one thing happen.
+    ///
+    /// # Errors
+    /// The rule that it broke. The world is of no use after that but to be looked at.
+    pub fn apply(&mut self, action: Action) -> Outcome {
+        let outcome = self.perform_action(action)?;
+        if outcome == Applied::Done {
+            self.counts.actions += 1;
+            self.digest.add(&action.words());
+        }
+        Ok(outcome)
+    }
+
+    fn perform_action(&mut self, action: Action) -> Outcome {
+        match action {
+            Action::Tick { host, elapsed } => {
+                let Some(()) = self.up(host) else { return Ok(Applied::Impossible) };
+                let elapsed = self.rig.tick(host, elapsed);
+                self.mail(host, Message::Tick { elapsed })
+            }
+            Action::Deliver { packet } => self.deliver(packet),
+            Action::Drop { packet } => match self.network.take(packet) {
+                Some(_) => {
+                    self.counts.drops += 1;
+                    Ok(Applied::Done)
+                }
+                None => Ok(Applied::Impossible),
+            },
+            Action::Duplicate { packet } => {
+                let done = self.network.duplicate(packet);
+                self.counts.duplicates += u64::from(done);
+                Ok(changed(done))
+            }
+            Action::Step { host, effects } => self.step(host, effects),
+            Action::Perform { host } => {
+                let unfinished = self.host_of(host).is_some_and(Host::is_unfinished);
+                if unfinished {
+                    self.perform(host, u32::MAX)?;
+                }
+                Ok(changed(unfinished))
+            }
+            Action::Sync { host, batches } => self.sync(host, batches),
+            Action::Applied { host } => self.applied(host),
+            Action::Fetched { host } => self.fetched(host),
+            Action::Crash { host, keep, torn } => self.crash(host, keep, torn),
+            Action::Restart { host, tail } => match self.host_of(host) {
+                Some(machine) if machine.up.is_none() => {
+                    self.start(host, tail)?;
+                    self.counts.restarts += 1;
+                    Ok(Applied::Done)
+                }
+                _ => Ok(Applied::Impossible),
+            },
+            Action::Cut { link } => Ok(changed(self.network.set_cut(link, true))),
+            Action::Mend { link } => {
+                self.rig.healed();
+                Ok(changed(self.network.set_cut(link, false)))
+            }
+            Action::Partition { side } => {
+                let done = self.network.partition(side);
+                self.counts.partitions += u64::from(done);
+                Ok(changed(done))
+            }
+            Action::Heal => {
+                self.rig.healed();
+                Ok(changed(self.network.heal()))
+            }
+            Action::Propose { host, request, commands, bytes } => {
+                self.propose(host, request, commands, bytes)
+            }
+        }
+    }
+
+    fn host_of(&self, host: HostId) -> Option<&Host> {
+        self.hosts.get(host.nth())
+    }
+
+    fn up(&self, host: HostId) -> Option<()> {
+        self.host_of(host)?.up.as_ref().map(|_| ())
+    }
+
+    fn mail(&mut self, host: HostId, message: Message) -> Outcome {
+        self.hosts[host.nth()].spare.inbox.push(message);
+        Ok(Applied::Done)
+    }
+
+    fn deliver(&mut self, name: PacketName) -> Outcome {
+        if !self.network.is_open(name.link) || self.up(name.link.to).is_none() {
+            return Ok(Applied::Impossible);
+        }
+        match self.network.take(name) {
+            Some(packet) => {
+                self.counts.deliveries += 1;
+                self.mail(name.link.to, Message::Packet(packet))
+            }
+            None => Ok(Applied::Impossible),
+        }
+    }
+
+    fn propose(&mut self, host: HostId, request: u64, commands: u8, bytes: u32) -> Outcome {
+        if self.up(host).is_none() || request <= self.requests || u64::MAX >> 8 < request {
+            return Ok(Applied::Impossible);
+        }
+        self.requests = request;
+        self.counts.proposals += 1;
+        self.oracles.proposed(host, request, commands);
+        let commands = client::commands(request, commands, bytes);
+        self.mail(host, Message::Propose { id: RequestId::new(request), commands })
+    }
+
+    fn step(&mut self, host: HostId, effects: Option<u32>) -> Outcome {
+        if !self.host_of(host).is_some_and(Host::has_mail) {
+            return Ok(Applied::Impossible);
+        }
+        self.perform(host, u32::MAX)?;
+        let machine = &mut self.hosts[host.nth()];
+        let Some(running) = &mut machine.up else { return Ok(Applied::Impossible) };
+        let spare = &mut machine.spare;
+        running.node.step_all(spare.inbox.drain(..), &mut spare.ready);
+        let after = Seen::from(running.node.status());
+        let before = std::mem::replace(&mut running.seen, after);
+        let log = &running.node;
+        let health = running.node.invariants().map_err(|broken| broken.to_string());
+        let (pair, boot, ready) = (machine.pair, machine.boot, &spare.ready);
+        let step = Step { host, pair, boot, before, after, log, ready };
+        self.counts.stepped(&step);
+        self.digest.stepped(&step);
+        self.oracles.stepped(&step, health)?;
+        // Effects are taken from the back, so that the rest of them keeps its place.
+        spare.ready.send.reverse();
+        spare.unfinished = true;
+        self.perform(host, effects.unwrap_or(u32::MAX))?;
+        self.news.push(News::Stepped(host));
+        Ok(Applied::Done)
+    }
+
+    /// Performs effects of the last step, at most so many: packets, answers, the write, the state machine, reads.
+    fn perform(&mut self, host: HostId, effects: u32) -> Result<(), Box<Violation>> {
+        let machine = &mut self.hosts[host.nth()];
+        let Some(running) = &mut machine.up else { return Ok(()) };
+        let spare = &mut machine.spare;
+        if !spare.unfinished {
+            return Ok(());
+        }
+        let mut left = effects;
+        while left != 0 {
+            let Some(mut packet) = spare.ready.send.pop() else { break };
+            left -= 1;
+            self.rig.send(&mut packet);
+            let to = HostId::new(packet.to.id.raw().min(255) as u8);
+            let link = to.map(|to| Link { from: host, to });
+            if let Some(name) = link.and_then(|link| self.network.send(link, packet)) {
+                self.news.push(News::Sent(name));
+            }
+        }
+        if left != 0 && !spare.ready.answers.is_empty() {
+            left -= 1;
+            for answer in spare.ready.answers.drain(..) {
+                for _ in 0..self.rig.answers(host, &answer) {
+                    self.counts.answered(&answer);
+                    self.oracles.answered(host, &answer)?;
+                }
+            }
+        }
+        if left != 0
+            && let Some(write) = spare.ready.write.take()
+        {
+            left -= 1;
+            let cuts = write.entries.first().is_some_and(|first| first <= machine.disk.last());
+            self.counts.truncations += u64::from(cuts);
+            self.oracles.written(host, &write);
+            machine.disk.write(write);
+            self.news.push(News::Written(host));
+            if let Some(number) = self.rig.written(host, &machine.disk) {
+                spare.inbox.push(Message::Synced(number));
+            }
+        }
+        if left != 0
+            && let Some(runs) = spare.ready.apply.take()
+        {
+            left -= 1;
+            running.applying = Some(runs);
+            self.news.push(News::Applying(host));
+        }
+        if left != 0 && !spare.ready.fetch.is_empty() {
+            left -= 1;
+            for fetch in spare.ready.fetch.drain(..) {
+                running.fetches.push_back(fetch);
+                self.news.push(News::Fetching(host));
+            }
+        }
+        spare.unfinished = left == 0;
+        Ok(())
+    }
+
+    fn sync(&mut self, host: HostId, batches: u32) -> Outcome {
+        let Some(machine) = self.hosts.get_mut(host.nth()).filter(|machine| machine.up.is_some()) else {
+            return Ok(Applied::Impossible);
+        };
+        let batches = batches.min(machine.disk.queued());
+        if batches == 0 {
+            return Ok(Applied::Impossible);
+        }
+        self.counts.syncs += 1;
+        let number: Option<WriteNumber> = self.rig.sync(host, &mut machine.disk, batches);
+        self.oracles.synced(host, batches);
+        if let Some(number) = number {
+            machine.spare.inbox.push(Message::Synced(number));
+        }
+        Ok(Applied::Done)
+    }
+
+    fn applied(&mut self, host: HostId) -> Outcome {
+        let Some(machine) = self.hosts.get_mut(host.nth()) else { return Ok(Applied::Impossible) };
+        let Some(runs) = machine.up.as_mut().and_then(|running| running.applying.take()) else {
+            return Ok(Applied::Impossible);
+        };
+        let mut verdict = Ok(());
+        let oracles = &mut self.oracles;
+        self.rig.feed(host, &runs, &mut |position, entry| {
+            if verdict.is_ok() {
+                verdict = oracles.applied(host, position, entry);
+            }
+        });
+        verdict?;
+        let last = runs.last_position().map_or(LogIndex::ZERO, |position| position.index);
+        machine.applied = last;
+        machine.spare.inbox.push(Message::Applied(self.rig.applied(host, last)));
+        Ok(Applied::Done)
+    }
+
+    fn fetched(&mut self, host: HostId) -> Outcome {
+        let Some(machine) = self.hosts.get_mut(host.nth()) else { return Ok(Applied::Impossible) };
+        let Some(fetch) = machine.up.as_mut().and_then(|running| running.fetches.pop_front()) else {
+            return Ok(Applied::Impossible);
+        };
+        self.counts.fetches += 1;
+        let entries = machine.disk.read(fetch.first, fetch.last, fetch.bytes_max);
+        let result = if entries.is_empty() { Fetched::Failed } else { Fetched::Entries(entries) };
+        machine.spare.inbox.push(Message::Fetched { number: fetch.number, result });
+        Ok(Applied::Done)
+    }
+
+    fn crash(&mut self, host: HostId, keep: u32, torn: bool) -> Outcome {
+        let Some(machine) = self.hosts.get_mut(host.nth()).filter(|machine| machine.up.is_some()) else {
+            return Ok(Applied::Impossible);
+        };
+        let keep = keep.min(machine.disk.queued());
+        let lost = self.rig.crash(host, &mut machine.disk, keep, torn);
+        self.counts.crashes += 1;
+        self.counts.lost_writes += u64::from(lost);
+        machine.up = None;
+        machine.spare.inbox.clear();
+        machine.spare.ready.clear();
+        machine.spare.unfinished = false;
+        if !self.setup.durable_machines {
+            machine.applied = LogIndex::ZERO;
+        }
+        self.oracles.crashed(host, keep, self.setup.durable_machines);
+        Ok(Applied::Done)
+    }
+
+    fn start(&mut self, host: HostId, tail: u64) -> Result<(), Box<Violation>> {
+        let machine = &mut self.hosts[host.nth()];
+        let unreadable = |what: String| {
+            let rule = "what a disk held can be started from (the contract of the core)";
+            Box::new(Violation { oracle: "durability", rule, what: format!("server {host}: {what}") })
+        };
+        let recovered = self.rig.recover(host, &mut machine.disk);
+        let mut recovered = recovered.map_err(|error| unreadable(error.to_string()))?;
+        recovered.applied = machine.applied;
+        recovered.commit = recovered.commit.max(machine.applied);
+        recovered.shorten(tail);
+        machine.boot = Boot::new(machine.boot.raw() + 1);
+        let identity =
+            Identity { cluster: self.founding.cluster_id(), pair: machine.pair, boot: machine.boot };
+        let node = Node::new(self.setup.config, identity, recovered);
+        let node = node.map_err(|error| unreadable(error.to_string()))?;
+        let seen = Seen::from(node.status());
+        self.oracles.started(host, &seen, &node)?;
+        machine.up = Some(Running { node, seen, applying: None, fetches: Default::default() });
+        // A step of its own tells what the node wants first.
+        machine.spare.inbox.push(Message::Tick { elapsed: 0 });
+        Ok(())
+    }
+
+    /// Puts all that can happen now into `actions`, which is emptied before, in an order that depends on the world alone.
+    /// Of actions with a number in them it lists one: a tick of one, a sync of one batch and of all, a restart with the
+    /// whole log and with the least, a proposal of one command, a partition of one machine from the others.
+    pub fn enabled(&self, actions: &mut Vec<Action>) {
+        actions.clear();
+        for name in self.network.names() {
+            actions.push(Action::Drop { packet: name });
+            actions.push(Action::Duplicate { packet: name });
+            if self.network.is_open(name.link) && self.up(name.link.to).is_some() {
+                actions.push(Action::Deliver { packet: name });
+            }
+        }
+        for (nth, machine) in self.hosts.iter().enumerate() {
+            self.enabled_at(HostId::at(nth), machine, actions);
+        }
+        if self.network.cuts().next().is_some() {
+            actions.extend(self.network.cuts().map(|link| Action::Mend { link }));
+            actions.push(Action::Heal);
+        }
+    }
+
+    fn enabled_at(&self, host: HostId, machine: &Host, actions: &mut Vec<Action>) {
+        if machine.up.is_none() {
+            actions.extend([1, u64::MAX].map(|tail| Action::Restart { host, tail }));
+            return;
+        }
+        actions.push(Action::Tick { host, elapsed: 1 });
+        if machine.has_mail() {
+            actions.extend([None, Some(0), Some(1)].map(|effects| Action::Step { host, effects }));
+        }
+        if machine.is_unfinished() {
+            actions.push(Action::Perform { host });
+        }
+        let queued = machine.disk.queued();
+        if 0 < queued {
+            actions.push(Action::Sync { host, batches: 1 });
+            if 1 < queued {
+                actions.push(Action::Sync { host, batches: queued });
+            }
+            actions.push(Action::Crash { host, keep: 0, torn: true });
+        }
+        actions.extend((0..=queued).map(|keep| Action::Crash { host, keep, torn: false }));
+        if machine.is_applying() {
+            actions.push(Action::Applied { host });
+        }
+        if machine.is_fetching() {
+            actions.push(Action::Fetched { host });
+        }
+        actions.push(Action::Propose { host, request: self.requests + 1, commands: 1, bytes: 8 });
+        let others = (0..self.hosts.len()).map(HostId::at).filter(|other| *other != host);
+        let cut = others.flat_map(|other| [Link { from: host, to: other }, Link { from: other, to: host }]);
+        if cut.clone().any(|link| self.network.is_open(link)) {
+            actions.push(Action::Partition { side: [host].into_iter().collect() });
+        }
+        let open = cut.filter(|link| link.from == host && self.network.is_open(*link));
+        actions.extend(open.map(|link| Action::Cut { link }));
+    }
+}
+
+fn changed(changed: bool) -> Applied {
+    if changed { Applied::Done } else { Applied::Impossible }
+}

@@ -1,0 +1,62 @@
+//! Every broken behaviour is seen, and by the oracle that is there for it.
+//!
+//! All broken disks, networks and drivers are tried here, and those broken cores that every Raft must never be; `raft-sim
+//! canaries` tries all.
+
+use std::sync::atomic::AtomicBool;
+
+use raft_sim::canary::{Bench, Break, CANARIES, Canary, CanaryError, Replacement, SEEDS};
+use raft_sim::{Honest, Options, campaign};
+
+/// Goal: an oracle that sees a canary does not see ghosts. Method: the unbroken world passes the same seeds.
+#[test]
+fn unbroken_world_passes_the_seeds_of_the_canaries() {
+    let stop = AtomicBool::new(false);
+    let summary = campaign((0, SEEDS), &Options::default(), 2, &Honest, &stop, &|_| {});
+    assert_eq!(summary.violations, []);
+    assert_eq!(summary.seeds, SEEDS);
+}
+
+fn assert_flies(canary: &Canary, bench: &Bench) {
+    let outcome = canary.fly(bench);
+    assert!(outcome.is_ok(), "{}: {}", canary.name, outcome.unwrap_err());
+}
+
+/// Goal: broken disks, networks and drivers are seen. Method: all rigs.
+#[test]
+fn broken_rigs_are_seen_by_their_oracles() {
+    let bench = Bench::new(None);
+    let rigs = CANARIES.iter().filter(|canary| matches!(canary.how, Break::Rig(_)));
+    assert!(8 <= rigs.clone().count());
+    for canary in rigs {
+        assert_flies(canary, &bench);
+    }
+}
+
+/// Goal: broken cores are seen. Method: a copy of the sources with one rule taken out, built and run, for the rules that the
+/// figure 3.2 properties rest on.
+#[test]
+fn broken_cores_are_seen_by_their_oracles() {
+    let bench = Bench::new(None);
+    for name in ["vote-by-index", "commit-by-counting", "empty-acknowledgement"] {
+        let canary = CANARIES.iter().find(|canary| canary.name == name).unwrap();
+        assert_flies(canary, &bench);
+    }
+    // Goal: a canary that no longer applies is a failure, not a success. Method: a text that is nowhere.
+    let gone = Replacement { file: "raft-core/src/step.rs", from: "no such text", to: "" };
+    assert!(matches!(bench.probe(&[gone]), Err(CanaryError::Stale { found: 0, .. })));
+}
+
+/// Goal: the table can be relied on. Method: names differ, and every replacement fits the sources exactly once.
+#[test]
+fn canaries_fit_the_sources() {
+    let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for (nth, canary) in CANARIES.iter().enumerate() {
+        assert!(CANARIES[..nth].iter().all(|other| other.name != canary.name), "{}", canary.name);
+        let Break::Core(replacements) = canary.how else { continue };
+        for replacement in replacements {
+            let text = std::fs::read_to_string(top.join(replacement.file)).unwrap();
+            assert_eq!(text.matches(replacement.from).count(), 1, "{}: {}", canary.name, replacement.from);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The command line: output, exit codes, and that neither depends on anything but the arguments.
+
+use std::process::{Command, Output};
+
+fn raft_sim(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_raft-sim")).args(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// Goal: a clean range ends with code 0 and the same text with any number of threads. Method: one and two.
+#[test]
+fn run_prints_the_same_with_any_number_of_jobs() {
+    let arguments = ["run", "--seeds", "0..8", "--actions", "2000", "--jobs"];
+    let one = raft_sim(&[&arguments[..], &["1"]].concat());
+    let two = raft_sim(&[&arguments[..], &["2"]].concat());
+    assert_eq!(one.status.code(), Some(0));
+    assert_eq!(stdout(&one), stdout(&two));
+    assert_eq!(stdout(&one).lines().last(), Some("clean: 8 runs"));
+    assert!(one.stderr.is_empty(), "no progress bar where nobody looks");
+}
+
+/// Goal: the report can be read by a program, and says what the text says. Method: the file of a small range.
+#[test]
+fn run_writes_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.json");
+    let output = raft_sim(&["run", "--seeds", "3..5", "--actions", "1000", "--json", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0));
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(report["seeds"]["run"], 2);
+    assert_eq!(report["finished"], true);
+    assert_eq!(report["violations"].as_array().map(Vec::len), Some(0));
+    let digest = report["digest"].as_str().unwrap();
+    assert!(stdout(&output).contains(&format!("digest        {digest}")));
+}
+
+/// Goal: a simulator in which nothing happens does not pass. Method: a hundred runs that end before anything can; ninety-nine
+/// may.
+#[test]
+fn run_fails_when_nothing_happens() {
+    let quiet = raft_sim(&["run", "--seeds", "0..100", "--actions", "1", "--nodes", "3"]);
+    assert_eq!(quiet.status.code(), Some(1));
+    assert!(stdout(&quiet).lines().last().unwrap().starts_with("too quiet: 100 runs without any crashes"));
+    let few = raft_sim(&["run", "--seeds", "0..99", "--actions", "1", "--nodes", "3"]);
+    assert_eq!(few.status.code(), Some(0));
+}
+
+/// Goal: a run as text ends with its digest, which is that of the same run within a range. Method: twice the same seed.
+#[test]
+fn replay_ends_with_the_digest() {
+    let arguments = ["replay", "--seed", "7", "--nodes", "3", "--actions", "1500"];
+    let (one, two) = (raft_sim(&arguments), raft_sim(&arguments));
+    assert_eq!(one.status.code(), Some(0));
+    assert_eq!(one.stdout, two.stdout);
+    let text = stdout(&one);
+    let last = text.lines().last().unwrap();
+    assert!(last.starts_with("digest ") && last.len() == "digest ".len() + 16, "{last}");
+    let actions = text.lines().filter(|line| !line.starts_with('#')).count();
+    assert!(1500 < actions);
+}
+
+/// Goal: wrong usage is code 2, on stderr. Method: one of each.
+#[test]
+fn wrong_usage_is_refused() {
+    for arguments in [
+        &["run"][..],
+        &["run", "--seeds", "5"],
+        &["run", "--seeds", "5..5"],
+        &["run", "--seeds", "0..1", "--nodes", "0"],
+        &["run", "--seeds", "0..1", "--jobs", "0"],
+        &["replay"],
+        &["canaries", "--only", "no-such-bird"],
+        &["canaries", "--shard", "3/2"],
+    ] {
+        let output = raft_sim(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(!output.stderr.is_empty());
+    }
+}
