@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -68,15 +69,19 @@ pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T 
     }
 }
 
-/// The first of `count` ports in a row that were free a moment ago.
+/// The first of `count` (at most 8) ports in a row that nobody listens on.
+///
+/// They lie below those that the system hands out for outgoing connections: a port of that kind may be taken by anybody
+/// while its server is down, also by what is left of a connection of this very test, and the server would not come back.
 pub fn free_ports(count: u16) -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
-        let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = first.local_addr().unwrap().port();
-        let row = (1..count)
-            .map(|nth| TcpListener::bind((Ipv4Addr::LOCALHOST, port.checked_add(nth).unwrap_or(1))));
+        // Tests within a process never meet, and those of other processes rarely.
+        let nth = std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let first = 10_000 + 8 * u16::try_from(nth % 2_500).unwrap();
+        let row = (first..first + count).map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
         if row.collect::<Result<Vec<_>, _>>().is_ok() {
-            return port;
+            return first;
         }
     }
 }

@@ -127,8 +127,7 @@ fn advice(error: &StartError) -> &'static str {
         }
         StartError::Bootstrap { .. } => "Leave --bootstrap away, or give an empty folder",
         StartError::Log(_) | StartError::Node { .. } | StartError::Founding(_) => {
-            "Nothing was cut off or changed. Put an undamaged copy of the disk back, or replace this server by a new one; \
-             `raftd inspect` says what its folder holds"
+            "Nothing was cut off or changed. Put an undamaged copy of the disk back, or replace this server by a new one"
         }
         StartError::Listen { .. } => "Stop what listens there, or choose another address with --listen",
         _ => "Nothing was started",
