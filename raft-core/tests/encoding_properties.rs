@@ -1,0 +1,240 @@
+//! Goal: the encoding loses nothing, changes nothing, and fears nothing. Method: round trips of arbitrary packets, writes,
+//! entries and configurations; entries of a newer version; arbitrary bytes, and valid ones with some bytes changed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::collection::{hash_set, vec};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use raft_core::{
+    Body, Boot, ClusterId, Entry, HardState, Incarnation, LogIndex, LogTime, Membership, NodeId, Packet,
+    Pair, Payload, Position, Round, Run, Runs, Server, Suffrage, Term, Write, WriteNumber, decode_entry,
+    decode_membership, decode_packet, decode_write, encode_entry, encode_membership, encode_packet,
+    encode_write,
+};
+
+fn pairs() -> impl Strategy<Value = Pair> {
+    (1..u64::MAX, any::<u128>()).prop_map(|(id, incarnation)| Pair {
+        id: NodeId::new(id).expect("not zero"),
+        incarnation: Incarnation::new(incarnation),
+    })
+}
+
+fn indexes() -> impl Strategy<Value = LogIndex> {
+    prop_oneof![0..1000u64, 0..=LogIndex::MAX.raw()].prop_map(LogIndex::new)
+}
+
+fn memberships() -> impl Strategy<Value = Membership> {
+    let addresses = hash_set("[a-zé.:0-9]{1,12}", 1..5);
+    let servers = addresses.prop_flat_map(|addresses| {
+        let count = addresses.len();
+        (
+            Just(Vec::from_iter(addresses)),
+            hash_set(1..u64::MAX, count),
+            vec((any::<u128>(), any::<bool>(), "[a-z]{0,5}"), count),
+        )
+    });
+    servers.prop_map(|(addresses, ids, rest)| {
+        let servers = addresses.into_iter().zip(ids).zip(rest).enumerate();
+        let one = |(nth, ((raft_address, id), (incarnation, learner, client_address)))| Server {
+            pair: Pair { id: NodeId::new(id).expect("not zero"), incarnation: Incarnation::new(incarnation) },
+            // The first votes in any case: a configuration without a voter is none.
+            suffrage: if learner && nth != 0 { Suffrage::Learner } else { Suffrage::Voter },
+            raft_address,
+            client_address,
+        };
+        Membership::new(servers.map(one).collect()).expect("valid by construction")
+    })
+}
+
+fn entries() -> impl Strategy<Value = Entry> {
+    let payload = prop_oneof![
+        Just(Payload::Noop),
+        vec(any::<u8>(), 0..40).prop_map(|command| Payload::Command(command.into())),
+        memberships().prop_map(|membership| Payload::Membership(Arc::new(membership))),
+    ];
+    (any::<u64>(), payload).prop_map(|(time, payload)| Entry::new(LogTime::new(time), payload))
+}
+
+/// Runs from `first` on, with terms that rise from `term`.
+fn runs(first: LogIndex, term: u64, count: std::ops::Range<usize>) -> impl Strategy<Value = Runs> {
+    vec((0..5u64, vec(entries(), 1..4)), count).prop_map(move |pieces| {
+        let (mut runs, mut next, mut term) = (Runs::new(), first, term);
+        for (step, entries) in pieces {
+            term += step;
+            let run = Run::new(Term::new(term), next, entries).expect("in range");
+            next = run.last().next();
+            runs.push(run).expect("consecutive");
+        }
+        runs
+    })
+}
+
+fn appends() -> impl Strategy<Value = Body> {
+    let previous = (0..100u64, 0..1_000_000u64).prop_map(|(term, index)| Position::new(term, index));
+    let body = previous.prop_flat_map(|previous| {
+        (Just(previous), indexes(), runs(previous.index.next(), previous.term.raw(), 1..4))
+    });
+    body.prop_map(|(previous, commit, entries)| Body::Append { previous, commit, entries })
+}
+
+fn positions() -> impl Strategy<Value = Position> {
+    (0..1000u64, indexes()).prop_map(|(term, index)| Position { term: Term::new(term), index })
+}
+
+fn bodies() -> impl Strategy<Value = Body> {
+    let boot = any::<u64>().prop_map(Boot::new);
+    let round = any::<u64>().prop_map(Round::new);
+    prop_oneof![
+        positions().prop_map(|last| Body::RequestVote { last }),
+        (boot.clone(), any::<bool>()).prop_map(|(boot, granted)| Body::Vote { boot, granted }),
+        appends(),
+        (round.clone(), indexes()).prop_map(|(round, commit)| Body::Heartbeat { round, commit }),
+        indexes().prop_map(|commit| Body::Commit { commit }),
+        (boot.clone(), proptest::option::of(round), indexes(), indexes())
+            .prop_map(|(boot, round, held, durable)| Body::Acknowledge { boot, round, held, durable }),
+        (boot, positions(), positions()).prop_map(|(boot, previous, hint)| Body::Reject {
+            boot,
+            previous,
+            hint,
+        }),
+    ]
+}
+
+fn packets() -> impl Strategy<Value = Packet> {
+    let names = (any::<u128>(), pairs(), any::<u64>(), pairs());
+    // Above every term in the body, as the decoder demands.
+    (names, 1000..u64::MAX, bodies()).prop_map(|((cluster, from, boot, to), term, body)| Packet {
+        cluster: ClusterId::new(cluster),
+        from,
+        boot: Boot::new(boot),
+        to,
+        term: Term::new(term),
+        body,
+    })
+}
+
+fn writes() -> impl Strategy<Value = Write> {
+    let entries = (1..1_000_000u64).prop_flat_map(|first| runs(LogIndex::new(first), 0, 0..4));
+    let rest = (any::<u64>(), 1000..u64::MAX, proptest::option::of(pairs()), indexes());
+    (rest, entries).prop_map(|((number, term, vote, commit), entries)| Write {
+        number: WriteNumber::new(number),
+        hard_state: HardState { term: Term::new(term), vote },
+        entries,
+        commit,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn packet_survives_the_wire(packet in packets()) {
+        let bytes = encode_packet(&packet);
+        let decoded = decode_packet(bytes.clone().into()).expect("what was encoded decodes");
+        prop_assert_eq!(encode_packet(&decoded), bytes);
+        prop_assert_eq!(decoded, packet);
+    }
+
+    #[test]
+    fn write_survives_the_disk(write in writes()) {
+        let bytes = encode_write(&write);
+        let decoded = decode_write(bytes.clone().into()).expect("what was encoded decodes");
+        prop_assert_eq!(encode_write(&decoded), bytes);
+        prop_assert_eq!(decoded, write);
+    }
+
+    #[test]
+    fn membership_has_one_encoding(membership in memberships()) {
+        let bytes = encode_membership(&membership);
+        let decoded = decode_membership(bytes.clone().into()).expect("what was encoded decodes");
+        prop_assert_eq!(encode_membership(&decoded), bytes);
+        prop_assert_eq!(decoded.cluster_id(), membership.cluster_id());
+        prop_assert_eq!(decoded, membership);
+    }
+
+    /// A newer version adds fields, at any place and of any kind; this one forwards the entry exactly as it came.
+    #[test]
+    fn entry_of_a_newer_version_stays_as_it_was(entry in entries(), field in 16..1000u64, value in any::<u64>(), front in any::<bool>()) {
+        let known = encode_entry(&entry);
+        let mut unknown = varint(field << 3);
+        unknown.extend(varint(value));
+        let bytes = Bytes::from(if front { [&unknown[..], &known].concat() } else { [&known, &unknown[..]].concat() });
+
+        let decoded = decode_entry(&bytes).expect("unknown fields are ignored");
+        prop_assert_eq!(&decoded.payload, &entry.payload);
+        prop_assert_eq!(decoded.time, entry.time);
+        prop_assert_eq!(encode_entry(&decoded), &bytes);
+        prop_assert_ne!(&decoded, &entry, "what one carries on and the other does not makes them differ");
+
+        // On its way through a packet too.
+        let term = Term::new(5);
+        let run = Run::new(term, LogIndex::new(8), [decoded.clone()]).expect("in range");
+        let body = Body::Append { previous: Position::new(5, 7), commit: LogIndex::ZERO, entries: run.into() };
+        let pair = Pair { id: NodeId::new(1).expect("not zero"), incarnation: Incarnation::new(1) };
+        let packet = Packet { cluster: ClusterId::new(1), from: pair, boot: Boot::new(1), to: pair, term, body };
+        let arrived = decode_packet(encode_packet(&packet).into()).expect("what was encoded decodes");
+        let Body::Append { entries, .. } = arrived.body else { panic!("an append stays one") };
+        let (_, arrived) = entries.entries().next().expect("one entry");
+        prop_assert_eq!(encode_entry(arrived), bytes);
+    }
+
+    #[test]
+    fn arbitrary_bytes_decode_or_not(bytes in vec(any::<u8>(), 0..200)) {
+        decode_all(&bytes);
+    }
+
+    #[test]
+    fn damaged_bytes_decode_or_not(packet in packets(), write in writes(), damage in vec((any::<Index>(), any::<u8>()), 1..4), cut in any::<Index>()) {
+        for mut bytes in [encode_packet(&packet), encode_write(&write)] {
+            for (at, byte) in &damage {
+                let at = at.index(bytes.len());
+                bytes[at] = *byte;
+            }
+            decode_all(&bytes);
+            decode_all(&bytes[..cut.index(bytes.len())]);
+        }
+    }
+}
+
+/// Protobuf's encoding of a number: seven bits a byte, the lowest first.
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while 127 < value {
+        bytes.push(value as u8 | 128);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
+/// Nothing panics; and what is taken is taken the same way again.
+fn decode_all(bytes: &[u8]) {
+    let bytes = Bytes::copy_from_slice(bytes);
+    if let Ok(packet) = decode_packet(bytes.clone()) {
+        assert_eq!(decode_packet(encode_packet(&packet).into()), Ok(packet));
+    }
+    if let Ok(write) = decode_write(bytes.clone()) {
+        assert_eq!(decode_write(encode_write(&write).into()), Ok(write));
+    }
+    if let Ok(membership) = decode_membership(bytes.clone()) {
+        assert_eq!(decode_membership(encode_membership(&membership).into()), Ok(membership));
+    }
+    if let Ok(entry) = decode_entry(&bytes) {
+        assert_eq!(decode_entry(&encode_entry(&entry)), Ok(entry));
+    }
+}
+
+/// The checks above can fail: a single changed byte of a payload is seen, and so is a field that is not carried on.
+#[test]
+fn round_trips_see_a_difference() {
+    let entry =
+        |command: &'static [u8]| Entry::new(LogTime::new(3), Payload::Command(Bytes::from_static(command)));
+    let bytes = encode_entry(&entry(b"abc"));
+    assert_ne!(decode_entry(&bytes), Ok(entry(b"abd")));
+    let newer = Bytes::from([&bytes[..], &varint(16 << 3), &varint(9)].concat());
+    let understood = decode_entry(&newer).expect("unknown fields are ignored");
+    let forgetful = Entry::new(understood.time, understood.payload.clone());
+    assert_ne!(encode_entry(&forgetful), newer);
+}

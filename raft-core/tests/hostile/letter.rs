@@ -1,0 +1,203 @@
+//! Packets of a story: from anyone, with terms and indexes that are mostly near those of the node they go to.
+
+use std::sync::Arc;
+
+use arbitrary::Arbitrary;
+use bytes::Bytes;
+use raft_core::{
+    Body, Boot, ClusterId, Entry, Incarnation, LogIndex, LogTime, Node, Packet, Pair, Payload, Position,
+    Round, Run, Runs, Term,
+};
+
+#[derive(Arbitrary, Clone, Debug)]
+pub struct Letter {
+    from: u8,
+    to: u8,
+    boot: u8,
+    term: u8,
+    content: Content,
+}
+
+#[derive(Arbitrary, Clone, Debug)]
+enum Content {
+    RequestVote { term: u8, index: Place },
+    Vote { granted: bool, boot: u8 },
+    Append { previous: Place, wrong_term: u8, commit: Place, runs: [Piece; 2], odd: u8 },
+    Heartbeat { round: u8, commit: Place },
+    Commit { commit: Place },
+    Acknowledge { boot: u8, round: Option<u8>, held: Place, durable: Place },
+    Reject { boot: u8, previous: Place, hint: Place, hint_term: u8 },
+}
+
+#[derive(Arbitrary, Clone, Debug)]
+struct Piece {
+    term: u8,
+    length: u8,
+}
+
+/// An index, relative to where the node is.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Place {
+    Commit,
+    Durable,
+    Last,
+    Behind,
+    Before(u8),
+    After(u8),
+    Absurd(u8),
+}
+
+impl Place {
+    fn index(self, node: &Node) -> LogIndex {
+        let status = node.status();
+        match self {
+            Place::Commit => status.commit,
+            Place::Durable => status.durable,
+            Place::Last => status.last.index,
+            Place::Behind => status.last.index.next(),
+            Place::Before(by) => LogIndex::new(status.last.index.raw().saturating_sub(u64::from(by % 8))),
+            Place::After(by) => status.commit.plus(u64::from(by % 8)),
+            Place::Absurd(sort) => match sort {
+                0..=3 => LogIndex::new(u64::MAX),
+                4..=7 => LogIndex::MAX,
+                8..=11 => LogIndex::MAX.previous(),
+                _ => LogIndex::ZERO,
+            },
+        }
+    }
+}
+
+/// An entry whose content says where it belongs: leaders that keep to the protocol agree on it.
+pub fn entry(term: u64, index: u64) -> Entry {
+    let payload = if term.wrapping_add(index).is_multiple_of(5) {
+        Payload::Noop
+    } else {
+        Payload::Command(Bytes::from(vec![index as u8; (term % 64) as usize]))
+    };
+    Entry::new(LogTime::new(index), payload)
+}
+
+fn configuration(voters: u64) -> Entry {
+    Entry::new(LogTime::ZERO, Payload::Membership(Arc::new(super::membership(voters))))
+}
+
+impl Letter {
+    /// The packet, as it would come to this node now. `None` where the entries can not even be made.
+    pub fn packet(&self, node: &Node) -> Option<Packet> {
+        let own = node.identity();
+        let from = match self.from {
+            0 => own.pair,
+            1 => super::pair(9),
+            2 => Pair { incarnation: Incarnation::new(77), ..super::pair(2) },
+            other => super::pair(u64::from(other % 3) + 2),
+        };
+        let to = if self.to == 0 { super::pair(3) } else { own.pair };
+        let cluster = if self.to == 1 { ClusterId::new(5) } else { own.cluster };
+        let term = near(node.status().term, self.term);
+        let body = self.body(node, term)?;
+        let boot = Boot::new(if self.boot < 16 { u64::from(self.boot) } else { 1 });
+        Some(Packet { cluster, from, boot, to, term, body })
+    }
+
+    fn body(&self, node: &Node, term: Term) -> Option<Body> {
+        // Answers mostly name this boot.
+        let asked = |boot: u8| match boot {
+            0..=3 => Boot::new(u64::from(boot)),
+            _ => node.identity().boot,
+        };
+        let round = |round: u8| Round::new(u64::from(round % 8));
+        Some(match self.content.clone() {
+            Content::RequestVote { term, index } => Body::RequestVote {
+                last: Position { term: near(node.status().last.term, term), index: index.index(node) },
+            },
+            Content::Vote { granted, boot } => Body::Vote { boot: asked(boot), granted },
+            Content::Append { previous, wrong_term, commit, runs, odd } => {
+                let index = previous.index(node);
+                let there = node.term_at(index).unwrap_or(node.status().last.term);
+                let previous = Position {
+                    // Mostly the term that stands there, so that the logs fit.
+                    term: if wrong_term < 48 { near(there, wrong_term) } else { there },
+                    index,
+                };
+                let entries = entries(node, previous, term, &runs, odd)?;
+                Body::Append { previous, commit: commit.index(node), entries }
+            }
+            Content::Heartbeat { round: nth, commit } => {
+                Body::Heartbeat { round: round(nth), commit: commit.index(node) }
+            }
+            Content::Commit { commit } => Body::Commit { commit: commit.index(node) },
+            Content::Acknowledge { boot, round: nth, held, durable } => {
+                let (held, durable) = (held.index(node), durable.index(node));
+                // An impossible acknowledgement halts a leader, so most are made possible.
+                let impossible = boot == 255;
+                Body::Acknowledge {
+                    boot: asked(boot),
+                    round: nth.map(round),
+                    held: if impossible { held } else { held.min(node.status().last.index) },
+                    durable: if impossible {
+                        durable
+                    } else {
+                        durable.min(held).min(node.status().last.index)
+                    },
+                }
+            }
+            Content::Reject { boot, previous, hint, hint_term } => {
+                let position =
+                    |index: LogIndex| Position { term: node.term_at(index).unwrap_or(Term::ZERO), index };
+                let mut hint = position(hint.index(node));
+                hint.term = if hint_term < 128 { near(hint.term, hint_term) } else { hint.term };
+                Body::Reject { boot: asked(boot), previous: position(previous.index(node)), hint }
+            }
+        })
+    }
+}
+
+/// A term at or near another one, and seldom an absurd one.
+fn near(term: Term, choice: u8) -> Term {
+    Term::new(match choice {
+        255 => u64::MAX,
+        254 => u64::MAX - 1,
+        _ => match choice % 8 {
+            0..=3 => term.raw(),
+            4 | 5 => term.raw().saturating_add(1),
+            6 => term.raw().saturating_add(2),
+            _ => term.raw().saturating_sub(1),
+        },
+    })
+}
+
+/// Runs behind `previous`, whose terms mostly lie between its term and that of the packet.
+fn entries(node: &Node, previous: Position, term: Term, pieces: &[Piece; 2], odd: u8) -> Option<Runs> {
+    let cluster = node.identity().cluster;
+    let founders = (1..=4).find(|voters| super::membership(*voters).cluster_id() == cluster)?;
+    let mut runs = Runs::new();
+    let mut next = previous.index.next();
+    let mut lowest = previous.term.raw();
+    for piece in pieces {
+        let span = term.raw().saturating_sub(lowest).saturating_add(1);
+        let piece_term = if piece.term == 255 {
+            lowest.saturating_sub(1)
+        } else {
+            lowest.saturating_add(u64::from(piece.term) % span)
+        };
+        let all = (0..u64::from(piece.length % 4)).map(|nth| {
+            let index = next.raw().wrapping_add(nth);
+            // Every log of a cluster begins with the same entry, or a leader lies about it.
+            if odd < 8 && nth == 0 {
+                return configuration(u64::from(odd % 4) + 1);
+            }
+            if index == 1 {
+                return configuration(founders);
+            }
+            entry(piece_term, index)
+        });
+        let Ok(run) = Run::new(Term::new(piece_term), next, all.collect::<Vec<_>>()) else {
+            continue;
+        };
+        next = run.last().next();
+        lowest = piece_term;
+        runs.push(run).ok()?;
+    }
+    // A packet without entries is not what a leader sends. It may come all the same.
+    Some(runs)
+}

@@ -1,0 +1,369 @@
+//! One node in the hands of a hostile world: peers that say anything, a driver that now and then lies, clients that propose.
+//! A [`Story`] is made of arbitrary bytes, by the property tests and by the fuzzer alike, and everything the node does in
+//! it is checked from outside after every step (see `observer`).
+//!
+//! Most numbers in a story are relative to where the node is (its term, its commit index, the end of its log), so that short
+//! stories reach elections, conflicts, commits and restarts; some are not, and are absurd.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the property tests and the fuzzer each use their own part of it"
+)]
+
+mod disk;
+mod letter;
+mod observer;
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+
+use arbitrary::{Arbitrary, Unstructured};
+use bytes::Bytes;
+use raft_core::{
+    Boot, Bootstrap, Commands, Config, Fetched, Identity, Incarnation, LogIndex, Membership, Message, Node,
+    NodeId, Pair, Ready, RequestId, RoleKind, Run, Runs, Server, Suffrage, WriteNumber, bootstrap,
+};
+
+pub use self::disk::Disk;
+pub use self::letter::Letter;
+pub use self::observer::Observer;
+
+/// What happens to one node, from its first start.
+#[derive(Clone, Debug)]
+pub struct Story {
+    pub settings: Settings,
+    pub scenes: Vec<Scene>,
+}
+
+impl<'a> Arbitrary<'a> for Story {
+    /// As many scenes as there are bytes for. (A vector would toss a coin after each, and end after two.)
+    fn arbitrary(bytes: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        let settings = bytes.arbitrary()?;
+        let mut scenes = Vec::new();
+        while !bytes.is_empty() {
+            scenes.push(bytes.arbitrary()?);
+        }
+        Ok(Story { settings, scenes })
+    }
+}
+
+/// Who there is, and how tight the limits are.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub struct Settings {
+    voters: u8,
+    founder: u8,
+    limits: u8,
+    seed: u8,
+}
+
+/// One thing that happens. What is `joined` goes into one `step_all` with what follows it.
+#[derive(Arbitrary, Clone, Debug)]
+pub struct Scene {
+    pub action: Action,
+    pub joined: bool,
+}
+
+#[derive(Arbitrary, Clone, Debug)]
+pub enum Action {
+    Tick(u8),
+    Letter(Letter),
+    /// A packet again: peers talk more than anything else happens.
+    Reply(Letter),
+    Propose {
+        commands: u8,
+        bytes: u8,
+    },
+    SyncOne,
+    SyncAll,
+    Apply,
+    /// The disk answers the oldest fetch: what was asked for, or some more or less of it.
+    Fetch {
+        length: u8,
+    },
+    /// A crash and a start. `keep` entries stay in memory.
+    Restart {
+        keep: u8,
+        applied: u8,
+    },
+    /// Taken seriously only where `rarely` is small, for most lies end the story.
+    Lie {
+        rarely: u8,
+        lie: Lie,
+    },
+}
+
+/// What a broken driver says.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Lie {
+    Synced(u8),
+    WriteFailed(u8),
+    Applied(u8),
+    UnknownFetch(u8),
+    FetchFailed,
+    FetchEmpty,
+    FetchElsewhere,
+    /// A long time without a tick.
+    Tick(u32),
+}
+
+pub fn pair(id: u64) -> Pair {
+    Pair {
+        id: NodeId::new(id).expect("ids here are not zero"),
+        incarnation: Incarnation::new(u128::from(id)),
+    }
+}
+
+pub fn membership(voters: u64) -> Membership {
+    let server = |id| Server {
+        pair: pair(id),
+        suffrage: Suffrage::Voter,
+        raft_address: format!("raft{id}"),
+        client_address: String::new(),
+    };
+    Membership::new((1..=voters).map(server).collect()).expect("a valid configuration")
+}
+
+impl Settings {
+    fn config(self) -> Config {
+        let tight = u64::from(self.limits & 3);
+        let default = Config {
+            seed: u64::from(self.seed),
+            election_timeout_ticks: 10,
+            heartbeat_ticks: 3,
+            disk_stall_ticks: 40,
+            apply_before_durable: self.limits & 4 != 0,
+            ..Config::default()
+        };
+        if tight == 0 {
+            return default;
+        }
+        Config {
+            command_bytes_max: 40 * tight,
+            append_bytes_max: 100 * tight,
+            append_entries_max: tight,
+            in_flight_packets_max: u32::from(self.limits >> 4 & 3) + 1,
+            in_flight_bytes_max: 150 * tight,
+            uncommitted_bytes_max: 400 * tight,
+            proposals_max: u32::from(self.limits >> 6) + 1,
+            writes_outstanding_max: u32::from(self.limits >> 3 & 1) + 1,
+            apply_bytes_max: 100 * tight,
+            fetch_bytes_max: 100 * tight,
+            ..default
+        }
+    }
+}
+
+/// The node, what surrounds it, and who watches it.
+pub struct World {
+    pub node: Node,
+    pub disk: Disk,
+    pub observer: Observer,
+    /// Reused from step to step, full of what the step before left in it.
+    ready: Ready,
+    together: Vec<Message>,
+    next_request: u64,
+}
+
+/// Lets a story happen. Panics where the node does anything that it must not.
+pub fn run(story: &Story) -> World {
+    let mut world = World::new(story.settings);
+    for scene in &story.scenes {
+        world.perform(&scene.action);
+        if !scene.joined {
+            world.step();
+        }
+    }
+    world.step();
+    world
+}
+
+impl World {
+    pub fn new(settings: Settings) -> Self {
+        let voters = u64::from(settings.voters % 4) + 1;
+        let founding = membership(voters);
+        let identity = Identity { cluster: founding.cluster_id(), pair: pair(1), boot: Boot::new(1) };
+        let mut disk = Disk::default();
+        // One server in eight begins with an empty disk, and hears of its cluster from others.
+        if !settings.founder.is_multiple_of(8) {
+            match bootstrap(disk.recovered(), &founding, pair(1)) {
+                Ok(Bootstrap::Write(write)) => disk.absorb(&write),
+                other => panic!("an empty disk of a founder takes the bootstrap: {other:?}"),
+            }
+        }
+        let config = settings.config();
+        let node = Node::new(config, identity, disk.recovered().clone()).expect("a sound disk starts");
+        let mut world = World {
+            observer: Observer::new(&node, &disk),
+            node,
+            disk,
+            ready: Ready::default(),
+            together: vec![Message::Tick { elapsed: 0 }],
+            next_request: 1,
+        };
+        world.step();
+        world
+    }
+
+    /// Makes messages of an action; the next [`step`](Self::step) takes them.
+    pub fn perform(&mut self, action: &Action) {
+        match action {
+            Action::Tick(elapsed) => self.tell(Message::Tick { elapsed: u32::from(elapsed % 32) }),
+            Action::Letter(letter) | Action::Reply(letter) => {
+                if let Some(packet) = letter.packet(&self.node) {
+                    self.tell(Message::Packet(packet));
+                }
+            }
+            Action::Propose { commands, bytes } => self.propose(*commands, *bytes),
+            Action::SyncOne => self.sync(1),
+            Action::SyncAll => self.sync(usize::MAX),
+            Action::Apply => {
+                if let Some(last) = self.observer.applying.take() {
+                    self.tell(Message::Applied(last));
+                }
+            }
+            Action::Fetch { length } => self.fetch(*length),
+            Action::Restart { keep, applied } => self.restart(*keep, *applied),
+            Action::Lie { rarely, lie } if *rarely < 16 => self.lie(*lie),
+            Action::Lie { .. } => {}
+        }
+    }
+
+    pub fn tell(&mut self, message: Message) {
+        self.together.push(message);
+    }
+
+    fn propose(&mut self, commands: u8, bytes: u8) {
+        let id = RequestId::new(self.next_request);
+        self.next_request += 1;
+        let command = Bytes::from(vec![self.next_request as u8; usize::from(bytes)]);
+        let commands = match commands % 8 {
+            1 => Commands::One(command),
+            count => Commands::Many(vec![command; usize::from(count)]),
+        };
+        self.observer.proposed(id, commands.as_slice().len() as u64);
+        self.tell(Message::Propose { id, commands });
+    }
+
+    pub fn sync(&mut self, writes: usize) {
+        if let Some(number) = self.disk.sync(writes) {
+            self.tell(Message::Synced(number));
+        }
+    }
+
+    fn fetch(&mut self, length: u8) {
+        let Some(fetch) = self.observer.take_fetch() else {
+            return;
+        };
+        // More than was asked for is not what the contract says, but it is what the log holds, and must harm nothing.
+        let last = match length {
+            0..16 => fetch.last.plus(u64::from(length)),
+            16..128 => fetch.last,
+            _ => fetch.last.min(fetch.first.plus(u64::from(length % 4))),
+        };
+        let entries = self.disk.read(fetch.first, last);
+        let result = Fetched::Entries(entries);
+        self.tell(Message::Fetched { number: fetch.number, result });
+    }
+
+    fn lie(&mut self, lie: Lie) {
+        let fetched = |world: &mut World, result| {
+            let fetch = world.observer.take_fetch();
+            let told = fetch.map(|fetch| Message::Fetched { number: fetch.number, result });
+            world.together.extend(told);
+        };
+        match lie {
+            // What was synced long ago, or what never was: never what is outstanding, for then the disk itself would lie.
+            Lie::Synced(number) if !self.disk.is_outstanding(u64::from(number)) => {
+                self.tell(Message::Synced(WriteNumber::new(number.into())));
+            }
+            Lie::Synced(_) => {}
+            Lie::WriteFailed(number) => self.tell(Message::WriteFailed(WriteNumber::new(number.into()))),
+            Lie::Applied(index) => self.tell(Message::Applied(LogIndex::new(index.into()))),
+            Lie::UnknownFetch(number) => self.tell(Message::Fetched {
+                number: raft_core::FetchNumber::new(1 << 32 | u64::from(number)),
+                result: Fetched::Failed,
+            }),
+            Lie::FetchFailed => fetched(self, Fetched::Failed),
+            Lie::FetchEmpty => fetched(self, Fetched::Entries(Runs::new())),
+            Lie::FetchElsewhere => {
+                let index = self.node.status().last.index.next();
+                let run = Run::new(self.node.status().term, index, [letter::entry(1, 1)]);
+                fetched(self, Fetched::Entries(run.map(Runs::from).unwrap_or_default()));
+            }
+            Lie::Tick(elapsed) => self.tell(Message::Tick { elapsed }),
+        }
+    }
+
+    /// Lets the node take everything that has gathered, and looks at what it does.
+    pub fn step(&mut self) {
+        let messages = std::mem::take(&mut self.together);
+        let single = messages.len() == 1;
+        let before = self.node.status();
+        let mut twin = self.node.clone();
+        self.node.step_all(messages.clone(), &mut self.ready);
+
+        // Pure: an equal node and equal messages give an equal node and equal wishes, whether by `step` or by `step_all`,
+        // and whatever a reused `Ready` held before.
+        let mut again = Ready::default();
+        match <[Message; 1]>::try_from(messages) {
+            Ok([message]) => again = twin.step(message),
+            Err(messages) => twin.step_all(messages, &mut again),
+        }
+        assert_eq!(self.ready, again, "equal steps of equal nodes give equal wishes");
+        assert!(self.node == twin, "equal steps leave equal nodes");
+        assert_eq!(hash(&self.node), hash(&twin), "equal nodes have equal hashes");
+        if let Err(broken) = self.node.invariants() {
+            panic!("{broken}");
+        }
+
+        // All that follows from a step is in its `Ready`: without news there is nothing more to wish, or to change.
+        twin.step_all([], &mut again);
+        assert_eq!(again.sleep, self.ready.sleep, "nothing has happened, so the sleep is the same");
+        assert_quiet(&again, "a step without messages");
+        assert!(self.node == twin, "a step without messages changes nothing");
+        // A sleep of no ticks at all asks for a tick now.
+        if let Some(slept) = self.ready.sleep.map_or(Some(u32::MAX), |ticks| ticks.checked_sub(1)) {
+            assert_quiet(&twin.step(Message::Tick { elapsed: slept }), "the time that may be slept");
+        }
+
+        self.disk.issued(&self.ready, self.node.config());
+        self.observer.observe(&before, &self.node, &self.ready, &self.disk, single);
+    }
+
+    fn restart(&mut self, keep: u8, applied: u8) {
+        self.step();
+        self.disk.crash();
+        let mut recovered = self.disk.recovered().clone();
+        recovered.shorten(u64::from(keep));
+        if !self.node.config().apply_before_durable {
+            let most = self.node.status().applied.min(recovered.last().index);
+            recovered.applied = LogIndex::new(most.raw() * u64::from(applied) / 255);
+        }
+        let identity =
+            Identity { boot: Boot::new(self.node.identity().boot.raw() + 1), ..self.node.identity() };
+        self.node = match Node::new(*self.node.config(), identity, recovered) {
+            Ok(node) => node,
+            Err(why) => panic!("a disk that kept its promises starts: {why}"),
+        };
+        let roles = self.observer.roles.clone();
+        self.observer = Observer::new(&self.node, &self.disk);
+        self.observer.roles = roles;
+        self.tell(Message::Tick { elapsed: 0 });
+    }
+
+    /// Whether the node has ever had this role.
+    pub fn has_been(&self, role: RoleKind) -> bool {
+        self.observer.roles.contains(&role)
+    }
+}
+
+pub fn hash(node: &Node) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    node.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn assert_quiet(ready: &Ready, what: &str) {
+    let quiet = Ready { sleep: ready.sleep, ..Ready::default() };
+    assert_eq!(*ready, quiet, "{what} leads to nothing");
+}
