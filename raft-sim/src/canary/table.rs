@@ -112,9 +112,9 @@ pub const CANARIES: &[Canary] = &[
     },
     Canary {
         name: "leader-overwrites",
-        what: "a leader that puts a proposal in the place of its last two entries",
+        what: "a leader that puts a proposal in the place of older entries",
         oracle: "leader-append-only",
-        how: core!("replication.rs": "let mut bytes = 0;\n        for command" => "self.log.seal();\n        self.log.truncate(self.log.last().index.previous());\n        self.disk.truncated(self.log.last().index.next());\n        let mut bytes = 0;\n        for command"),
+        how: core!("replication.rs": "let mut bytes = 0;" => "let mut bytes = 0; self.log.seal(); let end = self.log.last().index.raw(); if 20 < end { self.log.truncate(LogIndex::new(end - 12)); self.disk.truncated(LogIndex::new(end - 12)); }"),
     },
     Canary {
         name: "refused-but-appended",

@@ -26,7 +26,7 @@ struct Printer<W: Write> {
 impl<W: Write> Printer<W> {
     fn line(&mut self, moment: u64, action: Action, world: &World<Honest>) -> io::Result<()> {
         let (ticks, part) = (moment / Profile::TICK, moment % Profile::TICK * 1000 / Profile::TICK);
-        write!(self.out, "{ticks:>6}.{part:03}  {action:<28}")?;
+        write!(self.out, "{ticks:>6}.{part:03}  {:<28}", action.to_string())?;
         match action {
             Action::Deliver { packet } | Action::Drop { packet } | Action::Duplicate { packet } => {
                 if let Some(packet) = world.network().packet(packet) {

@@ -35,7 +35,8 @@ struct Request {
 pub(super) struct Answers {
     // By number, from 1.
     requests: Vec<Request>,
-    waiting: Vec<u64>,
+    // By machine: the numbers of those that wait there. Few, since a node limits them.
+    waiting: Vec<Vec<u64>>,
 }
 
 impl Answers {
@@ -46,27 +47,23 @@ impl Answers {
             self.requests.resize(place + 1, unknown);
         }
         self.requests[place] = Request { state: State::Waiting(host), commands, in_some_log: false };
-        *self.waiting_at(host) += 1;
+        self.waiting_at(host).push(request);
     }
 
     pub(super) fn waiting(&self, host: HostId) -> u64 {
-        self.waiting.get(host.nth()).copied().unwrap_or(0)
+        self.waiting.get(host.nth()).map_or(0, |waiting| waiting.len() as u64)
     }
 
-    fn waiting_at(&mut self, host: HostId) -> &mut u64 {
+    fn waiting_at(&mut self, host: HostId) -> &mut Vec<u64> {
         if self.waiting.len() <= host.nth() {
-            self.waiting.resize(host.nth() + 1, 0);
+            self.waiting.resize(host.nth() + 1, Vec::new());
         }
         &mut self.waiting[host.nth()]
     }
 
     pub(super) fn crashed(&mut self, host: HostId) {
-        if self.waiting(host) == 0 {
-            return;
-        }
-        *self.waiting_at(host) = 0;
-        for request in &mut self.requests {
-            if request.state == State::Waiting(host) {
+        for number in std::mem::take(self.waiting_at(host)) {
+            if let Some(request) = self.requests.get_mut(number.saturating_sub(1) as usize) {
                 request.state = State::Orphaned;
             }
         }
@@ -111,7 +108,7 @@ impl Answers {
         if let Outcome::Refused(_) = answer.outcome {
             request.state = State::Refused;
         }
-        *self.waiting_at(host) -= 1;
+        self.waiting_at(host).retain(|waiting| *waiting != number);
         match answer.outcome {
             Outcome::Refused(why) if in_some_log => {
                 broken(NAME, REFUSED, || format!("request {number} is refused ({why:?}), but it is in a log"))
