@@ -67,10 +67,6 @@ counts! {
 }
 
 impl Counts {
-    pub(crate) fn stepped(&mut self, _step: &Step<'_>) {
-        self.steps += 1;
-    }
-
     pub(crate) fn answered(&mut self, answer: &Answer) {
         match answer.outcome {
             Outcome::Committed { .. } => self.committed += 1,

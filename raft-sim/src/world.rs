@@ -318,7 +318,7 @@ impl<R: Rig> World<R> {
         let health = running.node.invariants().map_err(|broken| broken.to_string());
         let (pair, boot, ready) = (machine.pair, machine.boot, &spare.ready);
         let step = Step { host, pair, boot, before, after, log, ready };
-        self.counts.stepped(&step);
+        self.counts.steps += 1;
         self.digest.stepped(&step);
         self.oracles.stepped(&step, health)?;
         // Effects are taken from the back, so that the rest of them keeps its place.

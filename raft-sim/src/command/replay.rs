@@ -26,11 +26,11 @@ struct Printer<W: Write> {
 impl<W: Write> Printer<W> {
     fn line(&mut self, moment: u64, action: Action, world: &World<Honest>) -> io::Result<()> {
         let (ticks, part) = (moment / Profile::TICK, moment % Profile::TICK * 1000 / Profile::TICK);
-        write!(self.out, "{ticks:>6}.{part:03}  {:<28}", action.to_string())?;
+        write!(self.out, "{ticks:>6}.{part:03}  {action}")?;
         match action {
             Action::Deliver { packet } | Action::Drop { packet } | Action::Duplicate { packet } => {
                 if let Some(packet) = world.network().packet(packet) {
-                    write!(self.out, "  another copy stays: term {}", packet.term)?;
+                    write!(self.out, "  (another copy stays in flight, term {})", packet.term)?;
                 }
             }
             Action::Step { host, .. } | Action::Restart { host, .. } => self.node(host, world)?,
@@ -43,7 +43,7 @@ impl<W: Write> Printer<W> {
         let Some(seen) = world.host(host).seen() else { return Ok(()) };
         let role = if seen.leads { "leads" } else { "is in" };
         let (term, last, commit) = (seen.term, seen.last, seen.commit);
-        write!(self.out, "  {role} term {term}, log to {last}, committed to {commit}")
+        write!(self.out, "  ->  {role} term {term}, log to {last}, committed to {commit}")
     }
 }
 
