@@ -26,8 +26,15 @@ pub struct Config {
     /// is durable. At least the election timeout. Default 100.
     pub disk_stall_ticks: u32,
 
+    /// Whether a server asks for pre-votes before it begins an election (Raft thesis §9.6), so that one that was cut off does
+    /// not disturb the others when it comes back. Default true.
+    pub pre_vote: bool,
+
     /// The longest command in a proposal, in bytes. 1 to 64 MiB. Default 2 MiB.
     pub command_bytes_max: u64,
+    /// The most of the log that is kept in memory once it is committed and durable, in bytes; what is older is fetched when
+    /// it is needed. At least 1. Default 16 MiB.
+    pub tail_bytes_max: u64,
     /// The most that one packet carries in entries, in bytes; one entry is always let through. At least 1. Default 256 KiB.
     pub append_bytes_max: u64,
     /// The most entries that one packet carries. At least 1. Default 4,096.
@@ -62,7 +69,9 @@ impl Default for Config {
             election_timeout_ticks: 20,
             heartbeat_ticks: 5,
             disk_stall_ticks: 100,
+            pre_vote: true,
             command_bytes_max: 2 << 20,
+            tail_bytes_max: 16 << 20,
             append_bytes_max: 256 << 10,
             append_entries_max: 4096,
             in_flight_packets_max: 64,
@@ -131,6 +140,7 @@ impl Config {
             return Err(ConfigError::CommandBytes);
         }
         for (limit, name) in [
+            (self.tail_bytes_max, "tail_bytes_max"),
             (self.append_bytes_max, "append_bytes_max"),
             (self.append_entries_max, "append_entries_max"),
             (u64::from(self.in_flight_packets_max), "in_flight_packets_max"),

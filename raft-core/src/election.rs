@@ -1,16 +1,19 @@
-//! Leader election (Raft thesis §3.4 and §3.6.1).
+//! Leader election (Raft thesis §3.4, §3.6.1), and the pre-vote before it (§9.6).
 //!
 //! A candidate's own vote, like any other, counts for nothing before it is durable: it asks for votes only then. A voter
 //! gives its vote at once, but says so only when that is durable. Both are derived at the end of a step from what is durable,
 //! never queued, so that no vote can be told twice over or after its term.
+//!
+//! A pre-vote promises nothing and changes nothing at the server that gives it; so it needs no disk.
 
 use alloc::vec::Vec;
 
 use crate::entry::{Entry, Payload};
 use crate::identity::{Boot, Pair};
+use crate::membership::Suffrage;
 use crate::node::Node;
 use crate::packet::{Body, Packet};
-use crate::position::{LogIndex, Position};
+use crate::position::{Attempt, LogIndex, Position, Term};
 use crate::progress::Progress;
 use crate::quorum;
 use crate::ready::{Fault, Ready};
@@ -21,39 +24,61 @@ use crate::write::HardState;
 impl Node {
     /// The election timeout that runs now, in ticks.
     pub(crate) fn election_timeout(&self) -> u32 {
-        election_timeout(&self.config, self.identity.pair.id, self.hard_state.term, self.attempt)
+        election_timeout(&self.config, self.identity.pair.id, self.hard_state.term, self.campaigns)
     }
 
-    /// Lets the election timer run, and campaigns when it has run out.
+    /// Lets the election timer run, and begins an election when it has run out.
     pub(crate) fn tick_election(&mut self, elapsed: u32, ready: &mut Ready) {
         if !self.is_voter() {
             return;
         }
         let timeout = self.election_timeout();
         self.election_elapsed = self.election_elapsed.saturating_add(elapsed).min(timeout);
-        if let Role::Candidate { since_announced, announced: true, .. } = &mut self.role {
-            // Requests may be lost. Who has not answered is asked again at the pace of heartbeats.
-            *since_announced = since_announced.saturating_add(elapsed).min(self.config.heartbeat_ticks);
-            if *since_announced == self.config.heartbeat_ticks {
-                self.ask_for_votes(ready);
-            }
+        if timeout <= self.election_elapsed {
+            return self.begin_election(ready);
         }
-        // With a disk that stands still the server could not lead: its vote for itself would never count.
-        if timeout <= self.election_elapsed && !self.disk.is_stalled(self.config.disk_stall_ticks) {
-            self.campaign(ready);
+        let again = match &mut self.role {
+            Role::PreCandidate { since_asked, .. } | Role::Candidate { since_asked, announced: true, .. } => {
+                *since_asked = since_asked.saturating_add(elapsed).min(self.config.heartbeat_ticks);
+                *since_asked == self.config.heartbeat_ticks
+            }
+            _ => false,
+        };
+        if again {
+            // Requests may be lost. Who has not answered is asked again at the pace of heartbeats.
+            self.ask(ready);
         }
     }
 
+    /// Tries to become leader: with pre-votes first, if it is set up so. Nothing happens on a leader, on a server that is
+    /// no voter (B8), or while the disk stands still, since the server's vote for itself would never count.
+    pub(crate) fn begin_election(&mut self, ready: &mut Ready) {
+        let leads = matches!(self.role, Role::Leader { .. });
+        if leads || !self.is_voter() || self.disk.is_stalled(self.config.disk_stall_ticks) {
+            return;
+        }
+        if !self.config.pre_vote {
+            return self.campaign(ready);
+        }
+        self.attempt = self.attempt.next();
+        self.campaigns = self.campaigns.saturating_add(1);
+        self.election_elapsed = 0;
+        let granted = Vec::from([self.identity.pair]);
+        self.set_role(Role::PreCandidate { attempt: self.attempt, granted, since_asked: 0 }, ready);
+        self.ask(ready);
+        self.count_votes(ready);
+    }
+
     /// Begins an election: the next term, and a vote for itself.
-    fn campaign(&mut self, ready: &mut Ready) {
+    pub(crate) fn campaign(&mut self, ready: &mut Ready) {
         let Some(term) = self.hard_state.term.next() else {
             return self.halt(Fault::Exhausted, ready);
         };
         self.set_hard_state(HardState { term, vote: Some(self.identity.pair) }, ready);
-        let role = Role::Candidate { announced: false, granted: Vec::new(), since_announced: 0 };
+        let role = Role::Candidate { announced: false, granted: Vec::new(), since_asked: 0 };
         self.set_role(role, ready);
         self.election_elapsed = 0;
-        self.attempt = self.attempt.saturating_add(1);
+        self.campaigns = self.campaigns.saturating_add(1);
     }
 
     /// Asks for votes once the candidate's own vote is durable, and counts that vote.
@@ -65,17 +90,25 @@ impl Node {
         {
             *announced = true;
             granted.push(self.identity.pair);
-            self.ask_for_votes(ready);
+            self.ask(ready);
             self.count_votes(ready);
         }
     }
 
-    fn ask_for_votes(&mut self, ready: &mut Ready) {
+    /// Asks every voter for its vote or pre-vote that has not given it.
+    fn ask(&mut self, ready: &mut Ready) {
         let last = self.log.last();
-        let Role::Candidate { granted, since_announced, .. } = &mut self.role else {
-            return;
+        let (body, granted) = match &mut self.role {
+            Role::PreCandidate { attempt, granted, since_asked } => {
+                *since_asked = 0;
+                (Body::RequestPreVote { attempt: *attempt, last }, &*granted)
+            }
+            Role::Candidate { granted, since_asked, .. } => {
+                *since_asked = 0;
+                (Body::RequestVote { last }, &*granted)
+            }
+            Role::Follower { .. } | Role::Leader { .. } => return,
         };
-        *since_announced = 0;
         let asked = self.log.membership().map(|(_, membership)| membership);
         for voter in asked.into_iter().flat_map(|membership| membership.voters()) {
             if !granted.contains(&voter) && voter != self.identity.pair {
@@ -85,9 +118,53 @@ impl Node {
                     boot: self.identity.boot,
                     to: voter,
                     term: self.hard_state.term,
-                    body: Body::RequestVote { last },
+                    body: body.clone(),
                 });
             }
+        }
+    }
+
+    /// A server of any term asks whether it could win. Answered with this server's own term, from which one that was left
+    /// behind learns the newer term (B6). Nothing changes here: no term, no vote, no timer (B5).
+    pub(crate) fn pre_vote_requested(
+        &self,
+        (candidate, boot, term): (Pair, Boot, Term),
+        attempt: Attempt,
+        last: Position,
+        ready: &mut Ready,
+    ) {
+        // The election would be for the term after the asker's.
+        let granted = self.hard_state.term <= term && !self.hears_leader() && self.log.last() <= last;
+        ready.send.push(self.packet(candidate, Body::PreVote { boot, attempt, granted }));
+    }
+
+    /// Whether a leader is there, as far as this server can see: itself, or one that it has heard within the shortest
+    /// election timeout. Who hears a leader helps nobody to disturb it (Raft thesis §4.2.3, §9.6).
+    fn hears_leader(&self) -> bool {
+        match &self.role {
+            Role::Leader { .. } => true,
+            Role::Follower { following, .. } => {
+                following.is_some() && self.election_elapsed < self.config.election_timeout_ticks
+            }
+            Role::PreCandidate { .. } | Role::Candidate { .. } => false,
+        }
+    }
+
+    /// A pre-vote has come, from a server whose term is not above this one's.
+    pub(crate) fn pre_vote_received(
+        &mut self,
+        from: Pair,
+        (boot, answered): (Boot, Attempt),
+        yes: bool,
+        ready: &mut Ready,
+    ) {
+        if let Role::PreCandidate { attempt, granted, .. } = &mut self.role
+            && boot == self.identity.boot
+            && answered == *attempt
+            && yes
+        {
+            Self::note_vote(&self.log, granted, from);
+            self.count_votes(ready);
         }
     }
 
@@ -96,19 +173,19 @@ impl Node {
         let free = self.hard_state.vote.is_none_or(|vote| vote == candidate);
         // The voter's log must not be more up-to-date than the candidate's (Raft thesis §3.6.1). Positions are ordered by
         // term and then index; each compared alone would let a candidate win that lacks committed entries (B1).
-        let granted = free && self.log.last() <= last;
-        match &mut self.role {
-            Role::Follower { vote_owed, .. } if granted => {
-                *vote_owed = Some((candidate, boot));
-                let hard_state = HardState { vote: Some(candidate), ..self.hard_state };
-                self.set_hard_state(hard_state, ready);
-                self.election_elapsed = 0;
-            }
+        if !free || last < self.log.last() {
             // A refusal promises nothing.
-            _ => {
-                let refusal = self.packet(candidate, Body::Vote { boot, granted: false });
-                ready.send.push(refusal);
-            }
+            return ready.send.push(self.packet(candidate, Body::Vote { boot, granted: false }));
+        }
+        if let Role::PreCandidate { .. } = self.role {
+            // Another was faster. What this server wanted to begin is the election of a later term.
+            self.set_role(Role::IDLE, ready);
+        }
+        // A candidate or leader has voted for itself, so it was not free.
+        if let Role::Follower { vote_owed, .. } = &mut self.role {
+            *vote_owed = Some((candidate, boot));
+            self.set_hard_state(HardState { vote: Some(candidate), ..self.hard_state }, ready);
+            self.election_elapsed = 0;
         }
     }
 
@@ -119,37 +196,43 @@ impl Node {
             && durable
             && let Some((candidate, boot)) = vote_owed.take()
         {
-            let vote = self.packet(candidate, Body::Vote { boot, granted: true });
-            ready.send.push(vote);
+            ready.send.push(self.packet(candidate, Body::Vote { boot, granted: true }));
         }
     }
 
     /// A vote of this server's term has come.
-    pub(crate) fn vote_received(&mut self, from: Pair, boot: Boot, granted: bool, ready: &mut Ready) {
-        if boot != self.identity.boot || !granted {
-            return;
-        }
+    pub(crate) fn vote_received(&mut self, from: Pair, boot: Boot, yes: bool, ready: &mut Ready) {
         // Nobody can have been asked before the candidate's own vote was durable.
-        if let Role::Candidate { granted, announced: true, .. } = &mut self.role {
-            if !granted.contains(&from) && self.log.membership().is_some_and(|(_, m)| m.is_voter(from)) {
-                granted.push(from);
-            }
+        if let Role::Candidate { granted, announced: true, .. } = &mut self.role
+            && boot == self.identity.boot
+            && yes
+        {
+            Self::note_vote(&self.log, granted, from);
             self.count_votes(ready);
         }
     }
 
+    /// Votes count once each, and only from voters of the configuration in force.
+    fn note_vote(log: &crate::log::Log, granted: &mut Vec<Pair>, from: Pair) {
+        if !granted.contains(&from) && log.membership().is_some_and(|(_, m)| m.is_voter(from)) {
+            granted.push(from);
+        }
+    }
+
+    /// Goes on to the election, or to leading, if a majority is for it.
     fn count_votes(&mut self, ready: &mut Ready) {
-        let Role::Candidate { granted, .. } = &self.role else {
+        let (Role::PreCandidate { granted, .. } | Role::Candidate { granted, .. }) = &self.role else {
             return;
         };
-        let Some(membership) = self.membership() else {
-            return;
-        };
-        // Without its own vote, which is not durable before it is announced, there is no win.
-        let elected = granted.contains(&self.identity.pair)
-            && quorum::is_quorum(membership.voters(), |voter| granted.contains(&voter));
-        if elected {
-            self.lead(ready);
+        // A candidate's own vote is not among these before it is durable; without it there is no win.
+        let majority = granted.contains(&self.identity.pair)
+            && self.membership().is_some_and(|membership| {
+                quorum::is_quorum(membership.voters().map(|voter| granted.contains(&voter)))
+            });
+        match self.role {
+            Role::PreCandidate { .. } if majority => self.campaign(ready),
+            Role::Candidate { .. } if majority => self.lead(ready),
+            _ => {}
         }
     }
 
@@ -160,8 +243,10 @@ impl Node {
         }
         let next = self.log.last().index.next();
         let others = self.membership().into_iter().flat_map(|membership| membership.servers());
-        let others = others.map(|server| server.pair).filter(|pair| *pair != self.identity.pair);
-        let followers = others.map(|pair| Progress::new(pair, next)).collect();
+        let followers = others
+            .filter(|server| server.pair != self.identity.pair)
+            .map(|server| Progress::new(server.pair, server.suffrage == Suffrage::Voter, next))
+            .collect();
         let role = Role::Leader {
             followers,
             // Heartbeats are due at once: followers whose logs differ do not take the no-op.
@@ -169,7 +254,7 @@ impl Node {
             since_entry: 0,
         };
         self.set_role(role, ready);
-        self.attempt = 0;
+        self.campaigns = 0;
         let noop = Entry::new(self.log.last_time(), Payload::Noop);
         self.log.append(self.hard_state.term, noop);
     }

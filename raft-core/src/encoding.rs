@@ -21,7 +21,7 @@ use crate::entry::{Entry, Payload, Run, RunError, Runs};
 use crate::identity::{Boot, ClusterId, Incarnation, NodeId, Pair};
 use crate::membership::{Membership, MembershipError, Server, Suffrage};
 use crate::packet::{Body, Packet};
-use crate::position::{LogIndex, LogTime, Position, Round, Term, WriteNumber};
+use crate::position::{Attempt, LogIndex, LogTime, Position, Round, Term, WriteNumber};
 use crate::write::{HardState, Write};
 
 /// Why bytes are not what they should be. All of them say that the sender or the disk is broken, or newer than this.
@@ -210,6 +210,15 @@ fn wire_packet(packet: &Packet) -> wire::Packet {
             WireBody::RequestVote(wire::RequestVote { last: Some(wire_position(*last)) })
         }
         Body::Vote { boot, granted } => WireBody::Vote(wire::Vote { boot: boot.raw(), granted: *granted }),
+        Body::RequestPreVote { attempt, last } => WireBody::RequestPreVote(wire::RequestPreVote {
+            attempt: attempt.raw(),
+            last: Some(wire_position(*last)),
+        }),
+        Body::PreVote { boot, attempt, granted } => {
+            let (boot, attempt) = (boot.raw(), attempt.raw());
+            WireBody::PreVote(wire::PreVote { boot, attempt, granted: *granted })
+        }
+        Body::TimeoutNow => WireBody::TimeoutNow(wire::TimeoutNow {}),
         Body::Append { previous, commit, entries } => WireBody::Append(wire::Append {
             previous: Some(wire_position(*previous)),
             commit: commit.raw(),
@@ -310,6 +319,19 @@ fn body(body: wire::packet::Body, term: Term) -> Result<Body, DecodeError> {
             Body::RequestVote { last }
         }
         WireBody::Vote(vote) => Body::Vote { boot: Boot::new(vote.boot), granted: vote.granted },
+        WireBody::RequestPreVote(vote) => {
+            let last = position(vote.last)?;
+            if term < last.term {
+                return Err(DecodeError::EntryTerm);
+            }
+            Body::RequestPreVote { attempt: Attempt::new(vote.attempt), last }
+        }
+        WireBody::PreVote(vote) => Body::PreVote {
+            boot: Boot::new(vote.boot),
+            attempt: Attempt::new(vote.attempt),
+            granted: vote.granted,
+        },
+        WireBody::TimeoutNow(_) => Body::TimeoutNow,
         WireBody::Append(append) => {
             let previous = position(append.previous)?;
             if append.runs.is_empty() {

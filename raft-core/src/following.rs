@@ -23,10 +23,9 @@ impl Node {
             return false;
         }
         self.election_elapsed = 0;
-        self.attempt = 0;
+        self.campaigns = 0;
         if known.is_none() {
-            let following =
-                Following { leader, boot, verified: self.commit, acknowledged: LogIndex::ZERO, owed: false };
+            let following = Following { leader, boot, acknowledged: LogIndex::ZERO, owed: false };
             // A vote that is owed in this term is for a candidate that others have passed over: it can not win any more.
             self.set_role(Role::Follower { following: Some(following), vote_owed: None }, ready);
         }
@@ -62,9 +61,9 @@ impl Node {
         self.tell_membership_since(membership_before, ready);
         let last = entries.last_position().map_or(previous.index, |last| last.index);
         if let Role::Follower { following: Some(following), .. } = &mut self.role {
-            following.verified = following.verified.max(last);
             following.owed = true;
         }
+        self.verified = self.verified().max(last);
         self.commit_received(commit, ready);
     }
 
@@ -88,9 +87,7 @@ impl Node {
             return Err(Fault::OtherFounding);
         }
         if conflict <= self.log.last().index {
-            if let Role::Follower { following: Some(following), .. } = &self.role
-                && conflict <= following.verified
-            {
+            if conflict <= self.verified() {
                 // A leader only ever appends to its log (Raft thesis §3.5); this entry is its own.
                 return Err(Fault::LeaderRewrites);
             }
@@ -115,11 +112,11 @@ impl Node {
         if run.first() == self.log.last().index.next() {
             return Some(run.first());
         }
-        if self.log.contains(run.last_position()) {
+        if self.log.contains(run.last_position()) || run.last() < self.log.known_from() {
             return None;
         }
         // Entries at or below the commit index are compared too: a difference there is a broken leader.
-        let mut index = run.first();
+        let mut index = run.first().max(self.log.known_from());
         while self.log.term_at(index) == Some(run.term()) {
             index = index.next();
         }
@@ -152,18 +149,22 @@ impl Node {
 
     /// The leader says how far its log is committed: so is this one, but only as far as it is known to be the same (B16).
     pub(crate) fn commit_received(&mut self, commit: LogIndex, ready: &mut Ready) {
-        if let Role::Follower { following: Some(following), .. } = &self.role {
-            let verified = following.verified;
-            self.raise_commit(commit.min(verified), ready);
-        }
+        self.raise_commit(commit.min(self.verified()), ready);
+    }
+
+    /// The last index up to which the log is known to equal that of the leader of this term: at least up to the commit index
+    /// (leader completeness, Raft thesis §3.6.3), and further with every append of the term that fitted. A fact about the
+    /// term, so it outlives a server's losing sight of the leader and finding it again.
+    pub(crate) fn verified(&self) -> LogIndex {
+        self.verified.max(self.commit)
     }
 
     /// Up to where this server promises its leader to have the log for good: what is verified and durable, and nothing
     /// before the term is durable too. Else it could come back in an older term and take entries of an older leader over
     /// those that it has acknowledged.
-    fn promised(&self, verified: LogIndex) -> LogIndex {
+    fn promised(&self) -> LogIndex {
         if self.disk.durable_hard_state().term == self.hard_state.term {
-            self.disk.durable_end().min(verified)
+            self.disk.durable_end().min(self.verified())
         } else {
             LogIndex::ZERO
         }
@@ -173,8 +174,8 @@ impl Node {
         let Role::Follower { following: Some(following), .. } = &self.role else {
             return;
         };
-        let (leader, boot, held) = (following.leader, following.boot, following.verified);
-        let durable = self.promised(held);
+        let (leader, boot, held) = (following.leader, following.boot, self.verified());
+        let durable = self.promised();
         if let Role::Follower { following: Some(following), .. } = &mut self.role {
             following.acknowledged = following.acknowledged.max(durable);
             if durable == held {
@@ -192,8 +193,8 @@ impl Node {
         let Role::Follower { following: Some(following), .. } = &self.role else {
             return;
         };
-        let durable = self.promised(following.verified);
-        let answer = following.owed && durable == following.verified;
+        let durable = self.promised();
+        let answer = following.owed && durable == self.verified();
         if following.acknowledged < durable || answer {
             self.acknowledge(None, ready);
         }

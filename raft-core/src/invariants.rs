@@ -44,6 +44,7 @@ impl Node {
         self.proposals.check(self.commit, last.index).map_err(Broken)?;
         hold(last.term <= self.hard_state.term, "no entry has a term above the server's")?;
         hold(self.commit <= last.index, "what is committed is in the log")?;
+        hold(self.verified <= last.index, "what is verified is in the log")?;
         let applying = self.applying;
         hold(applying.applied <= applying.handed, "what is applied was handed out")?;
         hold(applying.handed <= self.commit, "what is handed out is committed")?;
@@ -66,11 +67,13 @@ impl Node {
                 hold(owed.is_none() || owed == self.hard_state.vote, "an owed vote is the vote")?;
                 let Some(following) = following else { return Ok(()) };
                 hold(following.leader != own, "nobody follows itself")?;
-                hold(following.verified <= last, "what is verified is in the log")?;
-                hold(self.commit <= following.verified, "what is committed is verified")?;
-                hold(following.acknowledged <= following.verified, "what is acknowledged is verified")?;
+                hold(following.acknowledged <= self.verified(), "what is acknowledged is verified")?;
                 let durable = self.disk.durable_end();
                 hold(following.acknowledged <= durable, "what is acknowledged is durable")
+            }
+            Role::PreCandidate { granted, .. } => {
+                hold(granted.contains(&own), "a pre-candidate is for itself")?;
+                hold(self.is_voter(), "only voters try to become leader")
             }
             Role::Candidate { announced, granted, .. } => {
                 hold(self.hard_state.vote == Some(own), "a candidate votes for itself")?;

@@ -153,6 +153,7 @@ mod node;
 mod election;
 mod following;
 mod replication;
+mod transfer;
 mod step;
 mod invariants;
 
@@ -171,6 +172,8 @@ pub use crate::membership::{Membership, MembershipError, Server, Suffrage};
 pub use crate::message::{Commands, Fetched, Message};
 pub use crate::node::{Node, StartError, Status};
 pub use crate::packet::{Body, Packet};
-pub use crate::position::{FetchNumber, LogIndex, LogTime, Position, RequestId, Round, Term, WriteNumber};
+pub use crate::position::{
+    Attempt, FetchNumber, LogIndex, LogTime, Position, RequestId, Round, Term, WriteNumber,
+};
 pub use crate::ready::{Answer, Event, Fault, Fetch, Outcome, Ready, Refusal, RoleKind};
 pub use crate::write::{Bootstrap, BootstrapError, HardState, RecoverError, Recovered, Write, bootstrap};

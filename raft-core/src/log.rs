@@ -36,12 +36,19 @@ pub(crate) fn founding_entry(founding: &Membership) -> Runs {
     Run::new(Term::ZERO, LogIndex::new(1), [entry]).map(Runs::from).unwrap_or_default()
 }
 
+/// The most (first index, term) pairs that are kept of what is committed. A cluster that elects once a second fills them in
+/// a quarter of an hour; one at peace never.
+const TERM_STARTS_MAX: usize = 1024;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
-    /// Every term in the log with its first index, in order. Invariants: terms and indexes rise strictly.
-    terms: Vec<TermStart>,
+    /// Every term in the log with its first index, in order, less the oldest where they were too many. Invariants: terms
+    /// and indexes rise strictly.
+    terms: VecDeque<TermStart>,
     /// Consecutive runs up to `last`, less what is in `open`.
     tail: VecDeque<Run>,
+    /// The sizes of the runs in the tail, summed.
+    tail_bytes: u64,
     /// Entries appended one by one since the last [`seal`](Self::seal), so that those of one step share one allocation.
     open: Vec<Entry>,
     last: Position,
@@ -52,13 +59,14 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn new(
-        mut terms: Vec<TermStart>,
+        terms: Vec<TermStart>,
         tail: &Runs,
         memberships: Vec<(LogIndex, Arc<Membership>)>,
     ) -> Self {
+        let mut terms = VecDeque::from(terms);
         for run in tail.iter() {
-            if terms.last().is_none_or(|start| start.term < run.term()) {
-                terms.push(TermStart { term: run.term(), first: run.first() });
+            if terms.back().is_none_or(|start| start.term < run.term()) {
+                terms.push_back(TermStart { term: run.term(), first: run.first() });
             }
         }
         let last_time = tail.iter().next_back().and_then(|run| run.entries().last()).map(|entry| entry.time);
@@ -67,6 +75,7 @@ impl Log {
             last: tail.last_position().unwrap_or(Position::ZERO),
             last_time: last_time.unwrap_or(LogTime::ZERO),
             tail: tail.iter().cloned().collect(),
+            tail_bytes: tail.size(),
             open: Vec::new(),
             memberships,
         }
@@ -90,12 +99,12 @@ impl Log {
         self.memberships.last()
     }
 
-    /// The term of the entry at `index`; 0 for index 0; `None` behind the end.
+    /// The term of the entry at `index`; 0 for index 0, and where it has been forgotten; `None` behind the end.
     pub(crate) fn term_at(&self, index: LogIndex) -> Option<Term> {
         if self.last.index < index {
             return None;
         }
-        if let Some(start) = self.terms.last()
+        if let Some(start) = self.terms.back()
             && start.first <= index
         {
             return Some(start.term);
@@ -139,7 +148,7 @@ impl Log {
         }
         let first = LogIndex::new(self.last.index.raw() + 1 - self.open.len() as u64);
         if let Ok(run) = Run::new(self.last.term, first, self.open.drain(..)) {
-            self.tail.push_back(run);
+            self.push_run(run);
         }
     }
 
@@ -149,13 +158,39 @@ impl Log {
         debug_assert!(run.first() == self.last.index.next() && self.last.term <= run.term());
         self.note(run.term(), run.first(), run.entries());
         self.last = run.last_position();
+        self.push_run(run);
+    }
+
+    fn push_run(&mut self, run: Run) {
+        self.tail_bytes += run.size();
         self.tail.push_back(run);
+    }
+
+    /// Lets go of the oldest entries while the tail is larger than `bytes_max`, but of none above `up_to`. They can be
+    /// fetched. And of the oldest term pairs, where they are too many, and the entries that they speak of are gone.
+    pub(crate) fn evict(&mut self, up_to: LogIndex, bytes_max: u64) {
+        while bytes_max < self.tail_bytes
+            && let Some(run) = self.tail.front()
+            && run.last() <= up_to
+        {
+            self.tail_bytes -= run.size();
+            self.tail.pop_front();
+        }
+        while TERM_STARTS_MAX < self.terms.len() && self.terms[1].first <= up_to.next().min(self.tail_first())
+        {
+            self.terms.pop_front();
+        }
+    }
+
+    /// From which index on terms are known. What stands before is committed.
+    pub(crate) fn known_from(&self) -> LogIndex {
+        self.terms.front().map_or(LogIndex::ZERO, |start| start.first)
     }
 
     /// What term pairs, configurations and time have to know of new entries.
     fn note(&mut self, term: Term, first: LogIndex, entries: &[Entry]) {
-        if self.terms.last().is_none_or(|start| start.term < term) {
-            self.terms.push(TermStart { term, first });
+        if self.terms.back().is_none_or(|start| start.term < term) {
+            self.terms.push_back(TermStart { term, first });
         }
         for (nth, entry) in entries.iter().enumerate() {
             if let Payload::Membership(membership) = &entry.payload {
@@ -175,14 +210,17 @@ impl Log {
             return false;
         }
         while let Some(run) = self.tail.pop_back() {
+            self.tail_bytes -= run.size();
             if run.first() < from {
-                self.tail.extend(run.slice(run.first(), from.previous()));
+                if let Some(kept) = run.slice(run.first(), from.previous()) {
+                    self.push_run(kept);
+                }
                 break;
             }
         }
         self.last.index = from.previous();
         self.terms.truncate(self.terms.partition_point(|start| start.first < from));
-        self.last.term = self.terms.last().map_or(Term::ZERO, |start| start.term);
+        self.last.term = self.terms.back().map_or(Term::ZERO, |start| start.term);
         let before = self.memberships.len();
         self.memberships.truncate(self.memberships.partition_point(|(index, _)| *index < from));
         if let Some(entry) = self.tail.back().and_then(|run| run.entries().last()) {
@@ -232,7 +270,8 @@ impl Log {
     /// Whether these entries are exactly what the log holds there. By log matching (Raft thesis §3.5) the positions at
     /// both ends of a run say so of all of it.
     pub(crate) fn confirms(&self, runs: &Runs) -> bool {
-        runs.iter().all(|run| {
+        let mut known = runs.iter().filter(|run| self.known_from() <= run.first());
+        known.all(|run| {
             let first = Position { term: run.term(), index: run.first() };
             self.contains(first) && self.contains(run.last_position())
         })
@@ -240,12 +279,13 @@ impl Log {
 
     /// What must hold of the structure itself; `Err` names what does not.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
-        if !self.terms.windows(2).all(|two| two[0].term < two[1].term && two[0].first < two[1].first) {
+        let pairs = || self.terms.iter().zip(self.terms.iter().skip(1));
+        if !pairs().all(|(a, b)| a.term < b.term && a.first < b.first) {
             return Err("term pairs rise in term and index");
         }
         if self
             .terms
-            .last()
+            .back()
             .is_some_and(|start| self.last.term != start.term || self.last.index < start.first)
         {
             return Err("the log ends in its last term");
@@ -256,6 +296,9 @@ impl Log {
                 return Err("runs are consecutive and agree with the term pairs");
             }
             next = run.last().next();
+        }
+        if self.tail_bytes != self.tail.iter().map(Run::size).sum::<u64>() {
+            return Err("the size of the tail is that of its runs");
         }
         if next.plus(self.open.len() as u64) != self.last.index.next() {
             return Err("the runs end where the log ends");

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::entry::Runs;
+use crate::identity::NodeId;
 use crate::packet::Packet;
 use crate::position::{FetchNumber, LogIndex, RequestId, WriteNumber};
 
@@ -27,6 +28,20 @@ pub enum Message {
         /// The commands, at least one: appended whole and consecutively, or refused whole.
         commands: Commands,
     },
+    /// Hand the leadership over (Raft thesis §3.10). Answered exactly once.
+    Transfer {
+        /// The caller's name for it.
+        id: RequestId,
+        /// To whom; `None`: to the voter whose log is the most up-to-date.
+        to: Option<NodeId>,
+    },
+    /// Try to become leader now, without waiting for the election timeout. Nothing happens on a leader, on a server that is
+    /// no voter, or while the disk is stalled.
+    Campaign,
+    /// Stop leading, or trying to.
+    StepDown,
+    /// Forget the leader, and so do not refuse pre-votes for its sake. The election timer goes on.
+    ForgetLeader,
     /// All writes up to this one are durable.
     Synced(WriteNumber),
     /// This write, and with it all after it, could not be made durable. Final: the node promises nothing more and gives

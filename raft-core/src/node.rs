@@ -11,10 +11,11 @@ use crate::identity::{ClusterId, Identity, Pair};
 use crate::log::Log;
 use crate::membership::Membership;
 use crate::packet::{Body, Packet};
-use crate::position::{LogIndex, Position, Round, Term};
+use crate::position::{Attempt, LogIndex, Position, Round, Term};
 use crate::proposals::Proposals;
 use crate::ready::{Answer, Event, Fault, Outcome, Ready, RoleKind};
 use crate::role::Role;
+use crate::transfer::Transfer;
 use crate::write::{HardState, Recovered};
 
 /// A server of a Raft cluster, as a value: see the [crate documentation](crate) for how it is driven.
@@ -29,13 +30,18 @@ pub struct Node {
     pub(crate) log: Log,
     pub(crate) disk: Disk,
     pub(crate) commit: LogIndex,
+    /// What appends of this term's leader have verified of the log; see `Node::verified`.
+    pub(crate) verified: LogIndex,
     pub(crate) applying: Applying,
     pub(crate) fetches: Fetches,
     pub(crate) proposals: Proposals,
     /// Ticks since the election timer was last restarted, at most the election timeout.
     pub(crate) election_elapsed: u32,
-    /// Campaigns since a leader was last heard of; saturating.
-    pub(crate) attempt: u32,
+    /// Attempts to become leader since a leader was last heard of; saturating.
+    pub(crate) campaigns: u32,
+    /// The latest attempt that asked for pre-votes.
+    pub(crate) attempt: Attempt,
+    pub(crate) transfer: Option<Transfer>,
     /// The latest round of heartbeats.
     pub(crate) round: Round,
     pub(crate) fault: Option<Fault>,
@@ -146,11 +152,14 @@ impl Node {
             disk: Disk::new(last.index, hard_state),
             log,
             commit,
+            verified: LogIndex::ZERO,
             applying: Applying { applied, handed: applied },
             fetches: Fetches::default(),
             proposals: Proposals::default(),
             election_elapsed: 0,
-            attempt: 0,
+            campaigns: 0,
+            attempt: Attempt::ZERO,
+            transfer: None,
             round: Round::ZERO,
             fault: None,
         };
@@ -198,7 +207,7 @@ impl Node {
     pub(crate) fn leader(&self) -> Option<Pair> {
         match &self.role {
             Role::Follower { following, .. } => following.as_ref().map(|following| following.leader),
-            Role::Candidate { .. } => None,
+            Role::PreCandidate { .. } | Role::Candidate { .. } => None,
             Role::Leader { .. } => Some(self.identity.pair),
         }
     }
@@ -252,6 +261,7 @@ impl Node {
         }
         self.hard_state = hard_state;
         if before.term < hard_state.term {
+            self.verified = LogIndex::ZERO;
             ready.events.push(Event::Role { role: RoleKind::Follower, term: hard_state.term });
         }
     }
@@ -286,6 +296,7 @@ impl Node {
             return;
         }
         self.set_role(Role::IDLE, ready);
+        self.end_transfer(Outcome::NotTransferred, ready);
         self.fault = Some(fault);
         ready.events.push(Event::Fault(fault));
     }

@@ -2,7 +2,7 @@
 
 use crate::entry::Runs;
 use crate::identity::{Boot, ClusterId, Pair};
-use crate::position::{LogIndex, Position, Round, Term};
+use crate::position::{Attempt, LogIndex, Position, Round, Term};
 
 /// One packet from one server to one other.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -37,6 +37,26 @@ pub enum Body {
         /// Whether the sender voted for it in this term.
         granted: bool,
     },
+    /// A server asks whether it could win an election, before it begins one (Raft thesis §9.6). Changes neither the term nor
+    /// the vote nor the timers of who is asked; the packet's term is the asker's own, and the election would be for the next.
+    RequestPreVote {
+        /// Which attempt, so that an answer to an earlier one counts for nothing.
+        attempt: Attempt,
+        /// The end of the asker's log.
+        last: Position,
+    },
+    /// The answer to [`RequestPreVote`](Self::RequestPreVote). Promises nothing.
+    PreVote {
+        /// The boot that asked.
+        boot: Boot,
+        /// The attempt that it answers.
+        attempt: Attempt,
+        /// Whether the sender would vote for it now.
+        granted: bool,
+    },
+    /// A leader that hands its leadership over tells the server that is to have it to begin an election at once (Raft thesis
+    /// §3.10). Holds for the leader's own term only.
+    TimeoutNow,
     /// A leader sends entries (Raft thesis figure 3.1, AppendEntries).
     Append {
         /// What stands right before the first entry in the leader's log.

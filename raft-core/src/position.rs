@@ -70,6 +70,11 @@ number! {
 }
 
 number! {
+    /// The number of an attempt to become leader that asks for pre-votes: 1, 2, 3 … within one boot.
+    Attempt
+}
+
+number! {
     /// The caller's own name for a request. It comes back in the [`Answer`](crate::Answer); the core never looks at it.
     RequestId
 }
@@ -125,6 +130,12 @@ impl WriteNumber {
 impl FetchNumber {
     pub(crate) const fn next(self) -> FetchNumber {
         FetchNumber(self.0.saturating_add(1))
+    }
+}
+
+impl Attempt {
+    pub(crate) const fn next(self) -> Attempt {
+        Attempt(self.0.saturating_add(1))
     }
 }
 

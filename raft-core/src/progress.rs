@@ -11,6 +11,7 @@
 
 use alloc::collections::VecDeque;
 
+use crate::config::Config;
 use crate::identity::{Boot, Pair};
 use crate::position::{LogIndex, Round};
 
@@ -38,6 +39,8 @@ pub(crate) enum Mode {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Progress {
     pub(crate) pair: Pair,
+    /// Whether it counts towards quorums.
+    pub(crate) voter: bool,
     /// The newest boot that answered.
     boot: Option<Boot>,
     /// The last index that is durable there and equal to ours. Never falls: a pair keeps its promises over restarts.
@@ -52,6 +55,8 @@ pub(crate) struct Progress {
     in_flight_bytes: u64,
     /// What `held` was when the last round was answered, and which round that was.
     answered: Option<(Round, LogIndex)>,
+    /// Ticks since its newest boot was last heard, at most the shortest election timeout.
+    silent: u32,
     /// The greatest commit index that was sent to it.
     pub(crate) commit_sent: LogIndex,
 }
@@ -59,9 +64,10 @@ pub(crate) struct Progress {
 impl Progress {
     /// A follower that nothing is known of, to be probed from `next` on (Raft thesis figure 3.1: nextIndex starts behind
     /// the leader's last entry, matchIndex at 0).
-    pub(crate) const fn new(pair: Pair, next: LogIndex) -> Self {
+    pub(crate) const fn new(pair: Pair, voter: bool, next: LogIndex) -> Self {
         Progress {
             pair,
+            voter,
             boot: None,
             matched: LogIndex::ZERO,
             held: LogIndex::ZERO,
@@ -70,6 +76,7 @@ impl Progress {
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
             answered: None,
+            silent: 0,
             commit_sent: LogIndex::ZERO,
         }
     }
@@ -84,6 +91,16 @@ impl Progress {
 
     pub(crate) const fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// Lets time pass.
+    pub(crate) fn tick(&mut self, elapsed: u32, config: &Config) {
+        self.silent = self.silent.saturating_add(elapsed).min(config.election_timeout_ticks);
+    }
+
+    /// Whether it was heard of within the shortest election timeout.
+    pub(crate) const fn is_heard(&self, config: &Config) -> bool {
+        self.silent < config.election_timeout_ticks
     }
 
     /// Whether another append may be sent now.
@@ -112,6 +129,7 @@ impl Progress {
         if self.boot.is_some_and(|newest| boot < newest) {
             return false;
         }
+        self.silent = 0;
         if self.boot.replace(boot).is_some_and(|before| before < boot) {
             // It restarted: what was not durable is gone, and nothing that was in flight can be counted on. Of what is
             // durable the last entry is sent again, even if there is nothing else to send: by taking it the follower

@@ -2,7 +2,6 @@
 
 use alloc::vec::Vec;
 
-use crate::identity::Pair;
 use crate::position::LogIndex;
 
 /// More than half of `voters` (Raft thesis §3.2): two majorities of one set always share a server.
@@ -10,28 +9,24 @@ pub(crate) const fn majority(voters: usize) -> usize {
     voters / 2 + 1
 }
 
-/// Whether a majority of the voters is among those for which `yes` holds. No voters make no majority.
-pub(crate) fn is_quorum(voters: impl Iterator<Item = Pair>, mut yes: impl FnMut(Pair) -> bool) -> bool {
+/// Whether a majority of the voters says yes. No voters make no majority.
+pub(crate) fn is_quorum(voters: impl Iterator<Item = bool>) -> bool {
     let (mut all, mut for_it) = (0, 0);
-    for voter in voters {
+    for yes in voters {
         all += 1;
-        for_it += usize::from(yes(voter));
+        for_it += usize::from(yes);
     }
     all != 0 && majority(all) <= for_it
 }
 
-/// The greatest index that a majority of the voters has reached; 0 without voters.
-pub(crate) fn quorum_index(
-    voters: impl Iterator<Item = Pair>,
-    mut reached: impl FnMut(Pair) -> LogIndex,
-) -> LogIndex {
+/// The greatest index that a majority of the voters has reached, of what each of them has; 0 without voters.
+pub(crate) fn quorum_index(voters: impl Iterator<Item = LogIndex>) -> LogIndex {
     // Clusters are small: what fits here costs no allocation.
     const SMALL: usize = 16;
     let mut small = [LogIndex::ZERO; SMALL];
     let mut large = Vec::new();
     let mut count = 0;
-    for voter in voters {
-        let index = reached(voter);
+    for index in voters {
         if count < SMALL {
             small[count] = index;
         } else {
@@ -55,15 +50,9 @@ mod tests {
     //! Goal: the arithmetic of majorities is right. Method: brute force over all subsets.
 
     use super::{is_quorum, majority, quorum_index};
-    use crate::identity::{Incarnation, NodeId, Pair};
     use crate::position::LogIndex;
     use alloc::vec::Vec;
     use quickcheck::quickcheck;
-
-    fn voters(count: usize) -> Vec<Pair> {
-        let pair = |id| NodeId::new(id).map(|id| Pair { id, incarnation: Incarnation::new(7) });
-        (1..=count as u64).filter_map(pair).collect()
-    }
 
     #[test]
     fn majorities_of_one_set_always_meet() {
@@ -80,16 +69,15 @@ mod tests {
 
     #[test]
     fn quorum_of_nobody_is_never_reached() {
-        assert!(!is_quorum(core::iter::empty(), |_| true));
-        assert_eq!(quorum_index(core::iter::empty(), |_| LogIndex::new(9)), LogIndex::ZERO);
+        assert!(!is_quorum(core::iter::empty()));
+        assert_eq!(quorum_index(core::iter::empty()), LogIndex::ZERO);
     }
 
     quickcheck! {
         fn quorum_index_is_the_greatest_that_a_quorum_has_reached(reached: Vec<u8>) -> bool {
-            let voters = voters(reached.len());
-            let at = |pair: Pair| LogIndex::new(u64::from(reached[pair.id.raw() as usize - 1]));
-            let index = quorum_index(voters.iter().copied(), at);
-            let has = |index| is_quorum(voters.iter().copied(), |voter| index <= at(voter));
+            let at = || reached.iter().map(|index| LogIndex::new(u64::from(*index)));
+            let index = quorum_index(at());
+            let has = |index: LogIndex| is_quorum(at().map(|at| index <= at));
             let brute = (0..=255).rev().map(LogIndex::new).find(|index| has(*index));
             brute.unwrap_or(LogIndex::ZERO) == index
         }

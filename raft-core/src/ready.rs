@@ -70,7 +70,7 @@ pub struct Answer {
     pub outcome: Outcome,
 }
 
-/// What became of a proposal.
+/// What became of a proposal or a transfer.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -90,6 +90,13 @@ pub enum Outcome {
         /// Of its last command.
         last: Position,
     },
+    /// The leadership was handed over: that server leads.
+    Transferred {
+        /// The new leader.
+        leader: Pair,
+    },
+    /// The leadership was not handed over within an election timeout, or somebody else has it.
+    NotTransferred,
 }
 
 /// Why a request certainly has no effect.
@@ -108,6 +115,13 @@ pub enum Refusal {
     /// A command is longer than [`Config::command_bytes_max`](crate::Config::command_bytes_max), or the proposal as a whole can
     /// never fit [`Config::uncommitted_bytes_max`](crate::Config::uncommitted_bytes_max).
     TooLarge,
+    /// The leader is handing its leadership over to this server, and appends nothing meanwhile.
+    Transferring {
+        /// To whom.
+        to: Pair,
+    },
+    /// A transfer to a server that is no voter, or to the leader itself, or to nobody because there is no other voter.
+    NoSuchVoter,
     /// This node has halted, see [`Event::Fault`].
     Halted,
 }
@@ -118,6 +132,8 @@ pub enum Refusal {
 pub enum RoleKind {
     /// Answers leaders and candidates.
     Follower,
+    /// Asks whether it could become leader (Raft thesis §9.6).
+    PreCandidate,
     /// Asks to become leader.
     Candidate,
     /// Handles all requests and replicates them.

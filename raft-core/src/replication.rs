@@ -19,15 +19,21 @@ use crate::ready::{Answer, Fault, Fetch, Outcome, Ready, Refusal};
 use crate::role::Role;
 
 impl Node {
-    /// Lets the leader's clocks run, and gives leadership up when the disk stands still: nothing the leader appends would
-    /// become durable on it, and a server with a working disk can do better.
+    /// Lets the leader's clocks run, and gives leadership up when it has become useless: when no quorum has been heard for
+    /// an election timeout (Raft thesis §6.2), so that clients look elsewhere and those who still hear it do not keep the
+    /// others from electing (B11); or when the disk stands still, since a server with a working one can do better.
     pub(crate) fn tick_leader(&mut self, elapsed: u32, ready: &mut Ready) {
-        let Role::Leader { since_heartbeat, since_entry, .. } = &mut self.role else {
-            return;
-        };
+        let Role::Leader { followers, since_heartbeat, since_entry } = &mut self.role else { return };
         *since_heartbeat = since_heartbeat.saturating_add(elapsed).min(self.config.heartbeat_ticks);
         *since_entry = since_entry.saturating_add(u64::from(elapsed));
-        if self.disk.is_stalled(self.config.disk_stall_ticks) {
+        for progress in followers.iter_mut() {
+            progress.tick(elapsed, &self.config);
+        }
+        // A leader is a voter, and hears itself.
+        let heard =
+            followers.iter().filter(|follower| follower.voter).map(|voter| voter.is_heard(&self.config));
+        let quorum = quorum::is_quorum(heard.chain([true]));
+        if !quorum || self.disk.is_stalled(self.config.disk_stall_ticks) {
             self.set_role(Role::IDLE, ready);
             self.election_elapsed = 0;
         }
@@ -64,6 +70,9 @@ impl Node {
         }
         if !matches!(self.role, Role::Leader { .. }) {
             return Err(Refusal::NotLeader { leader: self.leader() });
+        }
+        if let Some(to) = self.transferring() {
+            return Err(Refusal::Transferring { to });
         }
         if commands.is_empty() {
             return Err(Refusal::Empty);
@@ -141,20 +150,10 @@ impl Node {
     /// Commits what a majority has made durable, if it is of this term: older entries commit only along with one of the
     /// leader's own term, since a majority alone does not keep them from being replaced (Raft thesis §3.6.2, figure 3.7).
     pub(crate) fn derive_commit(&mut self, ready: &mut Ready) {
-        let Role::Leader { followers, .. } = &self.role else {
-            return;
-        };
-        let Some((_, membership)) = self.log.membership() else {
-            return;
-        };
-        let own = self.disk.durable_end();
-        let index = quorum::quorum_index(membership.voters(), |voter| {
-            if voter == self.identity.pair {
-                return own;
-            }
-            let progress = followers.iter().find(|progress| progress.pair == voter);
-            progress.map_or(LogIndex::ZERO, Progress::matched)
-        });
+        let Role::Leader { followers, .. } = &self.role else { return };
+        // The leader counts itself like any voter: with what is durable (B19).
+        let durable = followers.iter().filter(|follower| follower.voter).map(Progress::matched);
+        let index = quorum::quorum_index(durable.chain([self.disk.durable_end()]));
         if self.commit < index && self.log.term_at(index) == Some(self.hard_state.term) {
             self.raise_commit(index, ready);
         }
@@ -162,10 +161,11 @@ impl Node {
 
     /// Sends what is due: heartbeats, entries as far as the windows allow, and the commit index where nothing carries it.
     pub(crate) fn derive_replication(&mut self, ready: &mut Ready) {
+        let mut heartbeat = false;
         // The role is taken out for the time of sending, so that log and followers can be looked at together.
         let mut role = core::mem::replace(&mut self.role, Role::IDLE);
         if let Role::Leader { followers, since_heartbeat, .. } = &mut role {
-            let heartbeat = *since_heartbeat == self.config.heartbeat_ticks;
+            heartbeat = *since_heartbeat == self.config.heartbeat_ticks;
             if heartbeat {
                 *since_heartbeat = 0;
                 self.round = self.round.next();
@@ -185,6 +185,7 @@ impl Node {
             }
         }
         self.role = role;
+        self.derive_transfer(heartbeat, ready);
     }
 
     fn send_entries(&mut self, progress: &mut Progress, ready: &mut Ready) {

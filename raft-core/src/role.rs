@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use crate::identity::{Boot, Pair};
-use crate::position::LogIndex;
+use crate::position::{Attempt, LogIndex};
 use crate::progress::Progress;
 use crate::ready::RoleKind;
 
@@ -13,9 +13,6 @@ use crate::ready::RoleKind;
 pub(crate) struct Following {
     pub(crate) leader: Pair,
     pub(crate) boot: Boot,
-    /// The last index up to which the log is known to equal this leader's. Starts at the commit index (leader completeness,
-    /// Raft thesis §3.6.3) and grows with every append that fits.
-    pub(crate) verified: LogIndex,
     /// The greatest durable index that was acknowledged to this leader.
     pub(crate) acknowledged: LogIndex,
     /// Whether an append came that is not answered yet.
@@ -29,13 +26,22 @@ pub(crate) enum Role {
         /// The candidate that has this server's vote and waits to hear of it. The answer leaves when the vote is durable.
         vote_owed: Option<(Pair, Boot)>,
     },
+    /// Asks whether it could win an election. Its term and vote are as they were.
+    PreCandidate {
+        /// Which attempt.
+        attempt: Attempt,
+        /// Who would vote for it.
+        granted: Vec<Pair>,
+        /// Ticks since pre-votes were last asked for.
+        since_asked: u32,
+    },
     Candidate {
         /// Whether votes have been asked for: not before the candidate's own vote is durable.
         announced: bool,
         /// Who has granted its vote.
         granted: Vec<Pair>,
         /// Ticks since votes were last asked for.
-        since_announced: u32,
+        since_asked: u32,
     },
     Leader {
         /// All other members, sorted by id.
@@ -54,6 +60,7 @@ impl Role {
     pub(crate) const fn kind(&self) -> RoleKind {
         match self {
             Role::Follower { .. } => RoleKind::Follower,
+            Role::PreCandidate { .. } => RoleKind::PreCandidate,
             Role::Candidate { .. } => RoleKind::Candidate,
             Role::Leader { .. } => RoleKind::Leader,
         }

@@ -42,7 +42,7 @@ impl Node {
     }
 
     fn take(&mut self, message: Message, ready: &mut Ready) {
-        if self.fault.is_some() && !matches!(message, Message::Propose { .. }) {
+        if self.fault.is_some() && !matches!(message, Message::Propose { .. } | Message::Transfer { .. }) {
             return;
         }
         if !matches!(message, Message::Propose { .. } | Message::Tick { .. }) {
@@ -53,6 +53,10 @@ impl Node {
             Message::Tick { elapsed } => self.tick(elapsed, ready),
             Message::Packet(packet) => self.packet_received(packet, ready),
             Message::Propose { id, commands } => self.propose(id, commands, ready),
+            Message::Transfer { id, to } => self.transfer_requested(id, to, ready),
+            Message::Campaign => self.begin_election(ready),
+            Message::StepDown => self.step_down(ready),
+            Message::ForgetLeader => self.forget_leader(ready),
             Message::Synced(number) => self.synced(number, ready),
             Message::WriteFailed(number) => {
                 let known = self.disk.was_issued(number);
@@ -65,9 +69,11 @@ impl Node {
 
     fn tick(&mut self, elapsed: u32, ready: &mut Ready) {
         self.disk.tick(elapsed, self.config.disk_stall_ticks);
-        match self.role {
-            Role::Leader { .. } => self.tick_leader(elapsed, ready),
-            Role::Follower { .. } | Role::Candidate { .. } => self.tick_election(elapsed, ready),
+        self.tick_transfer(elapsed, ready);
+        if let Role::Leader { .. } = self.role {
+            self.tick_leader(elapsed, ready);
+        } else {
+            self.tick_election(elapsed, ready);
         }
     }
 
@@ -82,8 +88,14 @@ impl Node {
         if from == self.identity.pair || !is_well_formed(term, &body) {
             return;
         }
+        if let Body::RequestPreVote { attempt, last } = body {
+            return self.pre_vote_requested((from, boot, term), attempt, last, ready);
+        }
         if self.hard_state.term < term {
             self.set_hard_state(HardState { term, vote: None }, ready);
+        }
+        if let Body::PreVote { boot: asked, attempt, granted } = body {
+            return self.pre_vote_received(from, (asked, attempt), granted, ready);
         }
         if term < self.hard_state.term {
             return self.answer_stale(from, boot, &body, ready);
@@ -91,6 +103,8 @@ impl Node {
         match body {
             Body::RequestVote { last } => self.vote_requested(from, boot, last, ready),
             Body::Vote { boot, granted } => self.vote_received(from, boot, granted, ready),
+            Body::TimeoutNow => self.timeout_now_received(from, ready),
+            Body::RequestPreVote { .. } | Body::PreVote { .. } => {} // Answered above, whatever the terms.
             Body::Append { previous, commit, entries } => {
                 self.append_received(from, boot, previous, commit, &entries, ready);
             }
@@ -121,6 +135,21 @@ impl Node {
             _ => return,
         };
         ready.send.push(self.packet(from, refusal));
+    }
+
+    /// Stops leading or trying to, on request.
+    fn step_down(&mut self, ready: &mut Ready) {
+        if !matches!(self.role, Role::Follower { .. }) {
+            self.set_role(Role::IDLE, ready);
+            self.election_elapsed = 0;
+        }
+    }
+
+    /// Forgets the leader on request; what is owed to a candidate is owed on.
+    fn forget_leader(&mut self, ready: &mut Ready) {
+        if let Role::Follower { following: Some(_), vote_owed } = self.role {
+            self.set_role(Role::Follower { following: None, vote_owed }, ready);
+        }
     }
 
     fn synced(&mut self, number: WriteNumber, ready: &mut Ready) {
@@ -168,6 +197,8 @@ impl Node {
         self.derive_commit(ready);
         self.derive_replication(ready);
         self.derive_apply(ready);
+        let settled = self.commit.min(self.disk.durable_end());
+        self.log.evict(settled, self.config.tail_bytes_max);
     }
 
     /// Issues one write with everything that has gathered, if the disk has room for another.
@@ -228,13 +259,13 @@ impl Node {
         let asking = |since: &u32| self.config.heartbeat_ticks.saturating_sub(*since);
         match &self.role {
             Role::Follower { .. } => election(),
-            Role::Candidate { announced: true, since_announced, .. } => {
-                election().map(|ticks| ticks.min(asking(since_announced)))
+            Role::PreCandidate { since_asked, .. } | Role::Candidate { announced: true, since_asked, .. } => {
+                election().map(|ticks| ticks.min(asking(since_asked)))
             }
             Role::Candidate { .. } => election(),
             Role::Leader { since_heartbeat, .. } => {
                 let heartbeat = asking(since_heartbeat);
-                Some(stall.map_or(heartbeat, |stall| heartbeat.min(stall)))
+                [stall, self.transfer_ends_in()].into_iter().flatten().chain([heartbeat]).min()
             }
         }
     }
@@ -245,6 +276,7 @@ impl Node {
 fn is_well_formed(term: Term, body: &Body) -> bool {
     match body {
         Body::RequestVote { last } => last.term < term,
+        Body::RequestPreVote { last, .. } => last.term <= term,
         Body::Append { previous, entries, .. } => {
             let first = entries.iter().next();
             let last = entries.last_position();

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Cluster, config, pair};
+use common::{Cluster, config, pair, plain};
 use raft_core::{
     Body, Boot, Entry, Event, Fault, LogIndex, LogTime, Message, Packet, Payload, Position, RoleKind, Run,
     Runs, Term,
@@ -117,7 +117,7 @@ fn vote_of_an_older_term_is_not_told() {
 /// A candidate asks for votes only once its own vote is durable; it asks again while it waits.
 #[test]
 fn candidate_asks_once_its_own_vote_is_durable() {
-    let mut cluster = Cluster::new(3);
+    let mut cluster = Cluster::with(3, plain());
     cluster.machine(1).sync_at_once = false;
     cluster.tick(1, 20);
     assert_eq!(cluster.network.len(), 0);
@@ -130,7 +130,7 @@ fn candidate_asks_once_its_own_vote_is_durable() {
 /// Votes count once each, only of this term and this boot, and only from voters.
 #[test]
 fn votes_count_once_and_only_from_voters() {
-    let mut cluster = Cluster::new(5);
+    let mut cluster = Cluster::with(5, plain());
     cluster.tick(1, 20);
     cluster.network.clear();
     let term = cluster.node(1).status().term.raw();
@@ -174,7 +174,7 @@ fn higher_term_ends_leadership() {
 /// B3: stepping down within a term keeps the vote.
 #[test]
 fn candidate_that_meets_a_leader_keeps_its_vote() {
-    let mut cluster = Cluster::new(3);
+    let mut cluster = Cluster::with(3, plain());
     cluster.tick(1, 20);
     cluster.network.clear();
     let term = cluster.node(1).status().term;
@@ -223,7 +223,7 @@ fn server_without_a_configuration_does_not_campaign() {
 /// The sleep that a step announces is the time to the next election or heartbeat, no longer and no shorter.
 #[test]
 fn sleep_ends_when_something_is_due() {
-    let mut cluster = Cluster::new(3);
+    let mut cluster = Cluster::with(3, plain());
     for id in 1..=3 {
         let node = cluster.machine(id).node.as_mut().expect("runs");
         let sleep = node.step(Message::Tick { elapsed: 0 }).sleep.expect("a voter waits for its election");

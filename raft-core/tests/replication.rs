@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Cluster, command, config, pair};
+use common::{Cluster, command, config, pair, plain};
 use raft_core::{
     Body, Boot, Commands, Config, Event, Fault, LogIndex, Message, Outcome, Packet, Position, Refusal,
     RequestId, RoleKind, Term,
@@ -80,7 +80,7 @@ fn follower_acknowledges_only_what_is_durable() {
 /// and a no-op; three of five have the old entry, and not the no-op.
 #[test]
 fn older_entries_commit_only_with_one_of_the_own_term() {
-    let mut cluster = Cluster::new(5);
+    let mut cluster = Cluster::with(5, plain());
     cluster.elect(1);
     cluster.cut = vec![(1, 3), (1, 4), (1, 5)];
     cluster.propose(1, "old");
@@ -377,6 +377,7 @@ fn leader_with_a_stalled_disk_steps_down() {
     cluster.propose(1, "x");
     for _ in 0..39 {
         cluster.tick(1, 1);
+        cluster.deliver_all();
     }
     assert_eq!(cluster.node(1).status().role, RoleKind::Leader);
     cluster.tick(1, 1);
@@ -386,7 +387,7 @@ fn leader_with_a_stalled_disk_steps_down() {
     cluster.machine(1).sync_at_once = true;
     cluster.sync(1);
     cluster.tick(1, 20);
-    assert_eq!(cluster.node(1).status().role, RoleKind::Candidate);
+    assert_eq!(cluster.node(1).status().role, RoleKind::PreCandidate);
 }
 
 /// Rule 12: entries carry log time, which is the ticks that leaders counted, and stands still between leaders.

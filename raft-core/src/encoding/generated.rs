@@ -32,7 +32,7 @@ pub struct Packet {
     pub to: ::core::option::Option<Pair>,
     #[prost(uint64, tag = "6")]
     pub term: u64,
-    #[prost(oneof = "packet::Body", tags = "16, 17, 18, 19, 20, 21, 22, 26")]
+    #[prost(oneof = "packet::Body", tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26")]
     pub body: ::core::option::Option<packet::Body>,
 }
 /// Nested message and enum types in `Packet`.
@@ -53,6 +53,12 @@ pub mod packet {
         Acknowledge(super::Acknowledge),
         #[prost(message, tag = "22")]
         Reject(super::Reject),
+        #[prost(message, tag = "23")]
+        RequestPreVote(super::RequestPreVote),
+        #[prost(message, tag = "24")]
+        PreVote(super::PreVote),
+        #[prost(message, tag = "25")]
+        TimeoutNow(super::TimeoutNow),
         #[prost(message, tag = "26")]
         NewerTerm(super::NewerTerm),
     }
@@ -69,6 +75,24 @@ pub struct Vote {
     #[prost(bool, tag = "2")]
     pub granted: bool,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RequestPreVote {
+    #[prost(uint64, tag = "1")]
+    pub attempt: u64,
+    #[prost(message, optional, tag = "2")]
+    pub last: ::core::option::Option<Position>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PreVote {
+    #[prost(uint64, tag = "1")]
+    pub boot: u64,
+    #[prost(uint64, tag = "2")]
+    pub attempt: u64,
+    #[prost(bool, tag = "3")]
+    pub granted: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TimeoutNow {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Append {
     #[prost(message, optional, tag = "1")]

@@ -26,6 +26,11 @@ pub fn membership(voters: u64) -> Membership {
     Membership::new((1..=voters).map(server).collect()).expect("a valid configuration")
 }
 
+/// Without pre-votes: for what is about votes.
+pub fn plain() -> Config {
+    Config { pre_vote: false, ..config() }
+}
+
 /// Ticks are tests' own: T = 10, heartbeats every 3.
 pub fn config() -> Config {
     Config {
@@ -55,6 +60,8 @@ pub struct Machine {
     pub applied: Vec<(LogIndex, Bytes)>,
     pub answers: Vec<Answer>,
     pub events: Vec<Event>,
+    /// How many fetches it asked for.
+    pub fetches: usize,
     /// How many entries a restart keeps in memory; all of them if `None`.
     pub tail_entries: Option<u64>,
     /// Whether writes are durable at once.
@@ -135,6 +142,7 @@ impl Cluster {
                 applied: Vec::new(),
                 answers: Vec::new(),
                 events: Vec::new(),
+                fetches: 0,
                 tail_entries: None,
                 sync_at_once: true,
             };
@@ -187,6 +195,7 @@ impl Cluster {
             let last = entries.last_position().expect("a batch to apply is not empty");
             todo.push_back(Message::Applied(last.index));
         }
+        machine.fetches += ready.fetch.len();
         for fetch in ready.fetch {
             let entries = machine.read(fetch.first, fetch.last);
             todo.push_back(Message::Fetched { number: fetch.number, result: Fetched::Entries(entries) });
@@ -229,8 +238,30 @@ impl Cluster {
         }
     }
 
-    /// Lets this server's election time out and delivers what follows.
+    /// Delivers what this server has sent, and leaves what comes back.
+    pub fn deliver_one_way(&mut self, from: u64) {
+        let (sent, left) = self.network.drain(..).partition(|packet: &Packet| packet.from == pair(from));
+        self.network = left;
+        let sent: VecDeque<Packet> = sent;
+        for packet in sent {
+            self.step(packet.to.id.raw(), Message::Packet(packet));
+        }
+    }
+
+    pub fn transfer(&mut self, id: u64, to: Option<u64>) -> RequestId {
+        let request = RequestId::new(self.next_request);
+        self.next_request += 1;
+        let to = to.and_then(NodeId::new);
+        self.step(id, Message::Transfer { id: request, to });
+        request
+    }
+
+    /// Lets this server's election time out and delivers what follows. The others have forgotten whom they followed, as if
+    /// they had heard nothing for as long.
     pub fn elect(&mut self, id: u64) {
+        for other in (1..=self.machines.len() as u64).filter(|other| *other != id) {
+            self.step(other, Message::ForgetLeader);
+        }
         self.tick(id, 2 * config().election_timeout_ticks);
         self.deliver_all();
         assert_eq!(self.node(id).status().role, RoleKind::Leader, "server {id} was to win");

@@ -70,7 +70,7 @@ pub const CANARIES: &[Canary] = &[
         name: "vote-by-index",
         what: "a vote that compares only indexes (B1)",
         oracle: "leader-completeness",
-        how: core!("election.rs": "free && self.log.last() <= last" => "free && self.log.last().index <= last.index"),
+        how: core!("election.rs": "if !free || last < self.log.last() {" => "if !free || last.index < self.log.last().index {"),
     },
     Canary {
         name: "vote-twice",
@@ -95,14 +95,14 @@ pub const CANARIES: &[Canary] = &[
         name: "leader-counts-early",
         what: "a leader that counts its own entries before they are durable (B19)",
         oracle: "commit-rule",
-        how: core!("replication.rs": "let own = self.disk.durable_end();" => "let own = self.log.last().index;"),
+        how: core!("replication.rs": "durable.chain([self.disk.durable_end()])" => "durable.chain([self.log.last().index])"),
     },
     Canary {
         name: "empty-acknowledgement",
         what: "a follower that acknowledges what it did not append",
         oracle: "promises",
         how: core!("following.rs": "for run in entries.iter() {" => "for run in entries.iter().take(0) {",
-            "following.rs": "self.disk.durable_end().min(verified)" => "verified"),
+            "following.rs": "self.disk.durable_end().min(self.verified())" => "self.verified()"),
     },
     Canary {
         name: "no-consistency-check",
@@ -132,6 +132,6 @@ pub const CANARIES: &[Canary] = &[
         name: "one-campaign",
         what: "a candidate that does not campaign again after a lost election (B6)",
         oracle: "progress",
-        how: core!("election.rs": "if timeout <= self.election_elapsed &&" => "if self.attempt == 0 && timeout <= self.election_elapsed &&"),
+        how: core!("election.rs": "if timeout <= self.election_elapsed {" => "if self.campaigns == 0 && timeout <= self.election_elapsed {"),
     },
 ];

@@ -1,0 +1,70 @@
+//! Bounded memory (C10): what is committed and durable leaves the core when the tail is full, and comes back by fetches.
+
+mod common;
+
+use common::{Cluster, config};
+use raft_core::{Config, LogIndex, Message};
+
+fn small() -> Config {
+    Config { tail_bytes_max: 500, append_bytes_max: 300, fetch_bytes_max: 300, ..config() }
+}
+
+/// A follower that was away is served what the leader no longer holds, and its state machine sees everything once.
+#[test]
+fn lagging_follower_is_served_by_fetches() {
+    let mut cluster = Cluster::with(3, small());
+    cluster.elect(1);
+    cluster.machine(3).crash();
+    let texts: Vec<String> = (0..200).map(|n| format!("command {n}")).collect();
+    for text in &texts {
+        cluster.propose(1, text);
+        cluster.deliver_all();
+    }
+    let fetches = cluster.machines[0].fetches;
+    cluster.machine(3).start();
+    cluster.run(60);
+    assert!(fetches < cluster.machines[0].fetches, "the leader had to fetch");
+    for id in 1..=3 {
+        assert_eq!(cluster.applied(id), texts, "server {id}");
+    }
+}
+
+/// With all followers up to date nothing is fetched, however small the tail.
+#[test]
+fn followers_at_the_end_need_no_fetches() {
+    let mut cluster = Cluster::with(3, small());
+    cluster.elect(1);
+    for n in 0..200 {
+        cluster.propose(1, &format!("command {n}"));
+        cluster.deliver_all();
+    }
+    assert_eq!(cluster.machines.iter().map(|machine| machine.fetches).sum::<usize>(), 0);
+}
+
+/// More terms than the core remembers: entries below what it remembers are still replicated and replayed.
+#[test]
+fn forgotten_terms_do_no_harm() {
+    let mut cluster = Cluster::with(3, small());
+    cluster.elect(3);
+    cluster.machine(2).crash();
+    for round in 0..1200 {
+        let (id, other) = if round % 2 == 0 { (1, 3) } else { (3, 1) };
+        cluster.step(other, Message::StepDown);
+        cluster.elect(id);
+        if round % 10 == 0 {
+            cluster.propose(id, &format!("round {round}"));
+            cluster.deliver_all();
+        }
+    }
+    let expected = cluster.applied(3);
+    assert_eq!(expected.len(), 120);
+    cluster.step(3, Message::StepDown);
+    cluster.elect(1);
+    cluster.machine(2).start();
+    cluster.run(400);
+    assert_eq!(cluster.node(2).status().last, cluster.node(1).status().last);
+    assert_eq!(cluster.applied(2), expected);
+    cluster.restart(1);
+    assert_eq!(cluster.applied(1), expected, "and replayed after a restart");
+    assert!(LogIndex::new(1200) < cluster.node(1).status().last.index);
+}
