@@ -63,7 +63,7 @@ fuzz() {
         mkdir -p "$corpus"
         # Without unsafe code there is nothing for the address sanitizer to find; without it everything is faster.
         cargo +nightly fuzz run --sanitizer none --target-dir "$target/fuzz" "$name" "$corpus" -- \
-            -max_total_time="$seconds" -max_len=6000 -len_control=0 -print_final_stats=1 -verbosity=0
+            -max_total_time="$seconds" -max_len=6000 -len_control=0 -print_final_stats=1 -print_funcs=0 -verbosity=0
     done
 }
 
