@@ -123,8 +123,7 @@
 //! - **Every request gets exactly one answer**: committed, refused and certainly without effect, or lost with leadership.
 //! - `no_std`, with `alloc`; no `unsafe`.
 //!
-//! Not yet here: pre-vote, membership changes, snapshots and reads that do not go through the log. All of the log's end
-//! that was written since the start stays in memory.
+//! Not yet here: membership changes, snapshots and reads that do not go through the log.
 #![no_std]
 #![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
 

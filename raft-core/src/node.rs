@@ -68,6 +68,8 @@ pub struct Status {
     pub vote: Option<Pair>,
     /// The leader of this term, if it knows one; itself, if it leads.
     pub leader: Option<Pair>,
+    /// How often it has tried to become leader since it last heard of one, or was one; saturating.
+    pub campaigns: u32,
     /// Up to where the log is known to be committed.
     pub commit: LogIndex,
     /// Up to where the state machine has applied it.
@@ -184,6 +186,7 @@ impl Node {
             term: self.hard_state.term,
             vote: self.hard_state.vote,
             leader: self.leader(),
+            campaigns: self.campaigns,
             commit: self.commit,
             applied: self.applying.applied,
             last: self.log.last(),

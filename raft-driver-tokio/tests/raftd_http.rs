@@ -142,12 +142,36 @@ async fn no_effect_is_503_and_perhaps_is_504() {
     three.start(3);
     let leader = three.leader().await;
     insist(Method::PUT, &format!("{}/db/before", three.url(leader)), "v").await;
+    // Clients that go on until they are refused: what the leader takes between the death of its followers and the moment when
+    // it notices that no quorum hears it may have happened.
+    let clients = (0..8).map(|nth| {
+        let url = format!("{}/db/k{nth}", three.url(leader));
+        let method = if nth % 2 == 0 { Method::PUT } else { Method::GET };
+        tokio::spawn(async move {
+            let mut seen = vec![];
+            while seen.last() != Some(&StatusCode::SERVICE_UNAVAILABLE) {
+                seen.push(request(method.clone(), &url, "v").await.unwrap().status);
+            }
+            seen.dedup();
+            seen
+        })
+    });
+    let clients: Vec<_> = clients.collect();
     for id in (1..=3).filter(|id| *id != leader) {
         three.kill(id);
     }
-    assert_eq!(put(&three, leader).await.unwrap().status, StatusCode::GATEWAY_TIMEOUT);
-    let read = request(Method::GET, &format!("{}/db/before", three.url(leader)), "").await.unwrap();
-    assert_eq!(read.status, StatusCode::GATEWAY_TIMEOUT);
+    let mut unknown = [0; 2];
+    for (nth, client) in clients.into_iter().enumerate() {
+        let seen = client.await.unwrap();
+        unknown[nth % 2] += usize::from(seen.contains(&StatusCode::GATEWAY_TIMEOUT));
+        let done = if nth % 2 == 0 { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND };
+        let known = [done, StatusCode::GATEWAY_TIMEOUT, StatusCode::SERVICE_UNAVAILABLE];
+        assert!(seen.iter().all(|status| known.contains(status)), "{seen:?}");
+    }
+    assert!(
+        unknown.iter().all(|clients| 0 < *clients),
+        "{unknown:?} writers and readers were told that it may have happened"
+    );
     let local =
         request(Method::GET, &format!("{}/db/before?local=true", three.url(leader)), "").await.unwrap();
     assert_eq!((local.status, &local.body[..]), (StatusCode::OK, &b"v"[..]));

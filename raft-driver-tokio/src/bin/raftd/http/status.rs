@@ -21,12 +21,14 @@ pub(crate) struct Status {
     pub(crate) cluster: String,
     /// Which start of it this is.
     pub(crate) boot: u64,
-    /// `follower`, `candidate` or `leader`.
+    /// `follower`, `pre-candidate`, `candidate` or `leader`.
     pub(crate) role: String,
     /// Its term.
     pub(crate) term: u64,
     /// The leader of that term, as far as it knows.
     pub(crate) leader: Option<Member>,
+    /// How often it has tried to become leader since it last heard of one.
+    pub(crate) campaigns: u32,
     /// Up to which index its log is known to be committed.
     pub(crate) commit: u64,
     /// Up to which index its state machine has applied the log.
@@ -80,6 +82,7 @@ impl From<&NodeStatus> for Status {
             role: role(core.role).to_owned(),
             term: core.term.raw(),
             leader: core.leader.map(member),
+            campaigns: core.campaigns,
             commit: core.commit.raw(),
             applied: core.applied.raw(),
             last: core.last.index.raw(),
@@ -105,6 +108,7 @@ impl From<Pair> for Member {
 fn role(role: RoleKind) -> &'static str {
     match role {
         RoleKind::Leader => "leader",
+        RoleKind::PreCandidate => "pre-candidate",
         RoleKind::Candidate => "candidate",
         // Whatever roles are added: one that is neither only follows.
         _ => "follower",
