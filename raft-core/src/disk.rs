@@ -3,6 +3,7 @@
 
 use alloc::collections::VecDeque;
 
+use crate::marks::{Mark, reached};
 use crate::position::{LogIndex, WriteNumber};
 use crate::write::HardState;
 
@@ -82,6 +83,9 @@ impl Disk {
         self.issued_end = self.issued_end.min(end);
         self.durable_end = self.durable_end.min(end);
         for write in &mut self.outstanding {
+            if end < write.end {
+                reached(Mark::OutstandingClipped);
+            }
             write.end = write.end.min(end);
         }
     }

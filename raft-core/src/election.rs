@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use crate::entry::{Entry, Payload};
 use crate::identity::{Boot, Pair};
+use crate::marks::{Mark, reached};
 use crate::membership::Suffrage;
 use crate::node::Node;
 use crate::packet::{Body, Packet};
@@ -45,6 +46,7 @@ impl Node {
             _ => false,
         };
         if again {
+            reached(Mark::TwiceAsked);
             // Requests may be lost. Who has not answered is asked again at the pace of heartbeats.
             self.ask(ready);
         }
@@ -54,8 +56,11 @@ impl Node {
     /// no voter (B8), or while the disk stands still, since the server's vote for itself would never count.
     pub(crate) fn begin_election(&mut self, ready: &mut Ready) {
         let leads = matches!(self.role, Role::Leader { .. });
-        if leads || !self.is_voter() || self.disk.is_stalled(self.config.disk_stall_ticks) {
+        if leads || !self.is_voter() {
             return;
+        }
+        if self.disk.is_stalled(self.config.disk_stall_ticks) {
+            return reached(Mark::StalledVoterWaits);
         }
         if !self.config.pre_vote {
             return self.campaign(ready);
@@ -134,6 +139,9 @@ impl Node {
         ready: &mut Ready,
     ) {
         // The election would be for the term after the asker's.
+        if self.hears_leader() {
+            reached(Mark::PreVoteRefusedForLeader);
+        }
         let granted = self.hard_state.term <= term && !self.hears_leader() && self.log.last() <= last;
         ready.send.push(self.packet(candidate, Body::PreVote { boot, attempt, granted }));
     }
@@ -175,6 +183,7 @@ impl Node {
         // term and then index; each compared alone would let a candidate win that lacks committed entries (B1).
         if !free || last < self.log.last() {
             // A refusal promises nothing.
+            reached(if free { Mark::VoteRefusedForLog } else { Mark::VoteRefusedForVote });
             return ready.send.push(self.packet(candidate, Body::Vote { boot, granted: false }));
         }
         if let Role::PreCandidate { .. } = self.role {
@@ -183,6 +192,9 @@ impl Node {
         }
         // A candidate or leader has voted for itself, so it was not free.
         if let Role::Follower { vote_owed, .. } = &mut self.role {
+            if self.hard_state.vote.is_some() {
+                reached(Mark::VoteRepeated);
+            }
             *vote_owed = Some((candidate, boot));
             self.set_hard_state(HardState { vote: Some(candidate), ..self.hard_state }, ready);
             self.election_elapsed = 0;

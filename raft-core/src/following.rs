@@ -3,6 +3,7 @@
 
 use crate::entry::{Entry, Payload, Run, Runs};
 use crate::identity::{Boot, Pair};
+use crate::marks::{Mark, reached};
 use crate::node::Node;
 use crate::packet::Body;
 use crate::position::{LogIndex, Position, Round, Term};
@@ -25,6 +26,12 @@ impl Node {
         self.election_elapsed = 0;
         self.campaigns = 0;
         if known.is_none() {
+            if let Role::Candidate { .. } = self.role {
+                reached(Mark::CandidateMeetsLeader);
+            }
+            if self.commit < self.verified {
+                reached(Mark::VerifiedKept);
+            }
             let following = Following { leader, boot, acknowledged: LogIndex::ZERO, owed: false };
             // A vote that is owed in this term is for a candidate that others have passed over: it can not win any more.
             self.set_role(Role::Follower { following: Some(following), vote_owed: None }, ready);
@@ -47,6 +54,7 @@ impl Node {
         }
         // Up to the commit index the logs agree, whatever the term of `previous` says.
         if self.commit < previous.index && !self.log.contains(previous) {
+            reached(Mark::AppendRejected);
             let hint = self.log.greatest_within(previous);
             let rejection = self.packet(leader, Body::Reject { boot, previous, hint });
             ready.send.push(rejection);
@@ -71,6 +79,7 @@ impl Node {
     /// what it does not speak of (B15).
     fn take_run(&mut self, run: &Run) -> Result<(), Fault> {
         let Some(conflict) = self.first_conflict(run) else {
+            reached(Mark::AppendOverlaps);
             return Ok(());
         };
         // What is kept before it may be committed with a greater term than the leader claimed: then that leader can not have
@@ -91,6 +100,7 @@ impl Node {
                 // A leader only ever appends to its log (Raft thesis §3.5); this entry is its own.
                 return Err(Fault::LeaderRewrites);
             }
+            reached(Mark::ConflictCut);
             self.log.truncate(conflict);
             self.disk.truncated(conflict);
         }

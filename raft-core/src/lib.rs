@@ -158,6 +158,11 @@ mod invariants;
 
 mod encoding;
 
+#[cfg(feature = "marks")]
+pub mod marks;
+#[cfg(not(feature = "marks"))]
+mod marks;
+
 pub use crate::config::{Config, ConfigError};
 pub use crate::encoding::{
     DecodeError, decode_entry, decode_membership, decode_packet, decode_write, encode_entry,

@@ -17,6 +17,7 @@ use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
 use crate::entry::{Entry, Payload, Run, Runs};
+use crate::marks::{Mark, reached};
 use crate::membership::Membership;
 use crate::position::{LogIndex, LogTime, Position, Term};
 
@@ -173,6 +174,7 @@ impl Log {
             && let Some(run) = self.tail.front()
             && run.last() <= up_to
         {
+            reached(Mark::TailEvicted);
             self.tail_bytes -= run.size();
             self.tail.pop_front();
         }

@@ -9,6 +9,7 @@ use crate::disk::Disk;
 use crate::fetches::Fetches;
 use crate::identity::{ClusterId, Identity, Pair};
 use crate::log::Log;
+use crate::marks::{Mark, reached};
 use crate::membership::Membership;
 use crate::packet::{Body, Packet};
 use crate::position::{Attempt, LogIndex, Position, Round, Term};
@@ -289,6 +290,7 @@ impl Node {
             let term = self.log.last().term;
             let first = Position { term, index: pending.first };
             let last = Position { term, index: pending.last };
+            reached(Mark::ProposalLost);
             ready.answers.push(Answer { id: pending.id, outcome: Outcome::Lost { first, last } });
         }
     }

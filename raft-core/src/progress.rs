@@ -13,6 +13,7 @@ use alloc::collections::VecDeque;
 
 use crate::config::Config;
 use crate::identity::{Boot, Pair};
+use crate::marks::{Mark, reached};
 use crate::position::{LogIndex, Round};
 
 /// One append on its way.
@@ -127,10 +128,12 @@ impl Progress {
     /// longer so.
     fn heard(&mut self, boot: Boot) -> bool {
         if self.boot.is_some_and(|newest| boot < newest) {
+            reached(Mark::AcknowledgedByOldBoot);
             return false;
         }
         self.silent = 0;
         if self.boot.replace(boot).is_some_and(|before| before < boot) {
+            reached(Mark::FollowerRestarted);
             // It restarted: what was not durable is gone, and nothing that was in flight can be counted on. Of what is
             // durable the last entry is sent again, even if there is nothing else to send: by taking it the follower
             // learns that its log is this leader's up to there. Without that it would answer with the commit index of
@@ -187,6 +190,7 @@ impl Progress {
         self.answered = Some((round, self.held));
         let missing = self.in_flight.iter().find(|append| self.held < append.last);
         if stuck && missing.is_some_and(|append| append.round.next() < round) {
+            reached(Mark::LossConcluded);
             let next = if self.mode == Mode::Probe { self.next } else { self.held.next() };
             self.in_flight.clear();
             self.in_flight_bytes = 0;

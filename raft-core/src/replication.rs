@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::entry::{Entry, Payload, Runs};
 use crate::fetches::Purpose;
 use crate::identity::{Boot, Pair};
+use crate::marks::{Mark, reached};
 use crate::message::Commands;
 use crate::node::Node;
 use crate::packet::Body;
@@ -34,6 +35,7 @@ impl Node {
             followers.iter().filter(|follower| follower.voter).map(|voter| voter.is_heard(&self.config));
         let quorum = quorum::is_quorum(heard.chain([true]));
         if !quorum || self.disk.is_stalled(self.config.disk_stall_ticks) {
+            reached(if quorum { Mark::LeaderStalled } else { Mark::LeaderLostQuorum });
             self.set_role(Role::IDLE, ready);
             self.election_elapsed = 0;
         }
@@ -85,10 +87,15 @@ impl Node {
         if self.config.uncommitted_bytes_max < bytes {
             return Err(Refusal::TooLarge);
         }
-        if self.config.uncommitted_bytes_max < self.proposals.bytes() + bytes
-            || self.config.proposals_max as usize <= self.proposals.len()
-            || LogIndex::MAX.since(self.log.last().index) < commands.len() as u64
-        {
+        if self.config.uncommitted_bytes_max < self.proposals.bytes() + bytes {
+            reached(Mark::BusyBytes);
+            return Err(Refusal::Busy);
+        }
+        if self.config.proposals_max as usize <= self.proposals.len() {
+            reached(Mark::BusyCount);
+            return Err(Refusal::Busy);
+        }
+        if LogIndex::MAX.since(self.log.last().index) < commands.len() as u64 {
             return Err(Refusal::Busy);
         }
         Ok(())
@@ -136,7 +143,10 @@ impl Node {
             && progress.rejected(from_boot, previous.index)
         {
             // A rejection that leads nowhere new would be probed for ever: one entry back is always progress.
+            reached(Mark::ProbeMovedBack);
             progress.probe(next.min(previous.index));
+        } else {
+            reached(Mark::RejectionDisbelieved);
         }
     }
 
@@ -154,7 +164,13 @@ impl Node {
         // The leader counts itself like any voter: with what is durable (B19).
         let durable = followers.iter().filter(|follower| follower.voter).map(Progress::matched);
         let index = quorum::quorum_index(durable.chain([self.disk.durable_end()]));
+        if self.commit < index && self.log.term_at(index) != Some(self.hard_state.term) {
+            reached(Mark::OlderTermWaits);
+        }
         if self.commit < index && self.log.term_at(index) == Some(self.hard_state.term) {
+            if self.disk.durable_end() < index {
+                reached(Mark::CommitsBeforeOwnDisk);
+            }
             self.raise_commit(index, ready);
         }
     }
@@ -179,6 +195,7 @@ impl Node {
                 self.send_entries(progress, ready);
                 // Only who holds something new of what is committed can use the news.
                 if progress.commit_sent < self.commit.min(progress.matched()) {
+                    reached(Mark::CommitNotice);
                     progress.commit_sent = self.commit;
                     ready.send.push(self.packet(progress.pair, Body::Commit { commit: self.commit }));
                 }
@@ -229,8 +246,11 @@ impl Node {
             && entries.first() == Some(progress.next())
             && progress.may_send(self.config.in_flight_packets_max, self.config.in_flight_bytes_max)
         {
+            reached(Mark::FetchedForFollower);
             let bytes = entries.size();
             self.send_append(progress, entries, bytes, ready);
+        } else {
+            reached(Mark::FetchedTooLate);
         }
         self.role = role;
     }

@@ -4,6 +4,7 @@ use crate::entry::Runs;
 use crate::fetches::{Answered, Purpose};
 use crate::identity::{Boot, Pair};
 use crate::invariants::Before;
+use crate::marks::{Mark, reached};
 use crate::message::{Fetched, Message};
 use crate::node::Node;
 use crate::packet::{Body, Packet};
@@ -92,6 +93,9 @@ impl Node {
             return self.pre_vote_requested((from, boot, term), attempt, last, ready);
         }
         if self.hard_state.term < term {
+            if matches!((&self.role, &body), (Role::PreCandidate { .. }, Body::PreVote { .. })) {
+                reached(Mark::PreVoteTeachesTerm);
+            }
             self.set_hard_state(HardState { term, vote: None }, ready);
         }
         if let Body::PreVote { boot: asked, attempt, granted } = body {
@@ -127,6 +131,7 @@ impl Node {
     /// Requests of an older term are refused, in an answer that carries the newer one (Raft thesis §3.3). Answers of an
     /// older term are dropped: what they answer is over (B4).
     fn answer_stale(&self, from: Pair, boot: Boot, body: &Body, ready: &mut Ready) {
+        reached(Mark::StaleRequest);
         let refusal = match *body {
             Body::RequestVote { .. } => Body::Vote { boot, granted: false },
             // Not as an acknowledgement or rejection: those would be of the new term, and if the sender of what is stale
@@ -181,7 +186,10 @@ impl Node {
             _ => return self.halt(Fault::FetchFailed, ready),
         };
         match pending.purpose {
-            Purpose::Apply => self.hand_over(entries, ready),
+            Purpose::Apply => {
+                reached(Mark::FetchedForApply);
+                self.hand_over(entries, ready);
+            }
             Purpose::Follower(pair) => self.fetched_for(pair, entries, ready),
         }
     }
@@ -204,10 +212,11 @@ impl Node {
     /// Issues one write with everything that has gathered, if the disk has room for another.
     fn derive_write(&mut self, ready: &mut Ready) {
         let last = self.log.last().index;
-        if !self.disk.is_behind(last, self.hard_state)
-            || self.config.writes_outstanding_max as usize <= self.disk.outstanding()
-        {
+        if !self.disk.is_behind(last, self.hard_state) {
             return;
+        }
+        if self.config.writes_outstanding_max as usize <= self.disk.outstanding() {
+            return reached(Mark::WriteGathered);
         }
         let from = self.disk.issued_end().next();
         let entries = self.log.read(from, last, u64::MAX, u64::MAX).map(|(entries, _)| entries);

@@ -2,6 +2,7 @@
 //! it to begin an election at once. Given up after an election timeout, so that a target that is gone costs no more.
 
 use crate::identity::{NodeId, Pair};
+use crate::marks::{Mark, reached};
 use crate::node::Node;
 use crate::packet::Body;
 use crate::position::{RequestId, Term};
@@ -62,6 +63,7 @@ impl Node {
         let Some(transfer) = &mut self.transfer else { return };
         transfer.elapsed = transfer.elapsed.saturating_add(elapsed);
         if self.config.election_timeout_ticks <= transfer.elapsed {
+            reached(Mark::TransferGivenUp);
             self.end_transfer(Outcome::NotTransferred, ready);
         }
     }
@@ -78,6 +80,7 @@ impl Node {
         if self.hard_state.term != transfer.term {
             match self.leader() {
                 Some(leader) if leader == transfer.to => {
+                    reached(Mark::TransferDone);
                     self.end_transfer(Outcome::Transferred { leader }, ready);
                 }
                 Some(_) => self.end_transfer(Outcome::NotTransferred, ready),
