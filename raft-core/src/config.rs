@@ -33,7 +33,7 @@ pub struct Config {
     /// The longest command in a proposal, in bytes. 1 to 64 MiB. Default 2 MiB.
     pub command_bytes_max: u64,
     /// The most of the log that is kept in memory once it is committed and durable, in bytes; what is older is fetched when
-    /// it is needed. At least 1. Default 16 MiB.
+    /// it is needed. At least 1. Default 4 MiB.
     pub tail_bytes_max: u64,
     /// The most that one packet carries in entries, in bytes; one entry is always let through. At least 1. Default 256 KiB.
     pub append_bytes_max: u64,
@@ -71,7 +71,7 @@ impl Default for Config {
             disk_stall_ticks: 100,
             pre_vote: true,
             command_bytes_max: 2 << 20,
-            tail_bytes_max: 16 << 20,
+            tail_bytes_max: 4 << 20,
             append_bytes_max: 256 << 10,
             append_entries_max: 4096,
             in_flight_packets_max: 64,

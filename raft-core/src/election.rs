@@ -23,9 +23,11 @@ use crate::timeouts::election_timeout;
 use crate::write::HardState;
 
 impl Node {
-    /// The election timeout that runs now, in ticks.
-    pub(crate) fn election_timeout(&self) -> u32 {
-        election_timeout(&self.config, self.identity.pair.id, self.hard_state.term, self.campaigns)
+    /// The only writer of the number of campaigns, which together with the term says how long the election timeout is.
+    pub(crate) fn set_campaigns(&mut self, campaigns: u32) {
+        self.campaigns = campaigns;
+        self.election_timeout =
+            election_timeout(&self.config, self.identity.pair.id, self.hard_state.term, campaigns);
     }
 
     /// Lets the election timer run, and begins an election when it has run out.
@@ -33,7 +35,7 @@ impl Node {
         if !self.is_voter() {
             return;
         }
-        let timeout = self.election_timeout();
+        let timeout = self.election_timeout;
         self.election_elapsed = self.election_elapsed.saturating_add(elapsed).min(timeout);
         if timeout <= self.election_elapsed {
             return self.begin_election(ready);
@@ -66,7 +68,7 @@ impl Node {
             return self.campaign(ready);
         }
         self.attempt = self.attempt.next();
-        self.campaigns = self.campaigns.saturating_add(1);
+        self.set_campaigns(self.campaigns.saturating_add(1));
         self.election_elapsed = 0;
         let granted = Vec::from([self.identity.pair]);
         self.set_role(Role::PreCandidate { attempt: self.attempt, granted, since_asked: 0 }, ready);
@@ -83,7 +85,7 @@ impl Node {
         let role = Role::Candidate { announced: false, granted: Vec::new(), since_asked: 0 };
         self.set_role(role, ready);
         self.election_elapsed = 0;
-        self.campaigns = self.campaigns.saturating_add(1);
+        self.set_campaigns(self.campaigns.saturating_add(1));
     }
 
     /// Asks for votes once the candidate's own vote is durable, and counts that vote.
@@ -266,7 +268,8 @@ impl Node {
             since_entry: 0,
         };
         self.set_role(role, ready);
-        self.campaigns = 0;
+        self.set_campaigns(0);
+        self.touched = true;
         let noop = Entry::new(self.log.last_time(), Payload::Noop);
         self.log.append(self.hard_state.term, noop);
     }

@@ -77,6 +77,10 @@ pub struct Run {
     entries: Arc<[Entry]>,
     from: u32,
     to: u32,
+    /// The sizes of its entries, summed: whoever takes all of a run, as nearly everybody does, need not look at each.
+    size: u64,
+    /// Whether a configuration is among the entries of the allocation: rare, and looked for whenever a log grows.
+    may_configure: bool,
 }
 
 /// Entries that can not stand in a log like this.
@@ -125,7 +129,9 @@ impl Run {
         if first == LogIndex::ZERO || LogIndex::MAX < first.plus(u64::from(to) - 1) {
             return Err(RunError::Index);
         }
-        Ok(Run { term, first, entries, from: 0, to })
+        let size = entries.iter().map(Entry::size).sum();
+        let may_configure = entries.iter().any(|entry| matches!(entry.payload, Payload::Membership(_)));
+        Ok(Run { term, first, entries, from: 0, to, size, may_configure })
     }
 
     /// The term of every entry in it.
@@ -177,17 +183,28 @@ impl Run {
         let skip = from.since(self.first) as u32;
         let take = to.since(from) as u32 + 1;
         let mut run = self.clone();
-        run.first = from;
-        run.from += skip;
-        run.to = run.from + take;
+        if skip != 0 || u64::from(take) != self.len() {
+            run.first = from;
+            run.from += skip;
+            run.to = run.from + take;
+            run.size = run.entries().iter().map(Entry::size).sum();
+        }
         Some(run)
     }
 
     /// The longest part from the beginning whose sizes sum to at most `bytes`, but at least one entry and at most
     /// `entries` (at least 1); with its size.
     pub fn prefix(&self, bytes: u64, entries: u64) -> (Run, u64) {
-        let mut taken = 0u64;
-        let mut size = 0u64;
+        let prefix = self.clone().into_prefix(bytes, entries);
+        let size = prefix.size;
+        (prefix, size)
+    }
+
+    pub(crate) fn into_prefix(mut self, bytes: u64, entries: u64) -> Run {
+        if self.size <= bytes && self.len() <= entries {
+            return self;
+        }
+        let (mut taken, mut size) = (0u64, 0u64);
         for entry in self.entries() {
             let with = size.saturating_add(entry.size());
             if taken != 0 && (entries <= taken || bytes < with) {
@@ -196,14 +213,20 @@ impl Run {
             size = with;
             taken += 1;
         }
-        let mut run = self.clone();
-        run.to = run.from + taken as u32;
-        (run, size)
+        // At most the length, which is a u32.
+        self.to = self.from + taken as u32;
+        self.size = size;
+        self
     }
 
     /// What its entries count towards limits, in bytes.
-    pub fn size(&self) -> u64 {
-        self.entries().iter().map(Entry::size).sum()
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether a configuration may be among its entries.
+    pub(crate) const fn may_configure(&self) -> bool {
+        self.may_configure
     }
 
     fn same_allocation(&self, other: &Run) -> bool {

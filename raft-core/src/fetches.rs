@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::identity::Pair;
 use crate::position::{FetchNumber, LogIndex};
+use crate::ready::Fetch;
 
 /// What entries are fetched for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -41,13 +42,19 @@ pub(crate) enum Answered {
 
 impl Fetches {
     /// Begins a fetch of `first..=last`, unless one for this purpose is under way.
-    pub(crate) fn begin(&mut self, purpose: Purpose, first: LogIndex, last: LogIndex) -> Option<FetchNumber> {
+    pub(crate) fn begin(
+        &mut self,
+        purpose: Purpose,
+        first: LogIndex,
+        last: LogIndex,
+        bytes_max: u64,
+    ) -> Option<Fetch> {
         if self.pending.iter().any(|pending| pending.purpose == purpose) {
             return None;
         }
         self.last_number = self.last_number.next();
         self.pending.push(Pending { number: self.last_number, purpose, first, last });
-        Some(self.last_number)
+        Some(Fetch { number: self.last_number, first, last, bytes_max })
     }
 
     /// Takes out the fetch of that number.

@@ -24,7 +24,9 @@ impl Node {
             return false;
         }
         self.election_elapsed = 0;
-        self.campaigns = 0;
+        if self.campaigns != 0 {
+            self.set_campaigns(0);
+        }
         if known.is_none() {
             if let Role::Candidate { .. } = self.role {
                 reached(Mark::CandidateMeetsLeader);

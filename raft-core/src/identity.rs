@@ -30,18 +30,22 @@ impl NodeId {
 /// The life of one disk: 128 random bits, drawn by the embedder when it formats an empty directory and made durable
 /// before a node of it exists.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Incarnation(u128);
+pub struct Incarnation {
+    // Two halves and not one number of 128 bits, whose alignment would make every packet larger.
+    high: u64,
+    low: u64,
+}
 
 impl Incarnation {
     /// An incarnation from its bits. They have to come from a good random source: two disks with equal bits would pass
     /// for one another.
     pub const fn new(bits: u128) -> Self {
-        Incarnation(bits)
+        Incarnation { high: (bits >> 64) as u64, low: bits as u64 }
     }
 
     /// The bits.
     pub const fn raw(self) -> u128 {
-        self.0
+        ((self.high as u128) << 64) | self.low as u128
     }
 }
 
@@ -83,17 +87,20 @@ impl Boot {
 /// Which cluster: the digest of the founding configuration, so two clusters that were founded apart can not be mixed up.
 /// [`Membership::cluster_id`](crate::Membership::cluster_id) computes it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClusterId(u128);
+pub struct ClusterId {
+    high: u64,
+    low: u64,
+}
 
 impl ClusterId {
     /// A cluster id from its bits.
     pub const fn new(bits: u128) -> Self {
-        ClusterId(bits)
+        ClusterId { high: (bits >> 64) as u64, low: bits as u64 }
     }
 
     /// The bits.
     pub const fn raw(self) -> u128 {
-        self.0
+        ((self.high as u128) << 64) | self.low as u128
     }
 }
 
@@ -153,14 +160,14 @@ impl FromStr for NodeId {
 impl FromStr for Incarnation {
     type Err = ParseIdentityError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse_bits(text).map(Incarnation)
+        parse_bits(text).map(Incarnation::new)
     }
 }
 
 impl FromStr for ClusterId {
     type Err = ParseIdentityError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse_bits(text).map(ClusterId)
+        parse_bits(text).map(ClusterId::new)
     }
 }
 
@@ -180,13 +187,13 @@ impl fmt::Display for NodeId {
 
 impl fmt::Display for Incarnation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:032x}", self.raw())
     }
 }
 
 impl fmt::Display for ClusterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:032x}", self.raw())
     }
 }
 

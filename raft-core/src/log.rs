@@ -138,6 +138,7 @@ impl Log {
         );
         let index = self.last.index.next();
         self.note(term, index, core::slice::from_ref(&entry));
+        self.last_time = entry.time;
         self.open.push(entry);
         self.last = Position { term, index };
     }
@@ -148,7 +149,12 @@ impl Log {
             return;
         }
         let first = LogIndex::new(self.last.index.raw() + 1 - self.open.len() as u64);
-        if let Ok(run) = Run::new(self.last.term, first, self.open.drain(..)) {
+        let term = self.last.term;
+        let run = match self.open.len() {
+            1 => self.open.pop().map(|entry| Run::new(term, first, [entry])),
+            _ => Some(Run::new(term, first, self.open.drain(..))),
+        };
+        if let Some(Ok(run)) = run {
             self.push_run(run);
         }
     }
@@ -157,7 +163,9 @@ impl Log {
     pub(crate) fn append_run(&mut self, run: Run) {
         debug_assert!(self.open.is_empty(), "runs come from leaders, single entries are the leader's own");
         debug_assert!(run.first() == self.last.index.next() && self.last.term <= run.term());
-        self.note(run.term(), run.first(), run.entries());
+        let entries = if run.may_configure() { run.entries() } else { &[] };
+        self.note(run.term(), run.first(), entries);
+        self.last_time = run.entries().last().map_or(self.last_time, |entry| entry.time);
         self.last = run.last_position();
         self.push_run(run);
     }
@@ -189,7 +197,7 @@ impl Log {
         self.terms.front().map_or(LogIndex::ZERO, |start| start.first)
     }
 
-    /// What term pairs, configurations and time have to know of new entries.
+    /// What term pairs and configurations have to know of new entries.
     fn note(&mut self, term: Term, first: LogIndex, entries: &[Entry]) {
         if self.terms.back().is_none_or(|start| start.term < term) {
             self.terms.push_back(TermStart { term, first });
@@ -198,9 +206,6 @@ impl Log {
             if let Payload::Membership(membership) = &entry.payload {
                 self.memberships.push((first.plus(nth as u64), Arc::clone(membership)));
             }
-        }
-        if let Some(entry) = entries.last() {
-            self.last_time = entry.time;
         }
     }
 
@@ -231,6 +236,18 @@ impl Log {
         self.memberships.len() != before
     }
 
+    /// The place in the tail of the run that holds `index`. What is read is nearly always at the end, where what was
+    /// appended is written, sent and applied; a search through all of the tail would touch memory that nobody has used for
+    /// long.
+    fn run_at(&self, index: LogIndex) -> Option<usize> {
+        const NEAR: usize = 4;
+        let near = self.tail.iter().rev().take(NEAR).position(|run| run.first() <= index);
+        match near {
+            Some(back) => Some(self.tail.len() - 1 - back),
+            None => self.tail.partition_point(|run| run.first() <= index).checked_sub(1),
+        }
+    }
+
     /// The entries from index `from` to at most index `to`, as many as the limits allow but at least one, with their size.
     /// `None` where `from` stands before the tail, or nothing is asked for.
     pub(crate) fn read(
@@ -244,7 +261,7 @@ impl Log {
         if to < from {
             return None;
         }
-        let nth = self.tail.partition_point(|run| run.first() <= from).checked_sub(1)?;
+        let nth = self.run_at(from)?;
         let mut runs = Runs::new();
         let (mut size, mut count) = (0u64, 0u64);
         for run in self.tail.range(nth..) {
@@ -254,12 +271,12 @@ impl Log {
                 break;
             }
             let left = bytes_max.saturating_sub(size);
-            let (part, part_size) = part.prefix(left, entries_max.saturating_sub(count));
-            if count != 0 && left < part_size {
+            let part = part.into_prefix(left, entries_max.saturating_sub(count));
+            if count != 0 && left < part.size() {
                 break; // The one entry that a prefix always holds does not fit any more.
             }
             let whole = part.last() == run.last().min(to);
-            size += part_size;
+            size += part.size();
             count += part.len();
             runs.push_unchecked(part);
             if !whole {

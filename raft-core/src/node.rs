@@ -11,7 +11,7 @@ use crate::identity::{ClusterId, Identity, Pair};
 use crate::log::Log;
 use crate::marks::{Mark, reached};
 use crate::membership::Membership;
-use crate::packet::{Body, Packet};
+use crate::packet::{Body, Packet, Sender};
 use crate::position::{Attempt, LogIndex, Position, Round, Term};
 use crate::proposals::Proposals;
 use crate::ready::{Answer, Event, Fault, Outcome, Ready, RoleKind};
@@ -36,6 +36,8 @@ pub struct Node {
     pub(crate) applying: Applying,
     pub(crate) fetches: Fetches,
     pub(crate) proposals: Proposals,
+    /// The election timeout of this term and attempt, in ticks.
+    pub(crate) election_timeout: u32,
     /// Ticks since the election timer was last restarted, at most the election timeout.
     pub(crate) election_elapsed: u32,
     /// Attempts to become leader since a leader was last heard of; saturating.
@@ -46,6 +48,8 @@ pub struct Node {
     /// The latest round of heartbeats.
     pub(crate) round: Round,
     pub(crate) fault: Option<Fault>,
+    /// Whether a leader may have something to commit or to send. Set while messages are taken, false between steps.
+    pub(crate) touched: bool,
 }
 
 /// How far the state machine is.
@@ -147,7 +151,7 @@ impl Node {
         if hard_state.term < last.term {
             return Err(StartError::Recovered("no entry has a term above the server's"));
         }
-        let node = Node {
+        let mut node = Node {
             config,
             identity,
             hard_state,
@@ -159,13 +163,16 @@ impl Node {
             applying: Applying { applied, handed: applied },
             fetches: Fetches::default(),
             proposals: Proposals::default(),
+            election_timeout: 0,
             election_elapsed: 0,
             campaigns: 0,
             attempt: Attempt::ZERO,
             transfer: None,
             round: Round::ZERO,
             fault: None,
+            touched: false,
         };
+        node.set_campaigns(0);
         node.invariants().map_err(|broken| StartError::Recovered(broken.rule()))?;
         Ok(node)
     }
@@ -223,14 +230,7 @@ impl Node {
 
     /// A packet from this server, of its term.
     pub(crate) fn packet(&self, to: Pair, body: Body) -> Packet {
-        Packet {
-            cluster: self.identity.cluster,
-            from: self.identity.pair,
-            boot: self.identity.boot,
-            to,
-            term: self.hard_state.term,
-            body,
-        }
+        Sender::of(&self.identity, self.hard_state.term).packet(to, body)
     }
 
     /// The only writer of the role. Ends what belonged to the old one: proposals of a leadership that is over are lost.
@@ -266,6 +266,7 @@ impl Node {
         self.hard_state = hard_state;
         if before.term < hard_state.term {
             self.verified = LogIndex::ZERO;
+            self.set_campaigns(self.campaigns);
             ready.events.push(Event::Role { role: RoleKind::Follower, term: hard_state.term });
         }
     }

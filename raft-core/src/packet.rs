@@ -1,7 +1,7 @@
 //! What servers send each other. Every packet may be lost, doubled, delayed or overtaken; nothing here assumes otherwise.
 
 use crate::entry::Runs;
-use crate::identity::{Boot, ClusterId, Pair};
+use crate::identity::{Boot, ClusterId, Identity, Pair};
 use crate::position::{Attempt, LogIndex, Position, Round, Term};
 
 /// One packet from one server to one other.
@@ -19,6 +19,25 @@ pub struct Packet {
     pub term: Term,
     /// The rest.
     pub body: Body,
+}
+
+/// What every packet of a server says of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Sender {
+    cluster: ClusterId,
+    pair: Pair,
+    boot: Boot,
+    term: Term,
+}
+
+impl Sender {
+    pub(crate) const fn of(identity: &Identity, term: Term) -> Self {
+        Sender { cluster: identity.cluster, pair: identity.pair, boot: identity.boot, term }
+    }
+
+    pub(crate) const fn packet(&self, to: Pair, body: Body) -> Packet {
+        Packet { cluster: self.cluster, from: self.pair, boot: self.boot, to, term: self.term, body }
+    }
 }
 
 /// What a packet says.

@@ -5,18 +5,20 @@
 
 use bytes::Bytes;
 
+use crate::config::Config;
 use crate::entry::{Entry, Payload, Runs};
-use crate::fetches::Purpose;
+use crate::fetches::{Fetches, Purpose};
 use crate::identity::{Boot, Pair};
+use crate::log::Log;
 use crate::marks::{Mark, reached};
 use crate::message::Commands;
 use crate::node::Node;
-use crate::packet::Body;
+use crate::packet::{Body, Sender};
 use crate::position::{LogIndex, Position, RequestId, Round};
 use crate::progress::{Mode, Progress};
 use crate::proposals::Pending;
 use crate::quorum;
-use crate::ready::{Answer, Fault, Fetch, Outcome, Ready, Refusal};
+use crate::ready::{Answer, Fault, Outcome, Ready, Refusal};
 use crate::role::Role;
 
 impl Node {
@@ -62,6 +64,7 @@ impl Node {
             Commands::One(command) => append(command),
             Commands::Many(commands) => commands.into_iter().for_each(append),
         }
+        self.touched = true;
         self.proposals.push(Pending { id, first, last: self.log.last().index, bytes });
     }
 
@@ -123,6 +126,7 @@ impl Node {
             return self.halt(Fault::ImpossibleAcknowledgement, ready);
         }
         progress.acknowledged(from_boot, round, held, durable);
+        self.touched = true;
     }
 
     /// A follower could not take an append.
@@ -136,6 +140,7 @@ impl Node {
         if boot != self.identity.boot || !self.log.contains(previous) {
             return;
         }
+        self.touched = true;
         // The follower's hint is the greatest position that it has at or before `previous`; the leader's answer is the
         // greatest that it has itself at or before the hint. Each exchange skips a whole term of one of the two.
         let next = self.log.greatest_within(hint).index.next();
@@ -176,47 +181,95 @@ impl Node {
     }
 
     /// Sends what is due: heartbeats, entries as far as the windows allow, and the commit index where nothing carries it.
-    pub(crate) fn derive_replication(&mut self, ready: &mut Ready) {
-        let mut heartbeat = false;
-        // The role is taken out for the time of sending, so that log and followers can be looked at together.
-        let mut role = core::mem::replace(&mut self.role, Role::IDLE);
-        if let Role::Leader { followers, since_heartbeat, .. } = &mut role {
-            heartbeat = *since_heartbeat == self.config.heartbeat_ticks;
-            if heartbeat {
-                *since_heartbeat = 0;
-                self.round = self.round.next();
-            }
-            for progress in followers {
-                if heartbeat {
-                    let body = Body::Heartbeat { round: self.round, commit: self.commit };
-                    progress.commit_sent = self.commit;
-                    ready.send.push(self.packet(progress.pair, body));
-                }
-                self.send_entries(progress, ready);
-                // Only who holds something new of what is committed can use the news.
-                if progress.commit_sent < self.commit.min(progress.matched()) {
-                    reached(Mark::CommitNotice);
-                    progress.commit_sent = self.commit;
-                    ready.send.push(self.packet(progress.pair, Body::Commit { commit: self.commit }));
-                }
-            }
+    /// Returns whether it was time for heartbeats.
+    pub(crate) fn derive_replication(&mut self, ready: &mut Ready) -> bool {
+        let Role::Leader { followers, since_heartbeat, .. } = &mut self.role else { return false };
+        let heartbeat = *since_heartbeat == self.config.heartbeat_ticks;
+        if heartbeat {
+            *since_heartbeat = 0;
+            self.round = self.round.next();
         }
-        self.role = role;
-        self.derive_transfer(heartbeat, ready);
+        let mut sending = Sending {
+            sender: Sender::of(&self.identity, self.hard_state.term),
+            config: &self.config,
+            log: &self.log,
+            commit: self.commit,
+            round: self.round,
+            fetches: &mut self.fetches,
+            ready,
+        };
+        for progress in followers {
+            if heartbeat {
+                sending.heartbeat(progress);
+            }
+            sending.entries(progress);
+            sending.commit(progress);
+        }
+        heartbeat
     }
 
-    fn send_entries(&mut self, progress: &mut Progress, ready: &mut Ready) {
-        let last = self.log.last().index;
-        while progress.next() <= last
-            && progress.may_send(self.config.in_flight_packets_max, self.config.in_flight_bytes_max)
+    /// Entries that were fetched for a lagging follower have come: sends them, if they are still what it needs next.
+    pub(crate) fn fetched_for(&mut self, follower: Pair, entries: Runs, ready: &mut Ready) {
+        let config = &self.config;
+        let sender = Sender::of(&self.identity, self.hard_state.term);
+        if let Role::Leader { followers, .. } = &mut self.role
+            && let Some(progress) = followers.iter_mut().find(|progress| progress.pair == follower)
+            && entries.first() == Some(progress.next())
+            && progress.may_send(config.in_flight_packets_max, config.in_flight_bytes_max)
         {
-            let (bytes_max, entries_max) = (self.config.append_bytes_max, self.config.append_entries_max);
+            reached(Mark::FetchedForFollower);
+            let (log, commit, round, fetches) = (&self.log, self.commit, self.round, &mut self.fetches);
+            let bytes = entries.size();
+            let mut sending = Sending { sender, config, log, commit, round, fetches, ready };
+            sending.append(progress, entries, bytes);
+        } else {
+            reached(Mark::FetchedTooLate);
+        }
+    }
+}
+
+/// What a leader sends its followers by: the parts of the node that are looked at, while the followers are changed.
+struct Sending<'a> {
+    sender: Sender,
+    config: &'a Config,
+    log: &'a Log,
+    commit: LogIndex,
+    round: Round,
+    fetches: &'a mut Fetches,
+    ready: &'a mut Ready,
+}
+
+impl Sending<'_> {
+    fn send(&mut self, progress: &mut Progress, body: Body) {
+        // Whatever goes to a follower carries the commit index.
+        progress.commit_sent = self.commit;
+        self.ready.send.push(self.sender.packet(progress.pair, body));
+    }
+
+    fn heartbeat(&mut self, progress: &mut Progress) {
+        self.send(progress, Body::Heartbeat { round: self.round, commit: self.commit });
+    }
+
+    /// Sends the commit index alone. Only who holds something new of what is committed can use the news.
+    fn commit(&mut self, progress: &mut Progress) {
+        if progress.commit_sent < self.commit.min(progress.matched()) {
+            reached(Mark::CommitNotice);
+            self.send(progress, Body::Commit { commit: self.commit });
+        }
+    }
+
+    fn entries(&mut self, progress: &mut Progress) {
+        let (last, config) = (self.log.last().index, self.config);
+        while progress.next() <= last
+            && progress.may_send(config.in_flight_packets_max, config.in_flight_bytes_max)
+        {
+            let (bytes_max, entries_max) = (config.append_bytes_max, config.append_entries_max);
             let Some((entries, bytes)) = self.log.read(progress.next(), last, bytes_max, entries_max) else {
-                let to = self.log.tail_first().previous();
-                self.fetch(Purpose::Follower(progress.pair), progress.next(), to, bytes_max, ready);
+                let (purpose, to) = (Purpose::Follower(progress.pair), self.log.tail_first().previous());
+                self.ready.fetch.extend(self.fetches.begin(purpose, progress.next(), to, bytes_max));
                 return;
             };
-            self.send_append(progress, entries, bytes, ready);
+            self.append(progress, entries, bytes);
             if progress.mode() == Mode::Probe {
                 return;
             }
@@ -224,48 +277,12 @@ impl Node {
     }
 
     /// Sends one append, from the follower's next index on.
-    fn send_append(&self, progress: &mut Progress, entries: Runs, bytes: u64, ready: &mut Ready) {
-        let Some(last) = entries.last_position() else {
-            return;
-        };
+    fn append(&mut self, progress: &mut Progress, entries: Runs, bytes: u64) {
         let index = progress.next().previous();
-        let Some(term) = self.log.term_at(index) else {
-            return;
-        };
-        progress.sent(last.index, bytes, self.round);
-        progress.commit_sent = self.commit;
-        let body = Body::Append { previous: Position { term, index }, commit: self.commit, entries };
-        ready.send.push(self.packet(progress.pair, body));
-    }
-
-    /// Entries that were fetched for a lagging follower have come: sends them, if they are still what it needs next.
-    pub(crate) fn fetched_for(&mut self, follower: Pair, entries: Runs, ready: &mut Ready) {
-        let mut role = core::mem::replace(&mut self.role, Role::IDLE);
-        if let Role::Leader { followers, .. } = &mut role
-            && let Some(progress) = followers.iter_mut().find(|progress| progress.pair == follower)
-            && entries.first() == Some(progress.next())
-            && progress.may_send(self.config.in_flight_packets_max, self.config.in_flight_bytes_max)
-        {
-            reached(Mark::FetchedForFollower);
-            let bytes = entries.size();
-            self.send_append(progress, entries, bytes, ready);
-        } else {
-            reached(Mark::FetchedTooLate);
-        }
-        self.role = role;
-    }
-
-    /// Asks for entries that are no longer in memory, unless that is under way for the same purpose.
-    pub(crate) fn fetch(
-        &mut self,
-        purpose: Purpose,
-        first: LogIndex,
-        last: LogIndex,
-        bytes_max: u64,
-        ready: &mut Ready,
-    ) {
-        if let Some(number) = self.fetches.begin(purpose, first, last) {
-            ready.fetch.push(Fetch { number, first, last, bytes_max });
+        if let (Some(last), Some(term)) = (entries.last_position(), self.log.term_at(index)) {
+            progress.sent(last.index, bytes, self.round);
+            let previous = Position { term, index };
+            self.send(progress, Body::Append { previous, commit: self.commit, entries });
         }
     }
 }

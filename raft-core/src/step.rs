@@ -35,6 +35,7 @@ impl Node {
         if self.fault.is_none() {
             self.derive(ready);
         }
+        self.touched = false;
         ready.sleep = self.sleep();
         if let Some(before) = before {
             let held = self.invariants().and_then(|()| before.invariants(self));
@@ -158,6 +159,7 @@ impl Node {
     }
 
     fn synced(&mut self, number: WriteNumber, ready: &mut Ready) {
+        self.touched = true;
         if !self.disk.synced(number) {
             self.halt(Fault::UnknownWrite, ready);
         }
@@ -190,7 +192,10 @@ impl Node {
                 reached(Mark::FetchedForApply);
                 self.hand_over(entries, ready);
             }
-            Purpose::Follower(pair) => self.fetched_for(pair, entries, ready),
+            Purpose::Follower(pair) => {
+                self.touched = true;
+                self.fetched_for(pair, entries, ready);
+            }
         }
     }
 
@@ -200,10 +205,21 @@ impl Node {
         self.derive_candidacy(ready);
         self.log.seal();
         self.derive_write(ready);
-        self.derive_vote(ready);
-        self.derive_acknowledgement(ready);
-        self.derive_commit(ready);
-        self.derive_replication(ready);
+        if let Role::Leader { since_heartbeat, .. } = self.role {
+            let touched = core::mem::take(&mut self.touched);
+            if touched {
+                self.derive_commit(ready);
+            }
+            if touched || since_heartbeat == self.config.heartbeat_ticks {
+                let heartbeat = self.derive_replication(ready);
+                self.derive_transfer(heartbeat, ready);
+            }
+        } else {
+            self.touched = false;
+            self.derive_vote(ready);
+            self.derive_acknowledgement(ready);
+            self.derive_transfer(false, ready);
+        }
         self.derive_apply(ready);
         let settled = self.commit.min(self.disk.durable_end());
         self.log.evict(settled, self.config.tail_bytes_max);
@@ -237,7 +253,8 @@ impl Node {
             self.hand_over(entries, ready);
         } else {
             let to = to.min(self.log.tail_first().previous());
-            self.fetch(Purpose::Apply, from, to, self.config.fetch_bytes_max, ready);
+            let bytes_max = self.config.fetch_bytes_max;
+            ready.fetch.extend(self.fetches.begin(Purpose::Apply, from, to, bytes_max));
         }
     }
 
@@ -263,7 +280,7 @@ impl Node {
         let election = || {
             // A stalled disk keeps the server from campaigning: the time is up, and it is the disk that is waited for.
             let waits = self.is_voter() && stall != Some(0);
-            waits.then(|| self.election_timeout().saturating_sub(self.election_elapsed))
+            waits.then(|| self.election_timeout.saturating_sub(self.election_elapsed))
         };
         let asking = |since: &u32| self.config.heartbeat_ticks.saturating_sub(*since);
         match &self.role {
