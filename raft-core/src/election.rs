@@ -32,7 +32,7 @@ impl Node {
 
     /// Lets the election timer run, and begins an election when it has run out.
     pub(crate) fn tick_election(&mut self, elapsed: u32, ready: &mut Ready) {
-        if !self.is_voter() {
+        if !self.voter {
             return;
         }
         let timeout = self.election_timeout;
@@ -58,7 +58,7 @@ impl Node {
     /// no voter (B8), or while the disk stands still, since the server's vote for itself would never count.
     pub(crate) fn begin_election(&mut self, ready: &mut Ready) {
         let leads = matches!(self.role, Role::Leader { .. });
-        if leads || !self.is_voter() {
+        if leads || !self.voter {
             return;
         }
         if self.disk.is_stalled(self.config.disk_stall_ticks) {

@@ -135,11 +135,13 @@ impl Node {
         Some(index)
     }
 
-    fn tell_membership_since(&self, before: Option<LogIndex>, ready: &mut Ready) {
+    /// Takes note of another configuration in force, and says so.
+    fn tell_membership_since(&mut self, before: Option<LogIndex>, ready: &mut Ready) {
         if let Some((index, membership)) = self.log.membership()
             && Some(*index) != before
         {
             ready.events.push(Event::Membership { index: *index, membership: membership.clone() });
+            self.note_membership();
         }
     }
 

@@ -45,6 +45,9 @@ impl Node {
         hold(last.term <= self.hard_state.term, "no entry has a term above the server's")?;
         hold(self.commit <= last.index, "what is committed is in the log")?;
         hold(self.verified <= last.index, "what is verified is in the log")?;
+        let own = self.identity.pair;
+        let voter = self.membership().is_some_and(|membership| membership.is_voter(own));
+        hold(self.voter == voter, "a server knows whether it is a voter")?;
         let applying = self.applying;
         hold(applying.applied <= applying.handed, "what is applied was handed out")?;
         hold(applying.handed <= self.commit, "what is handed out is committed")?;
@@ -73,7 +76,7 @@ impl Node {
             }
             Role::PreCandidate { granted, .. } => {
                 hold(granted.contains(&own), "a pre-candidate is for itself")?;
-                hold(self.is_voter(), "only voters try to become leader")
+                hold(self.voter, "only voters try to become leader")
             }
             Role::Candidate { announced, granted, .. } => {
                 hold(self.hard_state.vote == Some(own), "a candidate votes for itself")?;

@@ -261,6 +261,14 @@ impl Log {
         if to < from {
             return None;
         }
+        if let Some(run) = self.tail.back()
+            && run.first() <= from
+        {
+            // All of it is in the last run: by far the most common.
+            let part = run.slice(from, to)?.into_prefix(bytes_max, entries_max);
+            let size = part.size();
+            return Some((Runs::from(part), size));
+        }
         let nth = self.run_at(from)?;
         let mut runs = Runs::new();
         let (mut size, mut count) = (0u64, 0u64);

@@ -36,6 +36,8 @@ pub struct Node {
     pub(crate) applying: Applying,
     pub(crate) fetches: Fetches,
     pub(crate) proposals: Proposals,
+    /// Whether this server may campaign and lead: whether it is a voter of the configuration in force.
+    pub(crate) voter: bool,
     /// The election timeout of this term and attempt, in ticks.
     pub(crate) election_timeout: u32,
     /// Ticks since the election timer was last restarted, at most the election timeout.
@@ -163,6 +165,7 @@ impl Node {
             applying: Applying { applied, handed: applied },
             fetches: Fetches::default(),
             proposals: Proposals::default(),
+            voter: false,
             election_timeout: 0,
             election_elapsed: 0,
             campaigns: 0,
@@ -173,6 +176,7 @@ impl Node {
             touched: false,
         };
         node.set_campaigns(0);
+        node.note_membership();
         node.invariants().map_err(|broken| StartError::Recovered(broken.rule()))?;
         Ok(node)
     }
@@ -223,9 +227,9 @@ impl Node {
         }
     }
 
-    /// Whether this server may campaign and lead.
-    pub(crate) fn is_voter(&self) -> bool {
-        self.membership().is_some_and(|membership| membership.is_voter(self.identity.pair))
+    /// Takes note of what the configuration in force says of this server.
+    pub(crate) fn note_membership(&mut self) {
+        self.voter = self.membership().is_some_and(|membership| membership.is_voter(self.identity.pair));
     }
 
     /// A packet from this server, of its term.

@@ -279,7 +279,7 @@ impl Node {
         let stall = self.disk.stalls_in(self.config.disk_stall_ticks);
         let election = || {
             // A stalled disk keeps the server from campaigning: the time is up, and it is the disk that is waited for.
-            let waits = self.is_voter() && stall != Some(0);
+            let waits = self.voter && stall != Some(0);
             waits.then(|| self.election_timeout.saturating_sub(self.election_elapsed))
         };
         let asking = |since: &u32| self.config.heartbeat_ticks.saturating_sub(*since);

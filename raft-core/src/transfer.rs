@@ -112,7 +112,7 @@ impl Node {
     /// leader would refuse. Only if it comes from the leader of the very term; a late one is of an older term.
     pub(crate) fn timeout_now_received(&mut self, from: Pair, ready: &mut Ready) {
         let follows = matches!(&self.role, Role::Follower { following: Some(f), .. } if f.leader == from);
-        if follows && self.is_voter() && !self.disk.is_stalled(self.config.disk_stall_ticks) {
+        if follows && self.voter && !self.disk.is_stalled(self.config.disk_stall_ticks) {
             self.campaign(ready);
         }
     }
