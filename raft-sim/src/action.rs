@@ -7,8 +7,10 @@
 //! use raft_sim::Action;
 //! for line in [
 //!     "tick 2 +5", "deliver 1>2#17", "drop 1>2#17", "duplicate 1>2#17", "step 2", "step 2 effects 3", "perform 2",
-//!     "sync 2 batches 1", "applied 2", "fetched 2", "crash 2 keep 1", "crash 2 keep 0 torn", "restart 2 tail 10",
+//!     "sync 2 batches 1", "applied 2", "fetched 2", "crash 2 keep 1", "crash 2 keep 0 torn", "crash 2 keep 0 torn stray 5",
+//!     "restart 2 tail 10", "fail-write 2", "damage 2 record 3", "wipe 2", "roll-back 2 records 4",
 //!     "cut 1>2", "mend 1>2", "partition 1,3", "heal", "propose 2 request 7 commands 3 bytes 64",
+//!     "campaign 2", "step-down 2", "forget-leader 2", "transfer 2 request 8", "transfer 2 request 8 to 3",
 //! ] {
 //!     let action: Action = line.parse().unwrap();
 //!     assert_eq!(action.to_string(), line);
@@ -60,6 +62,11 @@ impl HostSet {
     /// With this one.
     pub const fn with(self, host: HostId) -> Self {
         HostSet(self.0 | 1 << host.nth())
+    }
+
+    /// Without this one.
+    pub const fn without(self, host: HostId) -> Self {
+        HostSet(self.0 & !(1 << host.nth()))
     }
 
     /// Whether this one is in it.
@@ -175,6 +182,9 @@ pub enum Action {
         keep: u32,
         /// Whether of the batch behind these a part made it, which recovery has to throw away.
         torn: bool,
+        /// Which of the batches behind that one made it, though one before them did not: as bits, the first lowest. Recovery
+        /// has to throw them away too.
+        stray: u32,
     },
     /// The machine comes up again with what its disk holds.
     Restart {
@@ -182,6 +192,32 @@ pub enum Action {
         host: HostId,
         /// How many entries the node is given at most; the rest it has to fetch.
         tail: u64,
+    },
+    /// The disk fails to make its oldest batch durable, and reports that. What is on it of the outstanding ones only the
+    /// next crash decides.
+    FailWrite {
+        /// Whose disk.
+        host: HostId,
+    },
+    /// A record on the disk of a machine that is down becomes unreadable.
+    Damage {
+        /// Whose disk.
+        host: HostId,
+        /// The how-manieth record, from 0; the first is that of the founding.
+        record: u32,
+    },
+    /// A machine that is down gets an empty disk: it comes back as another pair, which nobody knows.
+    Wipe {
+        /// Which.
+        host: HostId,
+    },
+    /// On a machine that is down an old copy of its disk is put back, without its newest records. No Raft survives that, so
+    /// it is drawn by the profile `hopeless` alone.
+    RollBack {
+        /// Which.
+        host: HostId,
+        /// How many records are gone.
+        records: u32,
     },
     /// Nothing gets through on this way any more.
     Cut {
@@ -210,6 +246,30 @@ pub enum Action {
         commands: u8,
         /// The length of each command in bytes; it is never shorter than the eight bytes that tell them apart.
         bytes: u32,
+    },
+    /// An operator asks a node to try to become leader.
+    Campaign {
+        /// Whom.
+        host: HostId,
+    },
+    /// An operator asks a node not to lead any more.
+    StepDown {
+        /// Whom.
+        host: HostId,
+    },
+    /// An operator asks a node to forget its leader.
+    ForgetLeader {
+        /// Whom.
+        host: HostId,
+    },
+    /// An operator asks a node to hand its leadership over.
+    Transfer {
+        /// Whom.
+        host: HostId,
+        /// The request's number; it shares the row of numbers with proposals.
+        request: u64,
+        /// To whom; `None`: to whoever the node picks.
+        to: Option<HostId>,
     },
 }
 
@@ -253,9 +313,14 @@ impl fmt::Display for Action {
             Action::Sync { host, batches } => write!(f, "sync {host} batches {batches}"),
             Action::Applied { host } => write!(f, "applied {host}"),
             Action::Fetched { host } => write!(f, "fetched {host}"),
-            Action::Crash { host, keep, torn } => {
-                write!(f, "crash {host} keep {keep}{}", if *torn { " torn" } else { "" })
+            Action::Crash { host, keep, torn, stray } => {
+                write!(f, "crash {host} keep {keep}{}", if *torn { " torn" } else { "" })?;
+                if *stray == 0 { Ok(()) } else { write!(f, " stray {stray}") }
             }
+            Action::FailWrite { host } => write!(f, "fail-write {host}"),
+            Action::Damage { host, record } => write!(f, "damage {host} record {record}"),
+            Action::Wipe { host } => write!(f, "wipe {host}"),
+            Action::RollBack { host, records } => write!(f, "roll-back {host} records {records}"),
             Action::Restart { host, tail } => write!(f, "restart {host} tail {tail}"),
             Action::Cut { link } => write!(f, "cut {link}"),
             Action::Mend { link } => write!(f, "mend {link}"),
@@ -263,6 +328,13 @@ impl fmt::Display for Action {
             Action::Heal => f.write_str("heal"),
             Action::Propose { host, request, commands, bytes } => {
                 write!(f, "propose {host} request {request} commands {commands} bytes {bytes}")
+            }
+            Action::Campaign { host } => write!(f, "campaign {host}"),
+            Action::StepDown { host } => write!(f, "step-down {host}"),
+            Action::ForgetLeader { host } => write!(f, "forget-leader {host}"),
+            Action::Transfer { host, request, to } => {
+                write!(f, "transfer {host} request {request}")?;
+                to.map_or(Ok(()), |to| write!(f, " to {to}"))
             }
         }
     }
@@ -306,9 +378,28 @@ fn parse(line: &str) -> Option<Action> {
         ["sync", at, "batches", batches] => Action::Sync { host: host(at)?, batches: number(batches)? },
         ["applied", at] => Action::Applied { host: host(at)? },
         ["fetched", at] => Action::Fetched { host: host(at)? },
-        ["crash", at, "keep", keep] => Action::Crash { host: host(at)?, keep: number(keep)?, torn: false },
-        ["crash", at, "keep", keep, "torn"] => {
-            Action::Crash { host: host(at)?, keep: number(keep)?, torn: true }
+        ["crash", at, "keep", keep, ref rest @ ..] => {
+            let (torn, stray) = match rest {
+                [] => (false, 0),
+                ["torn"] => (true, 0),
+                ["stray", bits] => (false, number(bits)?),
+                ["torn", "stray", bits] => (true, number(bits)?),
+                _ => return None,
+            };
+            Action::Crash { host: host(at)?, keep: number(keep)?, torn, stray }
+        }
+        ["fail-write", at] => Action::FailWrite { host: host(at)? },
+        ["damage", at, "record", record] => Action::Damage { host: host(at)?, record: number(record)? },
+        ["wipe", at] => Action::Wipe { host: host(at)? },
+        ["roll-back", at, "records", count] => Action::RollBack { host: host(at)?, records: number(count)? },
+        ["campaign", at] => Action::Campaign { host: host(at)? },
+        ["step-down", at] => Action::StepDown { host: host(at)? },
+        ["forget-leader", at] => Action::ForgetLeader { host: host(at)? },
+        ["transfer", at, "request", request] => {
+            Action::Transfer { host: host(at)?, request: number(request)?, to: None }
+        }
+        ["transfer", at, "request", request, "to", to] => {
+            Action::Transfer { host: host(at)?, request: number(request)?, to: Some(host(to)?) }
         }
         ["restart", at, "tail", tail] => Action::Restart { host: host(at)?, tail: number(tail)? },
         ["cut", way] => Action::Cut { link: link(way)? },
@@ -361,7 +452,9 @@ impl Action {
             Action::Sync { host, batches } => [7, at(*host), u64::from(*batches), 0],
             Action::Applied { host } => [8, at(*host), 0, 0],
             Action::Fetched { host } => [9, at(*host), 0, 0],
-            Action::Crash { host, keep, torn } => [10, at(*host), u64::from(*keep), u64::from(*torn)],
+            Action::Crash { host, keep, torn, stray } => {
+                [10, at(*host), u64::from(*keep), u64::from(*torn) | u64::from(*stray) << 1]
+            }
             Action::Restart { host, tail } => [11, at(*host), *tail, 0],
             Action::Cut { link } => [12, way(*link), 0, 0],
             Action::Mend { link } => [13, way(*link), 0, 0],
@@ -370,6 +463,14 @@ impl Action {
             Action::Propose { host, request, commands, bytes } => {
                 [16, at(*host) << 8 | u64::from(*commands), *request, u64::from(*bytes)]
             }
+            Action::Campaign { host } => [17, at(*host), 0, 0],
+            Action::StepDown { host } => [18, at(*host), 0, 0],
+            Action::ForgetLeader { host } => [19, at(*host), 0, 0],
+            Action::Transfer { host, request, to } => [20, at(*host), *request, to.map_or(0, at)],
+            Action::FailWrite { host } => [21, at(*host), 0, 0],
+            Action::Damage { host, record } => [22, at(*host), u64::from(*record), 0],
+            Action::Wipe { host } => [23, at(*host), 0, 0],
+            Action::RollBack { host, records } => [24, at(*host), u64::from(*records), 0],
         }
     }
 }
@@ -390,6 +491,9 @@ mod tests {
             "deliver 1>2",
             "deliver 1>2#x",
             "crash 1",
+            "crash 1 keep 0 stray",
+            "transfer 1 request 1 to 0",
+            "wipe",
             "partition ",
             "partition 1,,2",
             "heal 1",

@@ -1,5 +1,15 @@
-//! A simulated disk: batches in order, of which a prefix is durable. A crash takes the others, or all but a few of them, and
-//! may leave a torn one, which recovery throws away.
+//! A simulated disk: batches in order, of which a prefix is durable. A crash takes any of the others, and may leave a torn one;
+//! recovery keeps what is whole and consecutive.
+//!
+//! ```text
+//!   record      1   2   3   4   5 | 6   7   8   9        5 are synced, 4 are not
+//!   after a crash                 | 6   ~   .   9        kept, torn, lost, and one that made it all the same
+//!   recovered   1   2   3   4   5   6
+//! ```
+//!
+//! Every record says how many were durable when it was written. So a record that can not be read and that a later one knows to
+//! have been synced is *damage*: it is not taken for the torn end of the log, and the disk is not started from (B53).
+//! Damage that no later record vouches for looks like a torn end, to any disk format.
 //!
 //! It keeps what it is told to keep and knows nothing of the protocol. The oracles do not look here: they hold a model of
 //! their own of what must be durable.
@@ -8,18 +18,34 @@ use std::collections::VecDeque;
 
 use raft_core::{LogIndex, Pair, RecoverError, Recovered, Run, Runs, Write, WriteNumber};
 
-/// A record of the disk: a batch, or what a crash has left of one.
+use crate::action::HostId;
+
+/// A record of the disk: a batch, or `None` where it can not be read, because it is torn, missing or damaged.
 #[derive(Clone, Debug)]
-pub(crate) enum Record {
-    Batch(Write),
-    Torn,
+struct Record {
+    batch: Option<Write>,
+    // How many records were durable when this one was written.
+    synced: u32,
+}
+
+/// Why a disk is not started from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DiskError {
+    /// A record can not be read that was durable before a later one was written.
+    #[error("record {0} of the disk is damaged")]
+    Damaged(u32),
+    /// What is on it does not fit together.
+    #[error("{0}")]
+    Contradiction(RecoverError),
 }
 
 /// The disk of one machine.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     durable: Vec<Record>,
-    queue: VecDeque<Write>,
+    queue: VecDeque<Record>,
+    // A sync has failed: nothing more becomes durable before the machine goes down.
+    failed: bool,
     // The log as reads find it: all batches applied, durable or not. Runs share memory with the batches.
     log: Vec<Run>,
 }
@@ -28,7 +54,8 @@ impl Disk {
     /// Takes a batch, to be made durable after those before.
     pub fn write(&mut self, write: Write) {
         self.take_into_log(&write);
-        self.queue.push_back(write);
+        let synced = self.durable.len() as u32;
+        self.queue.push_back(Record { batch: Some(write), synced });
     }
 
     /// How many batches are not durable yet.
@@ -38,29 +65,79 @@ impl Disk {
 
     /// The number of the newest batch that is not durable yet.
     pub fn newest(&self) -> Option<WriteNumber> {
-        self.queue.back().map(|write| write.number)
+        self.queue.back().and_then(Record::number)
+    }
+
+    /// How many records are durable, readable or not.
+    pub fn records(&self) -> u32 {
+        self.durable.len() as u32
+    }
+
+    /// How many of the oldest records a later one knows to have been durable: damage to these is noticed.
+    pub fn vouched(&self) -> u32 {
+        self.durable
+            .iter()
+            .filter(|record| record.batch.is_some())
+            .map(|record| record.synced)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Whether a sync has failed since the machine came up.
+    pub fn has_failed(&self) -> bool {
+        self.failed
     }
 
     /// Makes the oldest `batches` durable; the number of the last of them, or `None` if there was none.
     pub fn sync(&mut self, batches: u32) -> Option<WriteNumber> {
         let mut last = None;
-        for write in self.queue.drain(..self.queue.len().min(batches as usize)) {
-            last = Some(write.number);
-            self.durable.push(Record::Batch(write));
+        for record in self.queue.drain(..self.queue.len().min(batches as usize)) {
+            last = record.number();
+            self.durable.push(record);
         }
         last
     }
 
-    /// Loses what is not durable, but for the oldest `keep` batches, which had made it to the disk. A torn one leaves a
-    /// record that is no batch. Says how many are lost.
-    pub fn crash(&mut self, keep: u32, torn: bool) -> u32 {
+    /// Fails to make the oldest batch durable, and all after it; its number, or `None` if there was none.
+    pub fn fail(&mut self) -> Option<WriteNumber> {
+        let oldest = self.queue.front().and_then(Record::number);
+        self.failed |= oldest.is_some();
+        oldest
+    }
+
+    /// Loses what is not durable, but for the oldest `keep` batches, which had made it to the disk. Of the one behind those a torn
+    /// part is left, if so said; of the others those whose bit in `stray` is set are there. Says how many are lost.
+    pub fn crash(&mut self, keep: u32, torn: bool, stray: u32) -> u32 {
         self.sync(keep);
+        self.failed = false;
         let lost = self.queue.len() as u32;
-        if torn && lost != 0 {
-            self.durable.push(Record::Torn);
+        let any = torn || stray != 0;
+        if any && let Some(first) = self.queue.pop_front() {
+            self.durable.push(Record { batch: None, ..first });
         }
-        self.queue.clear();
+        for (nth, record) in self.queue.drain(..).enumerate().take(32) {
+            if stray >> nth != 0 {
+                let made_it = stray >> nth & 1 == 1;
+                let batch = record.batch.filter(|_| made_it);
+                self.durable.push(Record { batch, ..record });
+            }
+        }
         lost
+    }
+
+    /// A record becomes unreadable; false where there is none, or it already was.
+    pub fn damage(&mut self, record: u32) -> bool {
+        self.durable.get_mut(record as usize).is_some_and(|record| record.batch.take().is_some())
+    }
+
+    /// Everything is gone.
+    pub fn wipe(&mut self) {
+        *self = Disk::default();
+    }
+
+    /// The batches that are durable and readable, in order.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = &Write> {
+        self.durable.iter().filter_map(|record| record.batch.as_ref())
     }
 
     /// Forgets the newest `batches` of what was durable. No honest disk does so.
@@ -70,20 +147,23 @@ impl Disk {
         self.durable.truncate(kept.max(1));
     }
 
-    /// What is on it after a crash, put together as a driver does. A torn record can only be the last; it is cut off.
+    /// What is on it after a crash, put together as a driver does: the records up to the first that can not be read; that one
+    /// and all behind it are cut off.
     ///
     /// # Errors
-    /// What is on it does not fit together.
-    pub fn recover(&mut self) -> Result<Recovered, RecoverError> {
-        if let Some(Record::Torn) = self.durable.last() {
-            self.durable.pop();
+    /// A record that can not be read was durable once, or what is there does not fit together.
+    pub fn recover(&mut self) -> Result<Recovered, DiskError> {
+        if let Some(end) = self.durable.iter().position(|record| record.batch.is_none()) {
+            if (end as u32) < self.vouched() {
+                return Err(DiskError::Damaged(end as u32));
+            }
+            self.durable.truncate(end);
         }
         let mut recovered = Recovered::default();
         self.log.clear();
         for nth in 0..self.durable.len() {
-            if let Record::Batch(write) = &self.durable[nth] {
-                let write = write.clone();
-                recovered.absorb(&write)?;
+            if let Some(write) = self.durable[nth].batch.clone() {
+                recovered.absorb(&write).map_err(DiskError::Contradiction)?;
                 self.take_into_log(&write);
             }
         }
@@ -129,10 +209,23 @@ impl Disk {
     }
 }
 
-/// Which server a machine is: the pair that was drawn when its disk was formatted. In a world the bits come from its number.
-pub(crate) fn pair_of(host: crate::action::HostId) -> Option<Pair> {
+impl Record {
+    fn number(&self) -> Option<WriteNumber> {
+        self.batch.as_ref().map(|write| write.number)
+    }
+}
+
+/// Which server a machine is when it is founded.
+pub(crate) fn pair_of(host: HostId) -> Option<Pair> {
+    pair_after(host, 0)
+}
+
+/// Which server a machine is: the pair that was drawn when its disk was formatted. In a world the bits come from its number and
+/// from how often it was formatted anew.
+pub(crate) fn pair_after(host: HostId, wipes: u32) -> Option<Pair> {
     let id = raft_core::NodeId::new(u64::from(host.raw()))?;
-    let bits = u128::from(host.raw()) * 0x0101_0101_0101_0101_0101_0101_0101_0101;
+    let first = u128::from(host.raw()) * 0x0101_0101_0101_0101_0101_0101_0101_0101;
+    let bits = first ^ (u128::from(wipes) << 96);
     Some(Pair { id, incarnation: raft_core::Incarnation::new(bits) })
 }
 
@@ -166,11 +259,57 @@ mod tests {
                     disk.write(batch(nth, 1, nth, 1));
                 }
                 assert_eq!(disk.sync(1), Some(WriteNumber::new(1)));
-                let lost = disk.crash(keep, torn);
+                let lost = disk.crash(keep, torn, 0);
                 assert_eq!(lost, 2_u32.saturating_sub(keep));
                 let recovered = disk.recover().unwrap();
                 assert_eq!(recovered.last().index.raw(), 3 - u64::from(lost));
                 assert_eq!(disk.last(), recovered.last().index);
+            }
+        }
+    }
+
+    /// Goal: any of the unsynced batches can be lost, and what is behind a lost one is not recovered. Method: every subset of
+    /// three that makes it to the disk.
+    #[test]
+    fn crash_keeps_any_and_recovery_what_is_consecutive() {
+        for torn in [false, true] {
+            for stray in 0..8 {
+                let mut disk = Disk::default();
+                for nth in 1..=4 {
+                    disk.write(batch(nth, 1, nth, 1));
+                }
+                assert_eq!(disk.crash(0, torn, stray), 4);
+                assert_eq!(disk.recover().unwrap().last().index, LogIndex::ZERO, "{torn} {stray}");
+                assert_eq!(disk.records(), 0);
+            }
+        }
+    }
+
+    /// Goal: damage in the synced part is told apart from a torn end, wherever that can be done. Method: each of three records
+    /// damaged, the last of which nothing vouches for; and unsynced ones behind.
+    #[test]
+    fn damage_is_not_a_torn_end() {
+        for record in 0..3 {
+            for stray in 0..2 {
+                let mut disk = Disk::default();
+                for nth in 1..=3 {
+                    disk.write(batch(nth, 1, nth, 1));
+                    disk.sync(1);
+                }
+                assert_eq!(disk.vouched(), 2);
+                if stray == 1 {
+                    disk.write(batch(4, 1, 4, 1));
+                    disk.write(batch(5, 1, 5, 1));
+                    // The record behind a lost one says that three were durable when it was written.
+                    disk.crash(0, false, 1);
+                    assert_eq!(disk.vouched(), 3);
+                }
+                assert!(disk.damage(record));
+                assert!(!disk.damage(record));
+                let recovered = disk.recover().map(|recovered| recovered.last().index.raw());
+                let noticed = record < 2 || stray == 1;
+                let expected = if noticed { Err(DiskError::Damaged(record)) } else { Ok(2) };
+                assert_eq!(recovered, expected);
             }
         }
     }

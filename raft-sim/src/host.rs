@@ -12,6 +12,8 @@ use crate::oracle::Seen;
 pub struct Host {
     pub(crate) pair: Pair,
     pub(crate) disk: Disk,
+    /// How often its disk was wiped; every time makes it another pair.
+    pub(crate) wipes: u32,
     /// Durable, like the disk: how often it was started.
     pub(crate) boot: Boot,
     /// How far the state machine is; of a volatile one it goes back to 0 at a crash.
@@ -45,6 +47,7 @@ impl Host {
         Host {
             pair,
             disk: Disk::default(),
+            wipes: 0,
             boot: Boot::new(0),
             applied: LogIndex::ZERO,
             up: None,
@@ -65,6 +68,11 @@ impl Host {
     /// What its node was seen to be after its last step, while it is up.
     pub fn seen(&self) -> Option<&Seen> {
         self.up.as_ref().map(|running| &running.seen)
+    }
+
+    /// Whether it is still the server that it was founded as.
+    pub fn is_founder(&self) -> bool {
+        self.wipes == 0
     }
 
     /// Its disk.

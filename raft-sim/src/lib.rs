@@ -36,7 +36,7 @@ mod world;
 pub use crate::action::{Action, HostId, HostSet, Link, PacketName, ParseActionError};
 pub use crate::campaign::{Summary, campaign};
 pub use crate::cpu_time::cpu_time_ms;
-pub use crate::disk::Disk;
+pub use crate::disk::{Disk, DiskError};
 pub use crate::host::Host;
 pub use crate::network::Network;
 pub use crate::oracle::{LogView, Oracles, Seen, Standing, Step, TermLog, Verdict, Violation};

@@ -3,10 +3,10 @@
 //!
 //! Every method's default is honest. The oracles never ask a rig: they see what the world claims and what the nodes do.
 
-use raft_core::{Answer, Entry, LogIndex, Packet, Position, RecoverError, Recovered, Runs, WriteNumber};
+use raft_core::{Answer, Entry, LogIndex, Packet, Position, Recovered, Runs, WriteNumber};
 
 use crate::action::HostId;
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskError};
 
 /// The behaviour of disks, network and driver.
 pub trait Rig: Clone {
@@ -21,15 +21,15 @@ pub trait Rig: Clone {
     }
 
     /// The machine goes down; how many batches are lost.
-    fn crash(&mut self, _host: HostId, disk: &mut Disk, keep: u32, torn: bool) -> u32 {
-        disk.crash(keep, torn)
+    fn crash(&mut self, _host: HostId, disk: &mut Disk, keep: u32, torn: bool, stray: u32) -> u32 {
+        disk.crash(keep, torn, stray)
     }
 
     /// The driver reads its disk at a start.
     ///
     /// # Errors
     /// What is on the disk does not fit together.
-    fn recover(&mut self, _host: HostId, disk: &mut Disk) -> Result<Recovered, RecoverError> {
+    fn recover(&mut self, _host: HostId, disk: &mut Disk) -> Result<Recovered, DiskError> {
         disk.recover()
     }
 

@@ -364,7 +364,7 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
         let queued = u64::from(self.world.host(host).disk().queued());
         let keep = self.random.between(0, queued) as u32;
         let torn = self.random.chance(512) && u64::from(keep) < queued;
-        self.act(Action::Crash { host, keep, torn })?;
+        self.act(Action::Crash { host, keep, torn, stray: 0 })?;
         let after = self.profile.down.draw(&mut self.random);
         self.at(after, Event::Up(host));
         Ok(())

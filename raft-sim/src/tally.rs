@@ -64,6 +64,22 @@ counts! {
     truncations,
     /// Reads of the log.
     fetches,
+    /// Ways between two machines that were cut one by one.
+    cuts,
+    /// Operators' requests to hand leadership over.
+    transfers,
+    /// Of these: carried out.
+    transferred,
+    /// Syncs that failed.
+    failed_writes,
+    /// Records of a disk that became unreadable.
+    damages,
+    /// Starts that were refused because of that.
+    refused_disks,
+    /// Disks that were wiped.
+    wipes,
+    /// Disks in whose place an old copy was put.
+    roll_backs,
 }
 
 impl Counts {
@@ -71,6 +87,8 @@ impl Counts {
         match answer.outcome {
             Outcome::Committed { .. } => self.committed += 1,
             Outcome::Lost { .. } => self.lost += 1,
+            Outcome::Transferred { .. } => self.transferred += 1,
+            Outcome::NotTransferred => {}
             _ => self.refused += 1,
         }
     }
@@ -149,6 +167,14 @@ fn words_of(packet: &Packet) -> [u64; 7] {
         Body::Reject { boot, previous, hint } => {
             [7, to, term, boot.raw(), previous.index.raw(), hint.term.raw(), hint.index.raw()]
         }
-        _ => [8, to, term, 0, 0, 0, 0],
+        Body::RequestPreVote { attempt, last } => {
+            [8, to, term, attempt.raw(), last.term.raw(), last.index.raw(), 0]
+        }
+        Body::PreVote { boot, attempt, granted } => {
+            [9, to, term, boot.raw(), attempt.raw(), u64::from(*granted), 0]
+        }
+        Body::TimeoutNow => [10, to, term, 0, 0, 0, 0],
+        Body::NewerTerm => [11, to, term, 0, 0, 0, 0],
+        _ => [12, to, term, 0, 0, 0, 0],
     }
 }

@@ -12,15 +12,17 @@
 //!
 //! The oracles watch from inside: whatever an action did, they have judged it before `apply` returns.
 
+mod faults;
+
 use raft_core::{
-    Boot, Bootstrap, Config, Fetched, Identity, LogIndex, Membership, Message, Node, Recovered, RequestId,
-    Server, Suffrage, WriteNumber,
+    Bootstrap, Config, Fetched, LogIndex, Membership, Message, Node, NodeId, Recovered, RequestId, Server,
+    Suffrage, WriteNumber,
 };
 
 use crate::action::{Action, HostId, Link, PacketName};
 use crate::client;
 use crate::disk::pair_of;
-use crate::host::{Host, Running};
+use crate::host::Host;
 use crate::network::Network;
 use crate::oracle::{Oracles, Seen, Standing, Step, Violation};
 use crate::rig::{Honest, Rig};
@@ -99,7 +101,7 @@ impl<R: Rig> World<R> {
         let founding = Membership::new(servers.collect());
         let founding = founding.expect("machines have different numbers, and there is at least one");
         let mut world = World {
-            oracles: Oracles::new(&founders, setup.config.apply_before_durable),
+            oracles: Oracles::new(&founders, &setup.config),
             hosts: founders.iter().map(|(_, pair)| Host::new(*pair)).collect(),
             network: Network::new(setup.hosts),
             founding,
@@ -237,7 +239,7 @@ impl<R: Rig> World<R> {
             Action::Sync { host, batches } => self.sync(host, batches),
             Action::Applied { host } => self.applied(host),
             Action::Fetched { host } => self.fetched(host),
-            Action::Crash { host, keep, torn } => self.crash(host, keep, torn),
+            Action::Crash { host, keep, torn, stray } => self.crash(host, keep, torn, stray),
             Action::Restart { host, tail } => match self.host_of(host) {
                 Some(machine) if machine.up.is_none() => {
                     self.start(host, tail)?;
@@ -246,7 +248,15 @@ impl<R: Rig> World<R> {
                 }
                 _ => Ok(Applied::Impossible),
             },
-            Action::Cut { link } => Ok(changed(self.network.set_cut(link, true))),
+            Action::FailWrite { host } => self.fail_write(host),
+            Action::Damage { host, record } => self.damage(host, record),
+            Action::Wipe { host } => self.wipe(host),
+            Action::RollBack { host, records } => self.roll_back(host, records),
+            Action::Cut { link } => {
+                let done = self.network.set_cut(link, true);
+                self.counts.cuts += u64::from(done);
+                Ok(changed(done))
+            }
             Action::Mend { link } => {
                 self.rig.healed();
                 Ok(changed(self.network.set_cut(link, false)))
@@ -263,6 +273,10 @@ impl<R: Rig> World<R> {
             Action::Propose { host, request, commands, bytes } => {
                 self.propose(host, request, commands, bytes)
             }
+            Action::Campaign { host } => self.ask(host, Message::Campaign),
+            Action::StepDown { host } => self.ask(host, Message::StepDown),
+            Action::ForgetLeader { host } => self.ask(host, Message::ForgetLeader),
+            Action::Transfer { host, request, to } => self.transfer(host, request, to),
         }
     }
 
@@ -301,6 +315,25 @@ impl<R: Rig> World<R> {
         self.oracles.proposed(host, request, commands);
         let commands = client::commands(request, commands, bytes);
         self.mail(host, Message::Propose { id: RequestId::new(request), commands })
+    }
+
+    /// An operator asks for something that has no answer.
+    fn ask(&mut self, host: HostId, message: Message) -> Outcome {
+        match self.up(host) {
+            Some(()) => self.mail(host, message),
+            None => Ok(Applied::Impossible),
+        }
+    }
+
+    fn transfer(&mut self, host: HostId, request: u64, to: Option<HostId>) -> Outcome {
+        if self.up(host).is_none() || request <= self.requests || u64::MAX >> 8 < request {
+            return Ok(Applied::Impossible);
+        }
+        self.requests = request;
+        self.counts.transfers += 1;
+        self.oracles.transfer_asked(host, request);
+        let to = to.and_then(|to| NodeId::new(u64::from(to.raw())));
+        self.mail(host, Message::Transfer { id: RequestId::new(request), to })
     }
 
     fn step(&mut self, host: HostId, effects: Option<u32>) -> Outcome {
@@ -393,7 +426,7 @@ impl<R: Rig> World<R> {
             return Ok(Applied::Impossible);
         };
         let batches = batches.min(machine.disk.queued());
-        if batches == 0 {
+        if batches == 0 || machine.disk.has_failed() {
             return Ok(Applied::Impossible);
         }
         self.counts.syncs += 1;
@@ -436,51 +469,8 @@ impl<R: Rig> World<R> {
         Ok(Applied::Done)
     }
 
-    fn crash(&mut self, host: HostId, keep: u32, torn: bool) -> Outcome {
-        let Some(machine) = self.hosts.get_mut(host.nth()).filter(|machine| machine.up.is_some()) else {
-            return Ok(Applied::Impossible);
-        };
-        let keep = keep.min(machine.disk.queued());
-        let lost = self.rig.crash(host, &mut machine.disk, keep, torn);
-        self.counts.crashes += 1;
-        self.counts.lost_writes += u64::from(lost);
-        machine.up = None;
-        machine.spare.inbox.clear();
-        machine.spare.ready.clear();
-        machine.spare.unfinished = false;
-        if !self.setup.durable_machines {
-            machine.applied = LogIndex::ZERO;
-        }
-        self.oracles.crashed(host, keep, self.setup.durable_machines);
-        Ok(Applied::Done)
-    }
-
-    fn start(&mut self, host: HostId, tail: u64) -> Result<(), Box<Violation>> {
-        let machine = &mut self.hosts[host.nth()];
-        let unreadable = |what: String| {
-            let rule = "what a disk held can be started from (the contract of the core)";
-            Box::new(Violation { oracle: "durability", rule, what: format!("server {host}: {what}") })
-        };
-        let recovered = self.rig.recover(host, &mut machine.disk);
-        let mut recovered = recovered.map_err(|error| unreadable(error.to_string()))?;
-        recovered.applied = machine.applied;
-        recovered.commit = recovered.commit.max(machine.applied);
-        recovered.shorten(tail);
-        machine.boot = Boot::new(machine.boot.raw() + 1);
-        let identity =
-            Identity { cluster: self.founding.cluster_id(), pair: machine.pair, boot: machine.boot };
-        let node = Node::new(self.setup.config, identity, recovered);
-        let node = node.map_err(|error| unreadable(error.to_string()))?;
-        let seen = Seen::from(node.status());
-        self.oracles.started(host, &seen, &node)?;
-        machine.up = Some(Running { node, seen, applying: None, fetches: Default::default() });
-        // A step of its own tells what the node wants first.
-        machine.spare.inbox.push(Message::Tick { elapsed: 0 });
-        Ok(())
-    }
-
     /// Puts all that can happen now into `actions`, which is emptied before, in an order that depends on the world alone.
-    /// Of actions with a number in them it lists one: a tick of one, a sync of one batch and of all, a restart with the
+    /// Damage to disks is left out, for it leaves nothing that can go on. Of actions with a number in them it lists one: a tick of one, a sync of one batch and of all, a restart with the
     /// whole log and with the least, a proposal of one command, a partition of one machine from the others.
     pub fn enabled(&self, actions: &mut Vec<Action>) {
         actions.clear();
@@ -513,14 +503,18 @@ impl<R: Rig> World<R> {
             actions.push(Action::Perform { host });
         }
         let queued = machine.disk.queued();
-        if 0 < queued {
+        if 0 < queued && !machine.disk.has_failed() {
             actions.push(Action::Sync { host, batches: 1 });
             if 1 < queued {
                 actions.push(Action::Sync { host, batches: queued });
             }
-            actions.push(Action::Crash { host, keep: 0, torn: true });
+            actions.push(Action::FailWrite { host });
+            actions.push(Action::Crash { host, keep: 0, torn: true, stray: 0 });
         }
-        actions.extend((0..=queued).map(|keep| Action::Crash { host, keep, torn: false }));
+        if 1 < queued {
+            actions.push(Action::Crash { host, keep: 0, torn: false, stray: 1 });
+        }
+        actions.extend((0..=queued).map(|keep| Action::Crash { host, keep, torn: false, stray: 0 }));
         if machine.is_applying() {
             actions.push(Action::Applied { host });
         }
@@ -528,6 +522,10 @@ impl<R: Rig> World<R> {
             actions.push(Action::Fetched { host });
         }
         actions.push(Action::Propose { host, request: self.requests + 1, commands: 1, bytes: 8 });
+        actions.push(Action::Campaign { host });
+        actions.push(Action::StepDown { host });
+        actions.push(Action::ForgetLeader { host });
+        actions.push(Action::Transfer { host, request: self.requests + 1, to: None });
         let others = (0..self.hosts.len()).map(HostId::at).filter(|other| *other != host);
         let cut = others.flat_map(|other| [Link { from: host, to: other }, Link { from: other, to: host }]);
         if cut.clone().any(|link| self.network.is_open(link)) {

@@ -16,12 +16,12 @@ fn digests_of_seeds_are_golden() {
         .map(|seed| format!("{:016x}", run(seed, &Options::default(), Honest, &mut ()).digest))
         .collect();
     let golden = [
-        "7a61126d9b04206b",
-        "65e8607b5dffa016",
-        "dc2e4271519bb55c",
-        "ca104d5ff9a52c91",
-        "caad1cf9d659f315",
-        "6b81e6862d83dad8",
+        "1160323cfd20e410",
+        "f4f59340b584ac39",
+        "ec793e6fbadd18fd",
+        "93912f4921d009f7",
+        "3bff23ea0ae955d2",
+        "eafdaad8a4899b3d",
     ];
     assert_eq!(digests, golden);
 }

@@ -1,11 +1,9 @@
 //! Broken disks, networks and drivers.
 
-use raft_core::{
-    Answer, Body, Entry, LogIndex, Packet, Position, RecoverError, Recovered, Runs, WriteNumber,
-};
+use raft_core::{Answer, Body, Entry, LogIndex, Packet, Position, Recovered, Runs, WriteNumber};
 
 use crate::action::HostId;
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskError};
 use crate::rig::Rig;
 
 /// A disk that loses its newest synced batch in a crash.
@@ -13,8 +11,8 @@ use crate::rig::Rig;
 pub(super) struct ForgetfulDisk;
 
 impl Rig for ForgetfulDisk {
-    fn crash(&mut self, _host: HostId, disk: &mut Disk, keep: u32, torn: bool) -> u32 {
-        let lost = disk.crash(keep, torn);
+    fn crash(&mut self, _host: HostId, disk: &mut Disk, keep: u32, torn: bool, stray: u32) -> u32 {
+        let lost = disk.crash(keep, torn, stray);
         disk.forget(1);
         lost
     }
@@ -25,7 +23,7 @@ impl Rig for ForgetfulDisk {
 pub(super) struct ForgottenVote;
 
 impl Rig for ForgottenVote {
-    fn recover(&mut self, _host: HostId, disk: &mut Disk) -> Result<Recovered, RecoverError> {
+    fn recover(&mut self, _host: HostId, disk: &mut Disk) -> Result<Recovered, DiskError> {
         let mut recovered = disk.recover()?;
         recovered.hard_state.vote = None;
         Ok(recovered)

@@ -3,6 +3,7 @@
 use raft_core::{Answer, Outcome, Position};
 
 use super::commit::CommitRule;
+use super::election::ElectionSafety;
 use super::matching::LogMatching;
 use super::{Verdict, broken};
 use crate::action::HostId;
@@ -11,6 +12,7 @@ use crate::client;
 pub(super) const NAME: &str = "answers";
 const ONCE: &str = "every proposal to a live node is answered exactly once (the contract of the core)";
 const COMMITTED: &str = "a proposal answered as committed is in the log for good, whole and at these positions (the contract of the core)";
+const TRANSFER: &str = "a transfer is answered as carried out, refused or given up, and only who leads is named (the contract of the core)";
 const REFUSED: &str = "a refused proposal certainly has no effect, now or later (the contract of the core)";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,7 +30,10 @@ struct Request {
     state: State,
     commands: u8,
     in_some_log: bool,
+    transfer: bool,
 }
+
+const UNKNOWN: Request = Request { state: State::Unknown, commands: 0, in_some_log: false, transfer: false };
 
 /// What became of every request.
 #[derive(Clone, Debug, Default)]
@@ -41,12 +46,19 @@ pub(super) struct Answers {
 
 impl Answers {
     pub(super) fn proposed(&mut self, host: HostId, request: u64, commands: u8) {
-        let unknown = Request { state: State::Unknown, commands: 0, in_some_log: false };
+        self.asked(host, request, Request { state: State::Waiting(host), commands, ..UNKNOWN });
+    }
+
+    pub(super) fn transfer_asked(&mut self, host: HostId, request: u64) {
+        self.asked(host, request, Request { state: State::Waiting(host), transfer: true, ..UNKNOWN });
+    }
+
+    fn asked(&mut self, host: HostId, request: u64, what: Request) {
         let place = request.saturating_sub(1) as usize;
         if self.requests.len() <= place {
-            self.requests.resize(place + 1, unknown);
+            self.requests.resize(place + 1, UNKNOWN);
         }
-        self.requests[place] = Request { state: State::Waiting(host), commands, in_some_log: false };
+        self.requests[place] = what;
         self.waiting_at(host).push(request);
     }
 
@@ -93,6 +105,7 @@ impl Answers {
         answer: &Answer,
         matching: &LogMatching,
         commit: &CommitRule,
+        election: &ElectionSafety,
     ) -> Verdict {
         let number = answer.id.raw();
         let place = number.saturating_sub(1) as usize;
@@ -104,7 +117,7 @@ impl Answers {
             });
         };
         request.state = State::Answered;
-        let (in_some_log, commands) = (request.in_some_log, request.commands);
+        let Request { in_some_log, commands, transfer, .. } = *request;
         if let Outcome::Refused(_) = answer.outcome {
             request.state = State::Refused;
         }
@@ -113,6 +126,17 @@ impl Answers {
             Outcome::Refused(why) if in_some_log => {
                 broken(NAME, REFUSED, || format!("request {number} is refused ({why:?}), but it is in a log"))
             }
+            Outcome::Transferred { leader } if !transfer || !election.has_led(leader) => {
+                broken(NAME, TRANSFER, || {
+                    format!("request {number} made {leader} the leader, which it is not")
+                })
+            }
+            Outcome::NotTransferred if !transfer => {
+                broken(NAME, TRANSFER, || format!("request {number} was no transfer"))
+            }
+            Outcome::Committed { .. } | Outcome::Lost { .. } if transfer => broken(NAME, TRANSFER, || {
+                format!("request {number} was a transfer, and is answered as a proposal")
+            }),
             Outcome::Committed { first, last } => committed(number, commands, first, last, matching, commit),
             _ => Ok(()),
         }

@@ -38,7 +38,7 @@ impl LeaderCompleteness {
         let index = LogIndex::new(commit.len());
         let Some(committed) = commit.at(index) else { return Ok(()) };
         let term: Term = committed.first_in;
-        match election.above(term).iter().find(|later| later.term_at(index) != Some(committed.term)) {
+        match election.above(term).iter().find(|later| later.term_at(index, commit) != Some(committed.term)) {
             Some(later) => broken(NAME, RULE, || {
                 let (of, who, later_term) = (committed.term, later.pair, later.term);
                 format!(

@@ -18,6 +18,8 @@ pub(super) struct DiskModel {
     // and, within a term, indexes only grow.
     held: Vec<(Term, LogIndex)>,
     queue: VecDeque<Write>,
+    // The disk is another pair's by now: what `held` says is of the pair before.
+    wiped: bool,
 }
 
 /// What all disks must hold.
@@ -56,13 +58,30 @@ impl DiskModels {
             }
         }
         // Only what is there after the whole sync counts: in between nobody could have relied on it.
-        if model.log.last_term() == model.term {
+        if model.log.last_term() == model.term && !model.wiped {
             let last = model.log.last();
             match model.held.last_mut() {
                 Some((term, held)) if *term == model.term => *held = last.max(*held),
                 _ => model.held.push((model.term, last)),
             }
         }
+    }
+
+    /// The disk is empty, and belongs to another pair. What the pair before has held, it has held.
+    pub(super) fn wiped(&mut self, host: HostId) {
+        let held = std::mem::take(&mut self.0[host.nth()].held);
+        self.0[host.nth()] = DiskModel { held, wiped: true, ..DiskModel::default() };
+    }
+
+    /// The disk holds no more than these batches.
+    pub(super) fn rolled_back<'a>(&mut self, host: HostId, batches: impl Iterator<Item = &'a Write>) {
+        let DiskModel { held, wiped, .. } = std::mem::take(&mut self.0[host.nth()]);
+        self.0[host.nth()].wiped = true;
+        for write in batches {
+            self.written(host, write);
+            self.synced(host, 1);
+        }
+        (self.0[host.nth()].held, self.0[host.nth()].wiped) = (held, wiped);
     }
 
     /// All but a prefix of the outstanding batches are gone.
@@ -73,6 +92,11 @@ impl DiskModels {
 }
 
 impl DiskModel {
+    /// How many batches are on their way.
+    pub(super) fn outstanding(&self) -> u64 {
+        self.queue.len() as u64
+    }
+
     /// Whether the entry (index, term) was durable here while the disk's term was `term`.
     pub(super) fn has_held(&self, index: LogIndex, term: Term) -> bool {
         let nth = self.held.partition_point(|(held, _)| *held < term);

@@ -2,6 +2,7 @@
 
 use raft_core::{Boot, LogIndex, Pair, Term};
 
+use super::commit::CommitRule;
 use super::term_log::{LogView, TermLog};
 use super::{Step, Violation, broken};
 
@@ -14,14 +15,23 @@ pub(super) struct Leader {
     pub(super) term: Term,
     pub(super) pair: Pair,
     boot: Boot,
+    // Below this its log was seen to be what is committed, so that it need not be kept. Else every leader would keep the terms
+    // of all leaders before it.
+    base: LogIndex,
     log: TermLog,
 }
 
 impl Leader {
     /// The term that `index` has in this leader's log, if its log reaches there: what it had when it was elected never
     /// changes in its term, and all that it appends is of its term.
-    pub(super) fn term_at(&self, index: LogIndex) -> Option<Term> {
-        if index <= self.log.last() { self.log.term_at(index) } else { Some(self.term) }
+    pub(super) fn term_at(&self, index: LogIndex, commit: &CommitRule) -> Option<Term> {
+        if index <= self.base {
+            commit.at(index).map(|committed| committed.term)
+        } else if index <= self.log.last() {
+            self.log.term_at(index)
+        } else {
+            Some(self.term)
+        }
     }
 }
 
@@ -33,7 +43,7 @@ pub(super) struct ElectionSafety {
 
 impl ElectionSafety {
     /// Whether the step made a leader.
-    pub(super) fn stepped(&mut self, step: &Step<'_>) -> Result<bool, Box<Violation>> {
+    pub(super) fn stepped(&mut self, step: &Step<'_>, commit: &CommitRule) -> Result<bool, Box<Violation>> {
         let Step { before, after, .. } = step;
         if !after.leads || (before.leads && before.term == after.term) {
             return Ok(false);
@@ -51,9 +61,11 @@ impl ElectionSafety {
             };
             return broken(NAME, RULE, what).map(|()| false);
         }
-        let log = TermLog::of(step.log, after.last.index);
+        // Leader completeness, which is checked next, says that this is in its log.
+        let base = commit.last_below(after.term).map_or(LogIndex::ZERO, |(index, _)| index);
+        let log = TermLog::above(step.log, base, after.last.index);
         // The entries of its own term, which it may have appended in the same step, are covered by `Leader::term_at`.
-        self.leaders.insert(nth, Leader { term: after.term, pair: step.pair, boot: step.boot, log });
+        self.leaders.insert(nth, Leader { term: after.term, pair: step.pair, boot: step.boot, base, log });
         Ok(true)
     }
 
@@ -65,6 +77,11 @@ impl ElectionSafety {
     /// The leaders of later terms.
     pub(super) fn above(&self, term: Term) -> &[Leader] {
         &self.leaders[self.leaders.partition_point(|leader| leader.term <= term)..]
+    }
+
+    /// Whether this pair has led any term.
+    pub(super) fn has_led(&self, pair: Pair) -> bool {
+        self.leaders.iter().rev().any(|leader| leader.pair == pair)
     }
 
     pub(super) fn elected(&self) -> u64 {

@@ -1,16 +1,49 @@
-//! A node in an honest world never halts, and its own invariants hold.
+//! A node in an honest world never halts, and its own invariants hold; one whose disk has failed does halt.
+
+use raft_core::Fault;
 
 use super::{Step, Verdict, broken};
+use crate::action::{HostId, HostSet};
 
 pub(super) const NAME: &str = "health";
 const FAULT: &str = "a node halts only where its driver or a peer is broken (the contract of the core)";
+const FAILED: &str =
+    "a failed write is final: the node halts and promises nothing more (the contract of the core; B50)";
 const INVARIANTS: &str = "a node's own invariants hold after every step (the contract of the core)";
 
-pub(super) fn stepped(step: &Step<'_>, health: Result<(), String>) -> Verdict {
-    if let Some(fault) = step.after.fault
-        && step.before.fault.is_none()
-    {
-        return broken(NAME, FAULT, || format!("{} has halted: {fault}", step.pair));
+/// Whose disk has failed since its node started.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Health {
+    failed: HostSet,
+}
+
+impl Health {
+    pub(super) fn write_failed(&mut self, host: HostId) {
+        self.failed = self.failed.with(host);
     }
-    health.or_else(|what| broken(NAME, INVARIANTS, || format!("{}: {what}", step.pair)))
+
+    pub(super) fn started(&mut self, host: HostId) {
+        self.failed = self.failed.without(host);
+    }
+
+    pub(super) fn stepped(self, step: &Step<'_>, health: Result<(), String>) -> Verdict {
+        let failed = self.failed.contains(step.host);
+        match step.after.fault {
+            None if failed => broken(NAME, FAILED, || format!("{} goes on after a failed write", step.pair)),
+            Some(Fault::WriteFailed) if failed => after_failure(step),
+            Some(fault) if step.before.fault.is_none() => {
+                broken(NAME, FAULT, || format!("{} has halted: {fault}", step.pair))
+            }
+            _ => Ok(()),
+        }?;
+        health.or_else(|what| broken(NAME, INVARIANTS, || format!("{}: {what}", step.pair)))
+    }
+}
+
+fn after_failure(step: &Step<'_>) -> Verdict {
+    let busy = step.before.fault.is_some() && (!step.ready.send.is_empty() || step.ready.write.is_some());
+    if !busy && !step.after.leads {
+        return Ok(());
+    }
+    broken(NAME, FAILED, || format!("{} sends, writes or leads after a failed write", step.pair))
 }

@@ -7,6 +7,7 @@
 
 mod answers;
 mod append_only;
+mod caps;
 mod commit;
 mod completeness;
 mod disks;
@@ -18,6 +19,7 @@ mod matching;
 mod monotone;
 mod progress;
 mod promises;
+mod strangers;
 mod term_log;
 #[cfg(test)]
 mod tests;
@@ -26,7 +28,7 @@ mod votes;
 use core::fmt;
 
 use raft_core::{
-    Answer, Boot, Entry, Fault, LogIndex, Node, Pair, Position, Ready, RoleKind, Status, Term, Write,
+    Answer, Boot, Config, Entry, Fault, LogIndex, Node, Pair, Position, Ready, RoleKind, Status, Term, Write,
 };
 
 use self::disks::DiskModels;
@@ -127,12 +129,15 @@ pub struct Oracles {
     monotone: monotone::Monotone,
     machines: machines::StateMachineSafety,
     answers: answers::Answers,
+    caps: caps::Caps,
+    health: health::Health,
+    strangers: strangers::Strangers,
     apply_before_durable: bool,
 }
 
 impl Oracles {
     /// For a cluster that these machines found.
-    pub fn new(founders: &[(HostId, Pair)], apply_before_durable: bool) -> Self {
+    pub fn new(founders: &[(HostId, Pair)], config: &Config) -> Self {
         let hosts = founders.len();
         Oracles {
             disks: DiskModels::new(hosts),
@@ -145,7 +150,10 @@ impl Oracles {
             monotone: monotone::Monotone::new(hosts),
             machines: machines::StateMachineSafety::new(hosts),
             answers: answers::Answers::default(),
-            apply_before_durable,
+            caps: caps::Caps::new(config),
+            health: health::Health::default(),
+            strangers: strangers::Strangers::default(),
+            apply_before_durable: config.apply_before_durable,
         }
     }
 
@@ -168,6 +176,8 @@ impl Oracles {
     /// A broken rule.
     pub fn started(&mut self, host: HostId, seen: &Seen, log: &dyn LogView) -> Verdict {
         self.monotone.started(host);
+        self.health.started(host);
+        self.strangers.started(host, seen)?;
         durable::started(self.disks.of(host), host, seen, log)
     }
 
@@ -177,7 +187,8 @@ impl Oracles {
     /// A broken rule.
     pub fn stepped(&mut self, step: &Step<'_>, health: Result<(), String>) -> Verdict {
         self.votes.stepped(step)?;
-        if self.election.stepped(step)? {
+        self.strangers.stepped(step)?;
+        if self.election.stepped(step, &self.commit)? {
             self.completeness.elected(step, &self.commit)?;
         }
         self.append_only.stepped(step)?;
@@ -190,10 +201,12 @@ impl Oracles {
         if known < self.commit.len() {
             self.completeness.committed(step, &self.commit, &self.election)?;
         }
-        promises::stepped(step, self.disks.of(step.host), &self.election)?;
+        promises::stepped(step, self.disks.of(step.host), &self.election, &self.commit)?;
         self.machines.handed(step, self.disks.of(step.host), self.apply_before_durable)?;
         self.monotone.stepped(step)?;
-        health::stepped(step, health)
+        let under_way = self.answers.waiting(step.host).saturating_sub(step.ready.answers.len() as u64);
+        self.caps.stepped(step, self.disks.of(step.host), under_way)?;
+        self.health.stepped(step, health)
     }
 
     /// A batch was handed to a disk.
@@ -206,9 +219,41 @@ impl Oracles {
         self.disks.synced(host, batches);
     }
 
+    /// A sync has failed, and the node will be told.
+    pub fn write_failed(&mut self, host: HostId) {
+        self.health.write_failed(host);
+    }
+
+    /// A record of a disk became unreadable.
+    pub fn damaged(&mut self, host: HostId) {
+        self.strangers.damaged(host);
+    }
+
+    /// Whether that has happened since the disk was formatted.
+    pub fn is_damaged(&self, host: HostId) -> bool {
+        self.strangers.is_damaged(host)
+    }
+
+    /// A machine got an empty disk and is this pair from now on. What the old pair has promised and held stays true.
+    pub fn wiped(&mut self, host: HostId, pair: Pair) {
+        self.disks.wiped(host);
+        self.votes.wiped(host);
+        self.monotone.wiped(host);
+        self.machines.forgot(host);
+        self.strangers.wiped(host, pair);
+    }
+
+    /// An old copy was put in place of a disk, with these batches.
+    pub fn rolled_back<'a>(&mut self, host: HostId, batches: impl Iterator<Item = &'a Write>) {
+        self.disks.rolled_back(host, batches);
+        self.monotone.back_at(host, self.disks.of(host).term);
+        self.machines.forgot(host);
+    }
+
     /// A machine went down; `keep` of its outstanding batches made it to the disk.
     pub fn crashed(&mut self, host: HostId, keep: u32, machine_is_durable: bool) {
         self.disks.crashed(host, keep);
+        self.monotone.back_at(host, self.disks.of(host).term);
         self.answers.crashed(host);
         if !machine_is_durable {
             self.machines.forgot(host);
@@ -228,12 +273,17 @@ impl Oracles {
         self.answers.proposed(host, request, commands);
     }
 
+    /// An operator has asked a node to hand its leadership over.
+    pub fn transfer_asked(&mut self, host: HostId, request: u64) {
+        self.answers.transfer_asked(host, request);
+    }
+
     /// A client was told what became of its request.
     ///
     /// # Errors
     /// A broken rule.
     pub fn answered(&mut self, host: HostId, answer: &Answer) -> Verdict {
-        self.answers.answered(host, answer, &self.matching, &self.commit)
+        self.answers.answered(host, answer, &self.matching, &self.commit, &self.election)
     }
 
     /// How many requests wait for an answer at this machine.

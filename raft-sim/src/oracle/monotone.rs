@@ -1,5 +1,9 @@
 //! What never goes back: within a boot the term, the commit index, the applied index, the numbers of writes, and what is
-//! acknowledged as durable to one leader.
+//! acknowledged as durable to one leader; over restarts the term that is written.
+//!
+//! What a *leader* knows to match grows over restarts of the follower too, for it keeps the greatest acknowledgement. On the
+//! wire a follower that has restarted begins with its commit index again, since it does not know yet what of its log is this
+//! leader's; so acknowledgements are compared within a boot.
 
 use raft_core::{Body, LogIndex, Pair, Term};
 
@@ -30,7 +34,18 @@ impl Monotone {
     }
 
     pub(super) fn started(&mut self, host: HostId) {
+        let written_term = self.0[host.nth()].written_term;
+        self.0[host.nth()] = Host { written_term, ..Host::default() };
+    }
+
+    /// The disk is another pair's.
+    pub(super) fn wiped(&mut self, host: HostId) {
         self.0[host.nth()] = Host::default();
+    }
+
+    /// What was written last is gone: the disk is at this term.
+    pub(super) fn back_at(&mut self, host: HostId, term: Term) {
+        self.0[host.nth()].written_term = term;
     }
 
     pub(super) fn stepped(&mut self, step: &Step<'_>) -> Verdict {
@@ -62,9 +77,10 @@ impl Monotone {
         }
         for packet in &step.ready.send {
             let Body::Acknowledge { held, durable, .. } = packet.body else { continue };
-            if held == LogIndex::ZERO {
-                // The answer to a heartbeat of an older term: it says which term it is now, and nothing of a log.
-                continue;
+            if held < durable {
+                return broken(NAME, RULE, || {
+                    format!("{} acknowledges {durable} as durable and only {held} as held", step.pair)
+                });
             }
             let last = host.acknowledged.filter(|(to, term, _)| *to == packet.to && *term == packet.term);
             match last {

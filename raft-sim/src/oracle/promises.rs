@@ -2,6 +2,7 @@
 
 use raft_core::{Body, LogIndex, Pair, Term};
 
+use super::commit::CommitRule;
 use super::disks::DiskModel;
 use super::election::ElectionSafety;
 use super::term_log::LogView;
@@ -12,13 +13,34 @@ const VOTE: &str = "a vote leaves only when the disk holds it (Raft thesis figur
 const ACKNOWLEDGEMENT: &str = "an acknowledgement leaves only when the disk holds what it covers, and its term (Raft thesis figure 3.1: \
                                updated on stable storage before responding)";
 
-pub(super) fn stepped(step: &Step<'_>, disk: &DiskModel, election: &ElectionSafety) -> Verdict {
+pub(super) fn stepped(
+    step: &Step<'_>,
+    disk: &DiskModel,
+    election: &ElectionSafety,
+    commit: &CommitRule,
+) -> Verdict {
     for packet in &step.ready.send {
         match packet.body {
             Body::RequestVote { .. } => vote(step.pair, packet.term, packet.from, disk)?,
             Body::Vote { granted: true, .. } => vote(step.pair, packet.term, packet.to, disk)?,
             Body::Acknowledge { durable, .. } if durable != LogIndex::ZERO => {
-                acknowledgement(step.pair, packet.term, packet.to, durable, disk, election)?;
+                if disk.term < packet.term {
+                    return broken(NAME, ACKNOWLEDGEMENT, || {
+                        let (from, term) = (step.pair, packet.term);
+                        format!("{from} acknowledges in term {term}, its disk is at term {}", disk.term)
+                    });
+                }
+                let Some(leader) = election.leader_of(packet.term).filter(|leader| leader.pair == packet.to)
+                else {
+                    return broken(NAME, ACKNOWLEDGEMENT, || {
+                        let (from, to, term) = (step.pair, packet.to, packet.term);
+                        format!(
+                            "{from} acknowledges index {durable} to {to}, which does not lead term {term}"
+                        )
+                    });
+                };
+                let there = leader.term_at(durable, commit);
+                acknowledgement(step.pair, (packet.term, packet.to), durable, disk, there)?;
             }
             _ => {}
         }
@@ -36,25 +58,15 @@ fn vote(voter: Pair, term: Term, candidate: Pair, disk: &DiskModel) -> Verdict {
     })
 }
 
+/// `there` is what the leader has at the index that is acknowledged.
 fn acknowledgement(
     from: Pair,
-    term: Term,
-    to: Pair,
+    (term, to): (Term, Pair),
     durable: LogIndex,
     disk: &DiskModel,
-    election: &ElectionSafety,
+    there: Option<Term>,
 ) -> Verdict {
-    if disk.term < term {
-        return broken(NAME, ACKNOWLEDGEMENT, || {
-            format!("{from} acknowledges in term {term}, its disk is at term {}", disk.term)
-        });
-    }
-    let Some(leader) = election.leader_of(term).filter(|leader| leader.pair == to) else {
-        return broken(NAME, ACKNOWLEDGEMENT, || {
-            format!("{from} acknowledges index {durable} to {to}, which does not lead term {term}")
-        });
-    };
-    let (there, here) = (leader.term_at(durable), disk.log.term_at(durable));
+    let here = disk.log.term_at(durable);
     if here.is_some() && here == there {
         return Ok(());
     }

@@ -18,11 +18,16 @@ pub struct TermLog {
 impl TermLog {
     /// The terms in `log` up to `last`: a binary search per term, as terms never fall along a log.
     pub fn of(log: &dyn LogView, last: LogIndex) -> Self {
+        Self::above(log, LogIndex::ZERO, last)
+    }
+
+    /// The terms in `log` from behind `base` up to `last`; what is said of `base` and before means nothing.
+    pub fn above(log: &dyn LogView, base: LogIndex, last: LogIndex) -> Self {
         let mut starts = Vec::new();
         let mut end = last;
-        while LogIndex::ZERO < end {
+        while base < end {
             let Some(term) = log.term_at(end) else { break };
-            let (mut low, mut high) = (1, end.raw());
+            let (mut low, mut high) = (base.raw() + 1, end.raw());
             while low < high {
                 let middle = low + (high - low) / 2;
                 if log.term_at(LogIndex::new(middle)) == Some(term) {

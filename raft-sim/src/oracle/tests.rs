@@ -18,7 +18,7 @@ fn pair(number: u8) -> Pair {
 
 fn oracles(hosts: u8) -> Oracles {
     let founders: Vec<_> = (1..=hosts).map(|number| (host(number), pair(number))).collect();
-    Oracles::new(&founders, false)
+    Oracles::new(&founders, &Config::default())
 }
 
 fn run(term: u64, first: u64, times: &[u64]) -> Run {

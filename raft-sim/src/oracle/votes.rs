@@ -20,6 +20,11 @@ impl Votes {
         Votes { given: vec![Vec::new(); hosts] }
     }
 
+    /// The machine is another pair, which has voted for nobody.
+    pub(super) fn wiped(&mut self, host: HostId) {
+        self.given[host.nth()].clear();
+    }
+
     pub(super) fn stepped(&mut self, step: &Step<'_>) -> Verdict {
         for packet in &step.ready.send {
             let candidate = match packet.body {
