@@ -86,7 +86,8 @@ pub(crate) enum ClusterError {
     /// A server's folder is not the one that founded this cluster.
     #[error(
         "{} belongs to {found}, but this cluster was founded by {expected}. A server whose folder was lost or wiped can not \
-         come back as a founder: put the folder back, or begin anew in an empty folder",
+         come back as a founder. Give the very folder that it last ran with, never an older copy, which would forget what \
+         the server has promised; or begin anew in an empty folder",
         folder.display()
     )]
     Another {

@@ -122,12 +122,16 @@ fn advice(error: &StartError) -> &'static str {
         }
         StartError::OtherServer { .. } => "Give this server's own folder, or its own address",
         StartError::Bootstrap { error: BootstrapError::NotAFounder(_), .. } => {
-            "A founder whose folder was lost or wiped is another server now and can not found the cluster again: put its \
-             folder back, or add the new one by a change of membership"
+            "A founder whose folder was lost or wiped is another server now and can not found the cluster again. Give the \
+             very folder that it last ran with, if it still exists. Never an older copy of it: that would forget what the \
+             server has promised, and acknowledged writes could be lost. Without the folder leave this server off; the \
+             others go on without it"
         }
         StartError::Bootstrap { .. } => "Leave --bootstrap away, or give an empty folder",
         StartError::Log(_) | StartError::Node { .. } | StartError::Founding(_) => {
-            "Nothing was cut off or changed. Put an undamaged copy of the disk back, or replace this server by a new one"
+            "Nothing was cut off or changed. Only the very disk will do, read again once its fault is mended. Never an older \
+             copy of the folder: that would forget what this server has promised, and acknowledged writes could be lost. \
+             Where the disk can not be mended, leave this server off; the others go on without it"
         }
         StartError::Listen { .. } => "Stop what listens there, or choose another address with --listen",
         _ => "Nothing was started",
