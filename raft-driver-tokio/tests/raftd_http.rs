@@ -6,7 +6,7 @@
 mod raftd;
 
 use hyper::{Method, StatusCode};
-use raftd::{Three, follow, insist, request, until};
+use raftd::{Three, insist, request, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -20,25 +20,25 @@ async fn keys_and_values_are_any_bytes() {
     let path = format!("/db/{every_key}");
     assert_eq!(insist(Method::PUT, &url(1, &path), every_byte.clone()).await.status, StatusCode::NO_CONTENT);
     for id in 1..=3 {
-        let read = follow(Method::GET, &url(id, &path), "").await;
+        let read = insist(Method::GET, &url(id, &path), "").await;
         assert_eq!((read.status, read.body.to_vec()), (StatusCode::OK, every_byte.clone()));
     }
     // A slash is a slash, encoded or not; case in the encoding does not matter; a plus is a plus.
     insist(Method::PUT, &url(2, "/db/a%2Fb+"), "1").await;
-    assert_eq!(follow(Method::GET, &url(1, "/db/a/b%2b"), "").await.body, "1");
-    assert_eq!(follow(Method::GET, &url(1, "/db/a%2fb%20"), "").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(insist(Method::GET, &url(1, "/db/a/b%2b"), "").await.body, "1");
+    assert_eq!(insist(Method::GET, &url(1, "/db/a%2fb%20"), "").await.status, StatusCode::NOT_FOUND);
 
     let longest = format!("/db/{}", "%ff".repeat(1024));
     let largest = vec![7; 1 << 20];
     assert_eq!(insist(Method::PUT, &url(3, &longest), largest.clone()).await.status, StatusCode::NO_CONTENT);
-    assert_eq!(follow(Method::GET, &url(1, &longest), "").await.body, largest);
+    assert_eq!(insist(Method::GET, &url(1, &longest), "").await.body, largest);
     assert_eq!(insist(Method::PUT, &url(1, "/db/empty"), "").await.status, StatusCode::NO_CONTENT);
-    let empty = follow(Method::GET, &url(1, "/db/empty"), "").await;
+    let empty = insist(Method::GET, &url(1, "/db/empty"), "").await;
     assert_eq!((empty.status, empty.body.len()), (StatusCode::OK, 0));
 
     assert_eq!(insist(Method::DELETE, &url(2, &path), "").await.status, StatusCode::NO_CONTENT);
     assert_eq!(insist(Method::DELETE, &url(2, &path), "").await.status, StatusCode::NOT_FOUND);
-    assert_eq!(follow(Method::GET, &url(2, &path), "").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(insist(Method::GET, &url(2, &path), "").await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,7 +104,7 @@ async fn bad_requests_are_refused() {
         let answer = request(method.clone(), &format!("{url}{path}"), vec![b'v'; body]).await.unwrap();
         assert_eq!(answer.status, status, "{method} {path:.40}");
     }
-    assert_eq!(follow(Method::GET, &format!("{url}/db/a"), "").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(insist(Method::GET, &format!("{url}/db/a"), "").await.status, StatusCode::NOT_FOUND);
 }
 
 /// A body that never ends arriving: the headers promise more than comes.
@@ -121,7 +121,7 @@ async fn a_slow_body_is_answered_and_changes_nothing() {
     assert!(answer.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&answer));
     // Headers that do not come are no request yet; the connection ends, with an answer or without.
     silent.read_to_end(&mut answer).await.unwrap();
-    let read = follow(Method::GET, &format!("{}/db/slow", three.url(leader)), "").await;
+    let read = insist(Method::GET, &format!("{}/db/slow", three.url(leader)), "").await;
     assert_eq!(read.status, StatusCode::NOT_FOUND);
 }
 

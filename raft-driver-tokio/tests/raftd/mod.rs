@@ -111,20 +111,6 @@ pub async fn request(method: Method, url: &str, body: impl Into<Bytes>) -> Resul
     Ok(Answer { status, headers, body })
 }
 
-/// One request that has to be answered, following redirects.
-pub async fn follow(method: Method, url: &str, body: impl Into<Bytes>) -> Answer {
-    let body = body.into();
-    let mut url = url.to_owned();
-    for _ in 0..8 {
-        let answer = request(method.clone(), &url, body.clone()).await.unwrap();
-        if answer.status != StatusCode::TEMPORARY_REDIRECT {
-            return answer;
-        }
-        answer.location().clone_into(&mut url);
-    }
-    panic!("redirected in circles, at last to {url}");
-}
-
 /// One request until it has its effect, through whatever change of leader.
 pub async fn insist(method: Method, url: &str, body: impl Into<Bytes>) -> Answer {
     let body = body.into();
