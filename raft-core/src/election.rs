@@ -32,12 +32,13 @@ impl Node {
 
     /// Lets the election timer run, and begins an election when it has run out.
     pub(crate) fn tick_election(&mut self, elapsed: u32, ready: &mut Ready) {
-        if !self.voter {
-            return;
-        }
+        // The timer runs on a server without a vote too: it says how long ago its leader was heard.
         let timeout = self.election_timeout;
         self.election_elapsed = self.election_elapsed.saturating_add(elapsed).min(timeout);
-        if timeout <= self.election_elapsed {
+        // A candidate whose own vote is not durable yet waits for that: with a slow disk it would else begin one election
+        // after the other, and never ask anybody.
+        let waits = matches!(self.role, Role::Candidate { announced: false, .. });
+        if timeout <= self.election_elapsed && !waits {
             return self.begin_election(ready);
         }
         let again = match &mut self.role {

@@ -306,6 +306,31 @@ impl Runs {
         runs
     }
 
+    /// The longest part from the beginning whose sizes sum to at most `bytes`, but at least one entry and at most `entries`
+    /// (at least 1), without copying. Empty only where this is.
+    pub fn prefix(&self, bytes: u64, entries: u64) -> Runs {
+        let mut runs = Runs::new();
+        let (mut size, mut count) = (0u64, 0u64);
+        for run in self.iter() {
+            let left = bytes.saturating_sub(size);
+            if count != 0 && (entries <= count || left < Entry::OVERHEAD_BYTES) {
+                break;
+            }
+            let part = run.clone().into_prefix(left, entries.saturating_sub(count));
+            if count != 0 && left < part.size() {
+                break; // The one entry that a prefix always holds does not fit any more.
+            }
+            let whole = part.len() == run.len();
+            size += part.size();
+            count += part.len();
+            runs.push_unchecked(part);
+            if !whole {
+                break;
+            }
+        }
+        runs
+    }
+
     /// Takes all entries out, keeping memory for the next.
     pub fn clear(&mut self) {
         self.head = None;

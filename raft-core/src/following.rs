@@ -57,7 +57,10 @@ impl Node {
         // Up to the commit index the logs agree, whatever the term of `previous` says.
         if self.commit < previous.index && !self.log.contains(previous) {
             reached(Mark::AppendRejected);
-            let hint = self.log.greatest_within(previous);
+            // Nothing below the commit index can be in conflict.
+            let committed = self.log.term_at(self.commit).map(|term| Position { term, index: self.commit });
+            let within = self.log.greatest_within(previous);
+            let hint = committed.filter(|committed| within.index < committed.index).unwrap_or(within);
             let rejection = self.packet(leader, Body::Reject { boot, previous, hint });
             ready.send.push(rejection);
             return;

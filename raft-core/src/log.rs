@@ -192,6 +192,11 @@ impl Log {
         }
     }
 
+    /// The size of the entries in memory, less what was appended since the last [`seal`](Self::seal), in bytes.
+    pub(crate) const fn tail_bytes(&self) -> u64 {
+        self.tail_bytes
+    }
+
     /// From which index on terms are known. What stands before is committed.
     pub(crate) fn known_from(&self) -> LogIndex {
         self.terms.front().map_or(LogIndex::ZERO, |start| start.first)
@@ -270,28 +275,16 @@ impl Log {
             return Some((Runs::from(part), size));
         }
         let nth = self.run_at(from)?;
+        // No more runs than can be taken: each holds at least one entry, and each entry counts its overhead.
+        let runs_max = (bytes_max / Entry::OVERHEAD_BYTES).min(entries_max).max(1);
         let mut runs = Runs::new();
-        let (mut size, mut count) = (0u64, 0u64);
-        for run in self.tail.range(nth..) {
+        for run in self.tail.range(nth..).take(usize::try_from(runs_max).unwrap_or(usize::MAX)) {
             let Some(part) = run.slice(from, to) else { break };
-            if count != 0 && (entries_max <= count || bytes_max.saturating_sub(size) < Entry::OVERHEAD_BYTES)
-            {
-                break;
-            }
-            let left = bytes_max.saturating_sub(size);
-            let part = part.into_prefix(left, entries_max.saturating_sub(count));
-            if count != 0 && left < part.size() {
-                break; // The one entry that a prefix always holds does not fit any more.
-            }
-            let whole = part.last() == run.last().min(to);
-            size += part.size();
-            count += part.len();
             runs.push_unchecked(part);
-            if !whole {
-                break;
-            }
         }
-        (count != 0).then_some((runs, size))
+        let runs = runs.prefix(bytes_max, entries_max);
+        let size = runs.size();
+        Some((runs, size)).filter(|(runs, _)| !runs.is_empty())
     }
 
     /// Whether these entries are exactly what the log holds there. By log matching (Raft thesis §3.5) the positions at

@@ -63,14 +63,14 @@ pub(crate) fn reached(mark: Mark) {
 
 #[cfg(feature = "marks")]
 mod counting {
-    use core::sync::atomic::{AtomicU64, Ordering};
+    use core::sync::atomic::{AtomicUsize, Ordering};
 
     use super::NAMES;
 
-    pub(super) static COUNTS: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];
+    pub(super) static COUNTS: [AtomicUsize; NAMES.len()] = [const { AtomicUsize::new(0) }; NAMES.len()];
 
     /// Every mark with how often it was reached since the program began, by all nodes together; in a fixed order.
-    pub fn counts() -> impl Iterator<Item = (&'static str, u64)> {
+    pub fn counts() -> impl Iterator<Item = (&'static str, usize)> {
         NAMES.iter().zip(&COUNTS).map(|(name, count)| (*name, count.load(Ordering::Relaxed)))
     }
 }

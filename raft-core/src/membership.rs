@@ -46,6 +46,8 @@ pub struct Membership {
 pub enum MembershipError {
     /// No server of it votes, so nothing could ever be decided.
     NoVoter,
+    /// More than [`Membership::SERVERS_MAX`] servers.
+    TooMany,
     /// Two servers have this id.
     DuplicateId(NodeId),
     /// Two servers have this peer address.
@@ -57,6 +59,9 @@ pub enum MembershipError {
 impl fmt::Display for MembershipError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            MembershipError::TooMany => {
+                write!(f, "a cluster has at most {} servers", Membership::SERVERS_MAX)
+            }
             MembershipError::NoVoter => f.write_str("a cluster needs at least one voter"),
             MembershipError::DuplicateId(id) => write!(f, "server id {id} is listed twice"),
             MembershipError::DuplicateAddress(address) => write!(f, "peer address {address} is listed twice"),
@@ -68,24 +73,28 @@ impl fmt::Display for MembershipError {
 impl core::error::Error for MembershipError {}
 
 impl Membership {
+    /// The most servers of a configuration, voters and learners together.
+    pub const SERVERS_MAX: usize = 4096;
+
     /// A configuration of `servers`, in any order.
     ///
     /// # Errors
     /// Where the servers do not make a valid configuration; see [`MembershipError`].
     pub fn new(mut servers: Vec<Server>) -> Result<Self, MembershipError> {
+        if Self::SERVERS_MAX < servers.len() {
+            return Err(MembershipError::TooMany);
+        }
+        if let Some(server) = servers.iter().find(|server| server.raft_address.is_empty()) {
+            return Err(MembershipError::EmptyAddress(server.pair.id));
+        }
+        let mut addresses: Vec<&str> = servers.iter().map(|server| server.raft_address.as_str()).collect();
+        addresses.sort_unstable();
+        if let Some(two) = addresses.windows(2).find(|two| two[0] == two[1]) {
+            return Err(MembershipError::DuplicateAddress(String::from(two[0])));
+        }
         servers.sort_by_key(|server| server.pair);
-        for (nth, server) in servers.iter().enumerate() {
-            if server.raft_address.is_empty() {
-                return Err(MembershipError::EmptyAddress(server.pair.id));
-            }
-            for other in &servers[..nth] {
-                if other.pair.id == server.pair.id {
-                    return Err(MembershipError::DuplicateId(server.pair.id));
-                }
-                if other.raft_address == server.raft_address {
-                    return Err(MembershipError::DuplicateAddress(server.raft_address.clone()));
-                }
-            }
+        if let Some(two) = servers.windows(2).find(|two| two[0].pair.id == two[1].pair.id) {
+            return Err(MembershipError::DuplicateId(two[0].pair.id));
         }
         if !servers.iter().any(|server| server.suffrage == Suffrage::Voter) {
             return Err(MembershipError::NoVoter);

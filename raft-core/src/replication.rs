@@ -90,7 +90,11 @@ impl Node {
         if self.config.uncommitted_bytes_max < bytes {
             return Err(Refusal::TooLarge);
         }
-        if self.config.uncommitted_bytes_max < self.proposals.bytes() + bytes {
+        // Not only this leadership's own proposals take memory: what a quorum has committed before this server's disk can
+        // not leave it either, nor what earlier leaders have left uncommitted.
+        let room = self.config.uncommitted_bytes_max;
+        let unsettled = self.log.tail_bytes().saturating_sub(self.config.tail_bytes_max);
+        if room < self.proposals.bytes() + bytes || room < unsettled + bytes {
             reached(Mark::BusyBytes);
             return Err(Refusal::Busy);
         }
@@ -209,7 +213,7 @@ impl Node {
     }
 
     /// Entries that were fetched for a lagging follower have come: sends them, if they are still what it needs next.
-    pub(crate) fn fetched_for(&mut self, follower: Pair, entries: Runs, ready: &mut Ready) {
+    pub(crate) fn fetched_for(&mut self, follower: Pair, entries: &Runs, ready: &mut Ready) {
         let config = &self.config;
         let sender = Sender::of(&self.identity, self.hard_state.term);
         if let Role::Leader { followers, .. } = &mut self.role
@@ -219,6 +223,7 @@ impl Node {
         {
             reached(Mark::FetchedForFollower);
             let (log, commit, round, fetches) = (&self.log, self.commit, self.round, &mut self.fetches);
+            let entries = entries.prefix(config.append_bytes_max, config.append_entries_max);
             let bytes = entries.size();
             let mut sending = Sending { sender, config, log, commit, round, fetches, ready };
             sending.append(progress, entries, bytes);

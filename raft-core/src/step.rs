@@ -180,21 +180,20 @@ impl Node {
         };
         // What is fetched is committed, so nothing can have changed it meanwhile: other entries are a broken disk.
         let entries = match result {
-            Fetched::Entries(entries)
-                if entries.first() == Some(pending.first) && self.log.confirms(&entries) =>
-            {
-                entries.up_to(pending.last)
-            }
-            _ => return self.halt(Fault::FetchFailed, ready),
+            Fetched::Entries(entries) => entries.up_to(pending.last),
+            Fetched::Failed => return self.halt(Fault::FetchFailed, ready),
         };
+        if entries.first() != Some(pending.first) || !self.log.confirms(&entries) {
+            return self.halt(Fault::FetchFailed, ready);
+        }
         match pending.purpose {
             Purpose::Apply => {
                 reached(Mark::FetchedForApply);
-                self.hand_over(entries, ready);
+                self.hand_over(entries.prefix(self.config.apply_bytes_max, u64::MAX), ready);
             }
             Purpose::Follower(pair) => {
                 self.touched = true;
-                self.fetched_for(pair, entries, ready);
+                self.fetched_for(pair, &entries, ready);
             }
         }
     }
@@ -253,7 +252,7 @@ impl Node {
             self.hand_over(entries, ready);
         } else {
             let to = to.min(self.log.tail_first().previous());
-            let bytes_max = self.config.fetch_bytes_max;
+            let bytes_max = bytes_max.min(self.config.fetch_bytes_max);
             ready.fetch.extend(self.fetches.begin(Purpose::Apply, from, to, bytes_max));
         }
     }
@@ -277,23 +276,20 @@ impl Node {
             return None;
         }
         let stall = self.disk.stalls_in(self.config.disk_stall_ticks);
-        let election = || {
-            // A stalled disk keeps the server from campaigning: the time is up, and it is the disk that is waited for.
-            let waits = self.voter && stall != Some(0);
-            waits.then(|| self.election_timeout.saturating_sub(self.election_elapsed))
-        };
-        let asking = |since: &u32| self.config.heartbeat_ticks.saturating_sub(*since);
-        match &self.role {
-            Role::Follower { .. } => election(),
+        // A stalled disk keeps the server from campaigning: the time is up, and it is the disk that is waited for.
+        let election = (self.voter && stall != Some(0))
+            .then(|| self.election_timeout.saturating_sub(self.election_elapsed));
+        let pace = |since: u32| Some(self.config.heartbeat_ticks.saturating_sub(since));
+        let due = match self.role {
+            Role::Follower { .. } => [election, None],
             Role::PreCandidate { since_asked, .. } | Role::Candidate { announced: true, since_asked, .. } => {
-                election().map(|ticks| ticks.min(asking(since_asked)))
+                [election, election.and(pace(since_asked))]
             }
-            Role::Candidate { .. } => election(),
-            Role::Leader { since_heartbeat, .. } => {
-                let heartbeat = asking(since_heartbeat);
-                [stall, self.transfer_ends_in()].into_iter().flatten().chain([heartbeat]).min()
-            }
-        }
+            // Its own vote is not durable: it is the disk that is waited for.
+            Role::Candidate { announced: false, .. } => [None, None],
+            Role::Leader { since_heartbeat, .. } => [pace(since_heartbeat), stall],
+        };
+        due.into_iter().chain([self.transfer_ends_in()]).flatten().min()
     }
 }
 

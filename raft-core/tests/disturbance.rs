@@ -75,6 +75,39 @@ fn pre_vote_is_refused_while_the_leader_is_heard() {
     }
 }
 
+/// A server that is in no configuration keeps time too: after an election timeout it no longer claims to hear a leader.
+#[test]
+fn server_without_a_vote_forgets_a_silent_leader() {
+    let mut cluster = Cluster::new(3);
+    let machine = cluster.machine(3);
+    machine.crash();
+    machine.disk.clear();
+    machine.start();
+    cluster.cut = vec![(1, 3)];
+    cluster.elect(1);
+    let heartbeat = Body::Heartbeat { round: raft_core::Round::new(1), commit: raft_core::LogIndex::ZERO };
+    let leader = cluster.node(1).identity();
+    let packet = Packet {
+        cluster: leader.cluster,
+        from: leader.pair,
+        boot: leader.boot,
+        to: pair(3),
+        term: Term::new(1),
+        body: heartbeat,
+    };
+    cluster.step(3, Message::Packet(packet));
+    for (silence, granted) in [(9, false), (1, true)] {
+        cluster.tick(3, silence);
+        let mut other = cluster.clone();
+        other.network.clear();
+        other.step(2, Message::Campaign);
+        let request = other.network.iter().find(|packet| packet.to == pair(3)).cloned().expect("asks all");
+        other.step(3, Message::Packet(request));
+        let answer = other.network.iter().find(|packet| packet.from == pair(3)).expect("answers");
+        assert!(matches!(answer.body, Body::PreVote { granted: now, .. } if now == granted));
+    }
+}
+
 /// B6: a server that is refused because its term is old learns the newer one from the refusal, and can win then.
 #[test]
 fn refused_pre_candidate_learns_the_newer_term() {
@@ -196,6 +229,31 @@ fn transfer_moves_leadership() {
     assert_eq!(role(&cluster, 3), RoleKind::Leader);
     assert_eq!(cluster.outcome(transfer), Some(Outcome::Transferred { leader: pair(3) }));
     assert!(matches!(cluster.outcome(late), Some(Outcome::Committed { .. })));
+}
+
+/// The answer comes also where the old leader, in the new term, has nothing else to wait for: its disk stands still.
+#[test]
+fn transfer_is_answered_by_a_server_with_a_stalled_disk() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    let transfer = cluster.transfer(1, Some(3));
+    cluster.machine(1).sync_at_once = false;
+    cluster.cut = vec![(3, 1)];
+    cluster.deliver_all();
+    let newer = Packet {
+        cluster: cluster.node(1).identity().cluster,
+        from: pair(3),
+        boot: cluster.node(3).identity().boot,
+        to: pair(1),
+        term: Term::new(2),
+        body: Body::NewerTerm,
+    };
+    cluster.step(1, Message::Packet(newer));
+    let node = cluster.machine(1).node.as_mut().expect("runs");
+    let sleep = node.step(Message::Tick { elapsed: 0 }).sleep.expect("an answer is due");
+    assert!(sleep <= config().election_timeout_ticks);
+    cluster.tick(1, sleep);
+    assert_eq!(cluster.outcome(transfer), Some(Outcome::NotTransferred));
 }
 
 /// To nobody in particular: the voter with the most of the log.

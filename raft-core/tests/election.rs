@@ -127,6 +127,20 @@ fn candidate_asks_once_its_own_vote_is_durable() {
     assert_eq!(cluster.network.drain(..).count(), 2, "requests may be lost");
 }
 
+/// A candidate whose disk is slower than the election timeout waits for its own vote, in one and the same term, instead of
+/// beginning one election after the other without ever asking anybody.
+#[test]
+fn candidate_with_a_slow_disk_waits_for_its_vote() {
+    let mut cluster = Cluster::with(3, plain());
+    cluster.machine(1).sync_at_once = false;
+    for _ in 0..5 {
+        cluster.tick(1, 20);
+        assert_eq!(cluster.node(1).status().term, Term::new(1));
+    }
+    cluster.sync(1);
+    assert_eq!(cluster.network.len(), 2, "asks both others");
+}
+
 /// Votes count once each, only of this term and this boot, and only from voters.
 #[test]
 fn votes_count_once_and_only_from_voters() {

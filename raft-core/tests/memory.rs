@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Cluster, config};
-use raft_core::{Config, LogIndex, Message};
+use raft_core::{Config, Entry, Fetched, LogIndex, LogTime, Message, Outcome, Payload, Refusal, Run, Term};
 
 fn small() -> Config {
     Config { tail_bytes_max: 500, append_bytes_max: 300, fetch_bytes_max: 300, ..config() }
@@ -67,4 +67,54 @@ fn forgotten_terms_do_no_harm() {
     cluster.restart(1);
     assert_eq!(cluster.applied(1), expected, "and replayed after a restart");
     assert!(LogIndex::new(1200) < cluster.node(1).status().last.index);
+}
+
+/// What a fetch brings beyond what it was asked for is ignored, even where it is not (or no longer) in the log; and limits in
+/// entries hold for what was fetched too.
+#[test]
+fn surplus_of_a_fetch_is_ignored() {
+    let mut cluster = Cluster::new(1);
+    cluster.elect(1);
+    for n in 0..5 {
+        cluster.propose(1, &format!("command {n}"));
+    }
+    let machine = cluster.machine(1);
+    machine.tail_entries = Some(1);
+    machine.crash();
+    machine.start();
+    let node = machine.node.as_mut().expect("runs");
+    let fetch = node.step(Message::Tick { elapsed: 0 }).fetch[0];
+    let mut entries = machine.read(fetch.first, fetch.last);
+    let wrong = Entry::new(LogTime::ZERO, Payload::Noop);
+    let wrong = Run::new(Term::new(9), fetch.last.next(), [wrong]).expect("one entry");
+    entries.push(wrong).expect("right behind");
+    let node = machine.node.as_mut().expect("runs");
+    let ready = node.step(Message::Fetched { number: fetch.number, result: Fetched::Entries(entries) });
+    assert_eq!(node.status().fault, None);
+    let last = ready.apply.and_then(|entries| entries.last_position()).map(|last| last.index);
+    assert_eq!(last, Some(fetch.last));
+}
+
+/// Entries that are committed by others before they are durable here take memory too: a leader with a slow disk refuses
+/// proposals instead of holding ever more of them.
+#[test]
+fn leader_with_a_slow_disk_takes_no_more_than_its_memory() {
+    let config = Config { uncommitted_bytes_max: 2000, ..small() };
+    let mut cluster = Cluster::with(3, config);
+    cluster.elect(1);
+    cluster.machine(1).sync_at_once = false;
+    let mut refused = 0;
+    for n in 0..100 {
+        let request = cluster.propose(1, &format!("command {n}"));
+        cluster.deliver_all();
+        let outcome = cluster.outcome(request);
+        refused += usize::from(outcome == Some(Outcome::Refused(Refusal::Busy)));
+        assert!(outcome.is_some(), "the two others commit what is taken");
+    }
+    assert!((60..90).contains(&refused), "{refused} of 100, where about 2500 bytes hold 33");
+    cluster.machine(1).sync_at_once = true;
+    cluster.sync(1);
+    let request = cluster.propose(1, "again");
+    cluster.deliver_all();
+    assert!(matches!(cluster.outcome(request), Some(Outcome::Committed { .. })));
 }

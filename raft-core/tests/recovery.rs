@@ -95,6 +95,10 @@ fn membership_refuses_what_is_no_cluster() {
     assert_eq!(of(&[server(1), twin]), Err(MembershipError::DuplicateId(pair(1).id)));
     let same = Server { raft_address: server(1).raft_address, ..server(2) };
     assert_eq!(of(&[server(1), same]), Err(MembershipError::DuplicateAddress("raft1".into())));
+    let many: Vec<Server> =
+        (1..=4097).map(|id| Server { pair: pair(id), raft_address: id.to_string(), ..server(1) }).collect();
+    assert_eq!(of(&many), Err(MembershipError::TooMany));
+    assert!(of(&many[1..]).is_ok());
     let nowhere = Server { raft_address: String::new(), ..server(2) };
     assert_eq!(of(&[server(1), nowhere]), Err(MembershipError::EmptyAddress(pair(2).id)));
 }

@@ -16,12 +16,12 @@ fn digests_of_seeds_are_golden() {
         .map(|seed| format!("{:016x}", run(seed, &Options::default(), Honest, &mut ()).digest))
         .collect();
     let golden = [
-        "1160323cfd20e410",
-        "f4f59340b584ac39",
-        "ec793e6fbadd18fd",
-        "93912f4921d009f7",
-        "3bff23ea0ae955d2",
-        "eafdaad8a4899b3d",
+        "4330fca473ee9b55",
+        "8509e658720d5c90",
+        "ea00f30106dc1e25",
+        "98209f734124404f",
+        "d7ab83e4ad753c2f",
+        "9c9c0d8c78e7cc1f",
     ];
     assert_eq!(digests, golden);
 }

@@ -132,6 +132,6 @@ pub const CANARIES: &[Canary] = &[
         name: "one-campaign",
         what: "a candidate that does not campaign again after a lost election (B6)",
         oracle: "progress",
-        how: core!("election.rs": "if timeout <= self.election_elapsed {" => "if self.campaigns == 0 && timeout <= self.election_elapsed {"),
+        how: core!("election.rs": "if timeout <= self.election_elapsed && !waits {" => "if self.campaigns == 0 && timeout <= self.election_elapsed && !waits {"),
     },
 ];
