@@ -236,3 +236,134 @@ impl Progress {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! Goal: late, doubled and reordered answers are harmless, and windows close and open again.
+
+    use super::{Mode, Progress};
+    use crate::identity::{Boot, Incarnation, NodeId, Pair};
+    use crate::position::{LogIndex, Round};
+
+    const BOOT: Boot = Boot::new(1);
+
+    fn at(index: u64) -> LogIndex {
+        LogIndex::new(index)
+    }
+
+    /// A follower that has taken its probe, so that everything up to `index` is durable there.
+    fn replicating(index: u64) -> Progress {
+        let id = NodeId::new(2).expect("not zero");
+        let mut progress = Progress::new(Pair { id, incarnation: Incarnation::new(2) }, true, at(index));
+        progress.sent(at(index), 10, Round::ZERO);
+        progress.acknowledged(BOOT, None, at(index), at(index));
+        assert_eq!((progress.mode(), progress.next()), (Mode::Replicate, at(index + 1)));
+        progress
+    }
+
+    fn send(progress: &mut Progress, last: u64, round: u64) {
+        progress.sent(at(last), 10, Round::new(round));
+    }
+
+    /// B21: matched never moves back, and next never to or below it.
+    #[test]
+    fn late_acknowledgements_move_nothing_back() {
+        let mut progress = replicating(5);
+        for last in 6..=9 {
+            send(&mut progress, last, 0);
+        }
+        progress.acknowledged(BOOT, None, at(8), at(8));
+        for late in [5, 6, 8, 7] {
+            progress.acknowledged(BOOT, None, at(late), at(late));
+            assert_eq!((progress.matched(), progress.next()), (at(8), at(10)));
+        }
+    }
+
+    /// B22: what an older boot held is gone, what it promised is not.
+    #[test]
+    fn answers_of_an_older_boot_count_for_what_they_promise_only() {
+        let mut progress = replicating(5);
+        progress.acknowledged(Boot::new(2), None, at(3), at(3));
+        assert_eq!(
+            (progress.mode(), progress.next()),
+            (Mode::Probe, at(5)),
+            "sent from the last that matches"
+        );
+        progress.acknowledged(BOOT, None, at(9), at(7));
+        assert_eq!(progress.matched(), at(7));
+        assert_eq!(progress.next(), at(5), "nothing was held by the newer boot because of that");
+    }
+
+    /// B23: a rejection is believed in a probe, of the append in flight, from the boot that it was sent to; never twice.
+    #[test]
+    fn only_the_rejection_of_the_probe_in_flight_is_believed() {
+        let id = NodeId::new(2).expect("not zero");
+        let mut progress = Progress::new(Pair { id, incarnation: Incarnation::new(2) }, true, at(8));
+        assert!(!progress.rejected(BOOT, at(7)), "nothing is in flight");
+        send(&mut progress, 9, 0);
+        assert!(!progress.rejected(BOOT, at(6)), "of another append");
+        assert!(progress.rejected(BOOT, at(7)));
+        progress.probe(at(4));
+        send(&mut progress, 9, 0);
+        assert!(!progress.rejected(BOOT, at(7)), "of the round before");
+        assert!(!progress.rejected(Boot::new(0), at(3)), "of an older boot");
+        let mut progress = replicating(5);
+        send(&mut progress, 6, 0);
+        assert!(!progress.rejected(BOOT, at(5)), "while replicating, rounds find out what was lost");
+    }
+
+    /// B26: a window closes at its limits, in packets and in bytes, and opens when answers come.
+    #[test]
+    fn window_closes_and_opens_again() {
+        for (packets_max, bytes_max) in [(3, 1000), (1000, 30)] {
+            let mut progress = replicating(5);
+            for round in 0..4 {
+                let first = 6 + 3 * round;
+                for last in first..first + 3 {
+                    assert!(progress.may_send(packets_max, bytes_max));
+                    send(&mut progress, last, 0);
+                }
+                assert!(!progress.may_send(packets_max, bytes_max), "full");
+                progress.acknowledged(BOOT, None, at(first + 2), at(first + 1));
+                assert!(progress.may_send(packets_max, bytes_max), "two of three are durable");
+                progress.acknowledged(BOOT, None, at(first + 2), at(first + 2));
+            }
+            assert_eq!(progress.check(at(100), 1000), Ok(()));
+        }
+    }
+
+    /// B25: a probe that was lost is sent again, and so is what was lost while replicating, from what is held.
+    #[test]
+    fn rounds_without_progress_conclude_that_appends_were_lost() {
+        let mut progress = replicating(5);
+        for last in 6..=8 {
+            send(&mut progress, last, 1);
+        }
+        progress.acknowledged(BOOT, Some(Round::new(2)), at(6), at(5));
+        progress.acknowledged(BOOT, Some(Round::new(3)), at(7), at(5));
+        assert_eq!(progress.next(), at(9), "there is progress, though slow");
+        progress.acknowledged(BOOT, Some(Round::new(4)), at(7), at(5));
+        assert_eq!(progress.next(), at(8), "8 is lost, 7 is not");
+
+        let mut probing = Progress::new(progress.pair, true, at(8));
+        send(&mut probing, 8, 1);
+        for round in 2..=3 {
+            assert!(!probing.may_send(9, 9));
+            probing.acknowledged(BOOT, Some(Round::new(round)), at(3), at(3));
+        }
+        assert_eq!((probing.mode(), probing.next()), (Mode::Probe, at(8)));
+        assert!(probing.may_send(9, 9), "the probe is lost");
+    }
+
+    /// Heartbeats may overtake entries: one answer without them says nothing, nor does one round after it was sent.
+    #[test]
+    fn heartbeat_that_overtakes_entries_concludes_nothing() {
+        let mut progress = replicating(5);
+        progress.acknowledged(BOOT, Some(Round::new(1)), at(5), at(5));
+        send(&mut progress, 6, 1);
+        progress.acknowledged(BOOT, Some(Round::new(2)), at(5), at(5));
+        assert_eq!(progress.next(), at(7));
+        progress.acknowledged(BOOT, Some(Round::new(3)), at(5), at(5));
+        assert_eq!(progress.next(), at(6), "a whole round later it is lost");
+    }
+}

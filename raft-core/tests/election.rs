@@ -322,3 +322,15 @@ fn broken_leaders_are_faults() {
         assert_eq!((status.fault, status.last), (Some(fault), before), "{what}");
     }
 }
+
+/// B7: a vote that comes with a higher term makes a follower, and is not counted, whatever it says.
+#[test]
+fn vote_of_a_higher_term_is_not_counted() {
+    let mut cluster = Cluster::with(3, plain());
+    cluster.tick(1, 20);
+    let term = cluster.node(1).status().term.raw();
+    let vote = packet(&cluster, 2, 1, term + 1, Body::Vote { boot: Boot::new(1), granted: true });
+    cluster.step(1, vote);
+    let status = cluster.node(1).status();
+    assert_eq!((status.role, status.term.raw(), status.vote), (RoleKind::Follower, term + 1, None));
+}

@@ -408,3 +408,62 @@ fn log_time_counts_the_leaders_ticks() {
     let times: Vec<u64> = log.entries().map(|(_, entry)| entry.time.raw()).collect();
     assert_eq!(times, [0, 0, 7, 12, 12, 12], "founding, no-op, a, b, no-op, c");
 }
+
+/// B16, B17: a follower commits up to what it has verified, whatever commit index it is told, and whatever else its log holds.
+#[test]
+fn follower_commits_no_further_than_it_has_verified() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.propose(1, "x");
+    cluster.deliver_one_way(1);
+    let status = cluster.node(3).status();
+    assert_eq!((status.commit, status.last.index), (LogIndex::new(2), LogIndex::new(3)));
+    let leader = cluster.node(1).identity();
+    for (term, commit) in [(1, 3), (7, 2)] {
+        // The leader of term 1 has sent all of it; of a new leader's log nothing is known beyond what is committed.
+        let mut cluster = cluster.clone();
+        let body = Body::Heartbeat { round: raft_core::Round::new(9), commit: LogIndex::new(100) };
+        let (from, boot, to, term) = (leader.pair, leader.boot, pair(3), Term::new(term));
+        cluster.step(3, Message::Packet(Packet { cluster: leader.cluster, from, boot, to, term, body }));
+        assert_eq!(cluster.node(3).status().commit, LogIndex::new(commit));
+    }
+}
+
+/// B28: entries are applied in small batches, and the commit index does not wait for that.
+#[test]
+fn small_apply_batches_do_not_hold_back_the_commit_index() {
+    let config = Config { apply_bytes_max: 1, ..config() };
+    let mut cluster = Cluster::with(1, config);
+    cluster.elect(1);
+    let node = cluster.machine(1).node.as_mut().expect("runs");
+    let mut handed = 0;
+    for id in 0..5 {
+        let propose = Message::Propose { id: RequestId::new(id), commands: command("x").into() };
+        let write = node.step(propose).write.expect("an entry to write");
+        let ready = node.step(Message::Synced(write.number));
+        handed += ready.apply.map_or(0, |entries| entries.len());
+    }
+    assert_eq!(handed, 1, "one at a time, and the first is not reported as applied yet");
+    assert_eq!(node.status().commit, node.status().last.index);
+    let mut seen = 1;
+    while let Some(entries) = node.step(Message::Applied(LogIndex::new(2 + seen))).apply {
+        assert_eq!(entries.len(), 1);
+        seen += 1;
+    }
+    assert_eq!(seen, 5);
+}
+
+/// B51: a log that can not be read is final; it never becomes "there is nothing before this".
+#[test]
+fn failed_fetch_halts_the_node() {
+    let mut cluster = Cluster::new(1);
+    cluster.elect(1);
+    cluster.propose(1, "x");
+    cluster.machine(1).tail_entries = Some(1);
+    cluster.machine(1).crash();
+    cluster.machine(1).start();
+    let node = cluster.machine(1).node.as_mut().expect("runs");
+    let number = node.step(Message::Tick { elapsed: 0 }).fetch[0].number;
+    node.step(Message::Fetched { number, result: raft_core::Fetched::Failed });
+    assert_eq!(node.status().fault, Some(Fault::FetchFailed));
+}
