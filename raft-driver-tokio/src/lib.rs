@@ -74,3 +74,4 @@ pub use options::{Listen, Options, OptionsError};
 pub use start::{StartError, start};
 pub use state_machine::StateMachine;
 pub use status::{NodeStatus, StopReason};
+pub use transport::FILES_MAX;

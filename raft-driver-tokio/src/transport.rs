@@ -33,6 +33,11 @@ use sender::Peer;
 /// The only group so far. Frames carry it from the first day, so that many groups can share a connection.
 const GROUP: u32 = 0;
 
+/// How many files a server of up to 64 members has open at most: connections of both directions, and some 30 for the log,
+/// the folder and the runtime. Where a process may open fewer, strangers who connect to it could keep its log from opening
+/// the next file, and a log that can not go on is final.
+pub const FILES_MAX: usize = receiver::FILES_MAX + 64 + 31;
+
 /// What the transport can be set to; see [`Options`](crate::Options).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Limits {

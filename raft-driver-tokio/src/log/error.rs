@@ -4,6 +4,8 @@ use std::io;
 
 use raft_core::{DecodeError, Pair, RecoverError};
 
+use super::storage::is_shortage;
+
 /// Why the log can not be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -97,6 +99,11 @@ pub enum Damage {
 }
 
 impl LogError {
+    /// Whether too many files were open. Where that was met in reading, nothing is lost, and it can be tried again.
+    pub(crate) fn is_shortage(&self) -> bool {
+        matches!(self, LogError::Io { source, .. } if is_shortage(source))
+    }
+
     pub(crate) fn io(operation: &'static str, file: &str) -> impl FnOnce(io::Error) -> LogError {
         let file = file.to_owned();
         move |source| LogError::Io { operation, file, source }

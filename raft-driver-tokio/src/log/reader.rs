@@ -1,6 +1,6 @@
 //! Reads entries back: for a node that fetches them, and for an inspection.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use raft_core::{LogIndex, Run, Runs, Write};
 
@@ -14,14 +14,31 @@ use super::writer::Shared;
 const READ_BYTES: usize = 128 << 10;
 
 /// Reads entries that are in force and durable. Cheap to clone; the clones may be used in different threads.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct LogReader {
     shared: Arc<Shared>,
+    /// The segment that was read last: who reads through the log opens each file once. Taken out while it is read from, so
+    /// the lock is never held while the disk works.
+    open: Mutex<Option<OpenSegment>>,
+}
+
+/// A segment that is open for reading.
+#[derive(Debug)]
+struct OpenSegment {
+    number: u64,
+    file: Box<dyn StorageFile>,
+    length: u64,
+}
+
+impl Clone for LogReader {
+    fn clone(&self) -> Self {
+        LogReader::new(Arc::clone(&self.shared))
+    }
 }
 
 impl LogReader {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        LogReader { shared }
+        LogReader { shared, open: Mutex::new(None) }
     }
 
     /// The entries from index `first` to index `last`, or as many of them as `bytes_max` lets through (counted by
@@ -36,7 +53,8 @@ impl LogReader {
                 break;
             };
             let last = found.last.min(last);
-            let mut piece = PieceReader::open(&self.shared, found.place.segment, found.place.offset)?;
+            let segment = self.open(found.place.segment)?;
+            let mut piece = PieceReader::new(segment, found.place.offset);
             while taken.next <= last && !taken.full {
                 let write = piece.next(found.salt)?;
                 for run in write.entries.iter() {
@@ -45,8 +63,24 @@ impl LogReader {
                     }
                 }
             }
+            *self.kept() = Some(piece.segment);
         }
         Ok((!taken.runs.is_empty()).then_some(taken.runs))
+    }
+
+    fn open(&self, number: u64) -> Result<OpenSegment, LogError> {
+        if let Some(segment) = self.kept().take().filter(|segment| segment.number == number) {
+            return Ok(segment);
+        }
+        let name = segment_name(number);
+        let file = self.shared.storage.open(&name).map_err(LogError::io("open", &name))?;
+        let length = file.length().map_err(LogError::io("measure", &name))?;
+        Ok(OpenSegment { number, file, length })
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<OpenSegment>> {
+        // Nothing can panic while it is held.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -81,9 +115,7 @@ impl Taken {
 
 /// Reads records one after the other.
 struct PieceReader {
-    file: Box<dyn StorageFile>,
-    segment: u64,
-    length: u64,
+    segment: OpenSegment,
     /// Where the next record begins.
     offset: u64,
     /// Some bytes of the file, from `buffer_from` on.
@@ -92,15 +124,12 @@ struct PieceReader {
 }
 
 impl PieceReader {
-    fn open(shared: &Shared, segment: u64, offset: u64) -> Result<Self, LogError> {
-        let name = segment_name(segment);
-        let file = shared.storage.open(&name).map_err(LogError::io("open", &name))?;
-        let length = file.length().map_err(LogError::io("measure", &name))?;
-        Ok(PieceReader { file, segment, length, offset, buffer: Vec::new(), buffer_from: offset })
+    fn new(segment: OpenSegment, offset: u64) -> Self {
+        PieceReader { segment, offset, buffer: Vec::new(), buffer_from: offset }
     }
 
     fn damaged(&self, damage: Damage) -> LogError {
-        LogError::Damaged { file: segment_name(self.segment), offset: self.offset, damage }
+        LogError::Damaged { file: segment_name(self.segment.number), offset: self.offset, damage }
     }
 
     fn next(&mut self, salt: u32) -> Result<Write, LogError> {
@@ -120,7 +149,7 @@ impl PieceReader {
 
     /// Has at least `bytes` bytes of the next record in the buffer.
     fn fill(&mut self, bytes: usize) -> Result<(), LogError> {
-        let available = self.length.saturating_sub(self.offset);
+        let available = self.segment.length.saturating_sub(self.offset);
         if available < bytes as u64 {
             return Err(self.damaged(Damage::Record));
         }
@@ -128,8 +157,8 @@ impl PieceReader {
             let want = bytes.max(READ_BYTES.min(usize::try_from(available).unwrap_or(READ_BYTES)));
             self.buffer.resize(want, 0);
             self.buffer_from = self.offset;
-            let name = segment_name(self.segment);
-            self.file.read_at(&mut self.buffer, self.offset).map_err(LogError::io("read", &name))?;
+            let name = segment_name(self.segment.number);
+            self.segment.file.read_at(&mut self.buffer, self.offset).map_err(LogError::io("read", &name))?;
         }
         Ok(())
     }

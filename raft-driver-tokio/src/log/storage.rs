@@ -6,6 +6,8 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// A folder of files. The log uses only what stands here, so a test that puts its own storage in can fill the disk, fail
 /// a sync, or crash between any two operations.
@@ -113,7 +115,8 @@ impl Storage for Folder {
     fn create(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
         self.check_writable()?;
         let mut options = fs::OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(true).open(self.path.join(name))?;
+        options.read(true).write(true).create(true).truncate(true);
+        let file = patiently(|| options.open(self.path.join(name)))?;
         Ok(Box::new(FolderFile(file)))
     }
 
@@ -141,7 +144,29 @@ impl Storage for Folder {
 /// Makes the names in a folder durable.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     // Other systems than Unix do not let a program open a folder like a file, and order names by themselves.
-    if cfg!(unix) { fs::File::open(path)?.sync_all() } else { Ok(()) }
+    if cfg!(unix) { patiently(|| fs::File::open(path))?.sync_all() } else { Ok(()) }
+}
+
+/// How long opening a file waits for others to be closed, and how long it pauses between two attempts.
+const PATIENCE: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Whether too many files are open, in this process or on this machine: `ENFILE` and `EMFILE`, the same numbers on every
+/// Unix. It passes, and nothing has happened yet.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+/// Opens a file, again for a while where too many are open: an error here would be final for the server, although nothing
+/// is wrong with its disk.
+fn patiently(open: impl Fn() -> io::Result<fs::File>) -> io::Result<fs::File> {
+    let began = Instant::now();
+    loop {
+        match open() {
+            Err(error) if is_shortage(&error) && began.elapsed() < PATIENCE => thread::sleep(AGAIN),
+            opened => return opened,
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -1,9 +1,11 @@
 //! The threads that wait for the disk, so that nobody else has to: one makes batches durable, one reads old entries, and
 //! neither delays the other. A loop that is about to answer a heartbeat never touches a file.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use raft_core::{Fetch, Fetched, Message, Write, WriteNumber};
 
@@ -130,18 +132,39 @@ impl FetchThread {
     }
 }
 
+/// How long reading waits for files to be closed where too many are open.
+const AGAIN: Duration = Duration::from_millis(100);
+
 fn fetch_all(reader: &LogReader, queue: &Receiver<Fetch>, report: &impl Reports) {
-    while let Ok(fetch) = queue.recv() {
+    let mut waiting = VecDeque::new();
+    loop {
+        if waiting.is_empty() {
+            let Ok(fetch) = queue.recv() else { return };
+            waiting.push_back(fetch);
+        }
+        let Some(fetch) = waiting.front() else { continue };
         let (result, cause) = match reader.entries(fetch.first, fetch.last, fetch.bytes_max) {
             Ok(Some(entries)) => (Fetched::Entries(entries), None),
             // The node only fetches what it has made durable: the log that does not have it is not the one it wrote.
             Ok(None) => (Fetched::Failed, None),
+            Err(error) if error.is_shortage() => {
+                tracing::warn!(%error, "an old part of the log can not be read yet");
+                // Waits in the queue, so that a shutdown is heard at once.
+                match queue.recv_timeout(AGAIN) {
+                    Ok(another) => waiting.push_back(another),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+                continue;
+            }
             Err(error) => (Fetched::Failed, Some(Arc::new(error))),
         };
         if let Some(error) = &cause {
             tracing::error!(%error, "the log can not be read");
         }
-        if !report(Report { message: Message::Fetched { number: fetch.number, result }, cause }) {
+        let number = fetch.number;
+        waiting.pop_front();
+        if !report(Report { message: Message::Fetched { number, result }, cause }) {
             return;
         }
     }

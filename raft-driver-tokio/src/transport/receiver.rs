@@ -1,6 +1,6 @@
 //! The receiving side: accepts connections, hears who is calling, and passes packets on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,8 +18,14 @@ use super::Limits;
 use super::frame::{FrameError, Frames};
 use super::hello::{HELLO_BYTES, Hello, HelloError, encode_answer};
 
-/// How many connections are open at once, those included that have not said hello yet.
-const CONNECTIONS_MAX: usize = 1024;
+/// How many connections that have said hello are open at once: one for each other server, and room for those that are
+/// being replaced. Few, because each is an open file, and the log needs some too.
+const CALLERS_MAX: usize = 64;
+/// How many connections may be open that have not said hello yet. Of strangers who say nothing, the oldest makes way, so
+/// that they do not keep the other servers out.
+const STRANGERS_MAX: usize = 32;
+/// How many files the receiving side may have open.
+pub(crate) const FILES_MAX: usize = CALLERS_MAX + STRANGERS_MAX + 1;
 /// How much is read at once.
 const READ_BYTES: usize = 64 << 10;
 
@@ -42,6 +48,10 @@ enum ConnectionError {
     Io(#[from] io::Error),
     #[error("no hello in time")]
     Timeout,
+    #[error("no hello, and others are waiting")]
+    MakesWay,
+    #[error("{CALLERS_MAX} servers are connected already")]
+    Full,
     #[error("sent away: {0}")]
     Hello(#[from] HelloError),
     #[error(transparent)]
@@ -56,6 +66,8 @@ struct Shared {
     identity: Identity,
     limits: Limits,
     packets: Sender<Packet>,
+    /// Places for connections that have said hello.
+    places: Arc<Semaphore>,
     /// The newest connection of every caller. The lock is held for a look, never while anything is waited for.
     callers: Mutex<Callers>,
 }
@@ -74,8 +86,8 @@ impl Receiver {
         limits: Limits,
         packets: Sender<Packet>,
     ) -> Self {
-        let callers = Mutex::default();
-        let shared = Arc::new(Shared { identity, limits, packets, callers });
+        let (callers, places) = (Mutex::default(), Arc::new(Semaphore::new(CALLERS_MAX)));
+        let shared = Arc::new(Shared { identity, limits, packets, places, callers });
         Receiver { task: tokio::spawn(accept(listener, shared)) }
     }
 
@@ -88,16 +100,24 @@ impl Receiver {
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     // Dropping the set, with this task, ends all connections.
     let mut connections = JoinSet::new();
+    // Those that may not have said hello yet, the oldest first: each hears by its sender being dropped that it has to end.
+    let mut strangers: VecDeque<oneshot::Sender<()>> = VecDeque::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, address)) => match Arc::clone(&permits).try_acquire_owned() {
-                    Ok(permit) => { connections.spawn(serve(stream, address, Arc::clone(&shared), permit)); }
-                    Err(_) => tracing::warn!(%address, "too many connections; one is closed"),
-                },
+                Ok((stream, address)) => {
+                    // Who has said hello, or is gone, does not listen any more.
+                    strangers.retain(|stranger| !stranger.is_closed());
+                    if strangers.len() == STRANGERS_MAX {
+                        strangers.pop_front();
+                        tracing::debug!("too many connections without a hello; the oldest is closed");
+                    }
+                    let (stay, make_way) = oneshot::channel();
+                    strangers.push_back(stay);
+                    connections.spawn(serve(stream, address, Arc::clone(&shared), make_way));
+                }
                 Err(error) => {
                     // For instance too many open files: trying again at once would only burn time.
                     tracing::warn!(%error, "could not accept a connection");
@@ -113,11 +133,16 @@ async fn serve(
     mut stream: TcpStream,
     address: SocketAddr,
     shared: Arc<Shared>,
-    _permit: OwnedSemaphorePermit,
+    make_way: oneshot::Receiver<()>,
 ) {
-    let heard = timeout(shared.limits.patience, hear_hello(&mut stream, &shared)).await;
-    let from = match heard.unwrap_or(Err(ConnectionError::Timeout)) {
-        Ok(from) => from,
+    let heard = tokio::select! {
+        heard = timeout(shared.limits.patience, hear_hello(&mut stream, &shared)) => {
+            heard.unwrap_or(Err(ConnectionError::Timeout))
+        }
+        _ = make_way => Err(ConnectionError::MakesWay),
+    };
+    let (from, _place) = match heard {
+        Ok(heard) => heard,
         Err(error) => {
             tracing::warn!(%address, %error, "a connection was refused");
             return;
@@ -162,15 +187,24 @@ impl Shared {
     }
 }
 
-async fn hear_hello(stream: &mut TcpStream, shared: &Shared) -> Result<Pair, ConnectionError> {
+/// Hears who is calling, and gives it a place.
+async fn hear_hello(
+    stream: &mut TcpStream,
+    shared: &Shared,
+) -> Result<(Pair, OwnedSemaphorePermit), ConnectionError> {
     stream.set_nodelay(true)?;
     let mut bytes = [0; HELLO_BYTES];
     stream.read_exact(&mut bytes).await?;
     let hello = Hello::decode(&bytes);
     let checked = hello.and_then(|hello| hello.check(shared.identity));
+    let place = Arc::clone(&shared.places).try_acquire_owned();
+    if checked.is_ok() && place.is_err() {
+        // There is no answer for it: it dials again, as after any other loss.
+        return Err(ConnectionError::Full);
+    }
     stream.write_all(&encode_answer(checked)).await?;
     checked?;
-    Ok(hello?.from)
+    Ok((hello?.from, place.map_err(|_| ConnectionError::Full)?))
 }
 
 async fn read_packets(stream: &mut TcpStream, from: Pair, shared: &Shared) -> Result<(), ConnectionError> {

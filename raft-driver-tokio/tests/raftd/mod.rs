@@ -168,6 +168,10 @@ impl Process {
         (status.code(), stderr)
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
@@ -244,7 +248,12 @@ impl Three {
     }
 
     pub fn start(&mut self, id: usize) {
-        self.servers[id - 1] = Some(Process::spawn(&mut self.command(id)));
+        self.start_as(id, &mut self.command(id));
+    }
+
+    /// Starts it by another command.
+    pub fn start_as(&mut self, id: usize, command: &mut Command) {
+        self.servers[id - 1] = Some(Process::spawn(command));
     }
 
     pub fn kill(&mut self, id: usize) {

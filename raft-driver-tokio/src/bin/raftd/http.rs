@@ -46,8 +46,9 @@ const REQUEST_WITHIN: Duration = Duration::from_millis(4800);
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
 /// How long a client may take no byte of its answer.
 const STALLED_WITHIN: Duration = Duration::from_secs(5);
-/// Connections at a time; more wait in the system's queue. Below the 1,024 open files that a process commonly may have.
-const CONNECTIONS_MAX: usize = 512;
+/// Connections at a time; more wait in the system's queue. Together with those of the driver well below the 1,024 open files
+/// that a process commonly may have, because the log needs some too.
+pub(crate) const CONNECTIONS_MAX: usize = 256;
 /// A pause after an `accept` that failed, because the usual reason is that there are no more file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 

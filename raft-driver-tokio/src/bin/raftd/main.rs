@@ -6,6 +6,7 @@
 mod exit;
 mod signals;
 
+mod files;
 mod founders;
 mod store;
 

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
 use crate::exit::{Exit, Failure, say};
+use crate::files;
 use crate::founders;
 use crate::http;
 use crate::signals::Signals;
@@ -64,6 +65,7 @@ enum ServeError {
 pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     let mut signals = Signals::install().map_err(Failure::violated)?;
     let parent = args.stop_on_stdin_close.then(stdin_closed);
+    files::make_room().map_err(Failure::usage)?;
     let directory = DataDir::open(&args.data).map_err(Failure::usage)?;
     let pair = directory.pair();
     // Before the node starts, so that a port in use is found while there is still nothing to undo.
