@@ -8,7 +8,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     #[cfg(feature = "commands")]
     return command::main();
-    // Without the command line it is what canaries build: a search for the first run that breaks a rule.
+    // Without the command line it is what canaries build.
     #[cfg(not(feature = "commands"))]
-    return raft_sim::canary::probe_main();
+    return raft_sim::canary::broken_main();
 }

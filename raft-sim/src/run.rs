@@ -1,5 +1,6 @@
 //! One run: a seed and options in, counts and a digest out, or the rule that broke.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::oracle::Violation;
@@ -29,13 +30,20 @@ pub fn plan(seed: u64, options: &Options) -> Plan {
 
 /// Runs this seed. A panic, which no message may cause, is a broken rule like any other.
 pub fn run<R: Rig, W: Watch<R>>(seed: u64, options: &Options, rig: R, watch: &mut W) -> Report {
-    catch_unwind(AssertUnwindSafe(|| run_to_end(seed, options, rig, watch))).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text");
-        let rule = "step takes any message, in any order, without error or panic (the contract of the core)";
-        let violation = Violation { oracle: "total", rule, what: format!("a panic: {text}") };
-        Report { seed, counts: Counts::default(), digest: 0, violation: Some(violation) }
+    catch_unwind(AssertUnwindSafe(|| run_to_end(seed, options, rig, watch))).unwrap_or_else(|panic| Report {
+        seed,
+        counts: Counts::default(),
+        digest: 0,
+        violation: Some(of_panic(&*panic)),
     })
+}
+
+/// What a panic of a run breaks.
+pub(crate) fn of_panic(panic: &(dyn Any + Send)) -> Violation {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text");
+    let rule = "step takes any message, in any order, without error or panic (the contract of the core)";
+    Violation { oracle: "total", rule, what: format!("a panic: {text}") }
 }
 
 fn run_to_end<R: Rig, W: Watch<R>>(seed: u64, options: &Options, rig: R, watch: &mut W) -> Report {

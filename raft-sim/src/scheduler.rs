@@ -10,11 +10,15 @@ use crate::action::{Action, HostId, HostSet, Link, PacketName};
 use crate::oracle::{Violation, judge_progress};
 use crate::plan::{Plan, Profile};
 use crate::random::Random;
+use crate::replay;
 use crate::rig::Rig;
 use crate::world::{Applied, News, World};
 
 /// Someone who wants to see every action of a run when it has happened, or has broken a rule.
 pub trait Watch<R: Rig> {
+    /// The action is about to be tried. A panic can keep it from having happened.
+    fn begins(&mut self, _action: Action) {}
+
     /// `moment` is virtual time, see [`Profile::TICK`].
     fn happened(&mut self, moment: u64, action: Action, world: &World<R>);
 }
@@ -130,11 +134,7 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
     }
 
     fn act(&mut self, action: Action) -> Result<Applied, Box<Violation>> {
-        let outcome = self.world.apply(action);
-        if !matches!(outcome, Ok(Applied::Impossible)) {
-            self.watch.happened(self.now, action, &self.world);
-        }
-        let outcome = outcome?;
+        let outcome = replay::act(&mut self.world, self.watch, self.now, action)?;
         let mut news = std::mem::take(&mut self.news);
         self.world.take_news(&mut news);
         for item in &news {

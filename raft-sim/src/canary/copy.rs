@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{CanaryError, Replacement};
+use crate::schedule::{Schedule, ScheduleError};
 
 /// Where broken copies are made and built.
 #[derive(Clone, Debug)]
@@ -34,6 +35,41 @@ impl Bench {
     /// # Errors
     /// A replacement that does not fit exactly once, or a copy that can not be made, built or run.
     pub fn probe(&self, replacements: &[Replacement]) -> Result<Option<(u64, String, String)>, CanaryError> {
+        let line = self.output(replacements, &["search"])?;
+        let mut parts = line.trim_end().splitn(3, '\t');
+        Ok(match (parts.next().map(str::parse), parts.next(), parts.next()) {
+            (Some(Ok(seed)), Some(oracle), Some(what)) => Some((seed, oracle.to_owned(), what.to_owned())),
+            _ => None,
+        })
+    }
+
+    /// Builds a copy with these replacements and lets it write down the run of a seed, as that of the canary `name`.
+    ///
+    /// # Errors
+    /// A replacement that does not fit exactly once, or a copy that can not be made, built or run.
+    pub fn record(
+        &self,
+        replacements: &[Replacement],
+        name: &str,
+        seed: u64,
+    ) -> Result<Schedule, CanaryError> {
+        let text = self.output(replacements, &["record", name, &seed.to_string()])?;
+        text.parse().map_err(|error: ScheduleError| CanaryError::Build(error.to_string()))
+    }
+
+    fn output(&self, replacements: &[Replacement], arguments: &[&str]) -> Result<String, CanaryError> {
+        let output = Command::new(self.program(replacements)?).args(arguments).output()?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(CanaryError::Build(String::from_utf8_lossy(&output.stderr).into_owned()))
+    }
+
+    /// Builds a copy with these replacements; the program, which is there until the next is built.
+    ///
+    /// # Errors
+    /// A replacement that does not fit exactly once, or a copy that can not be made or built.
+    pub fn program(&self, replacements: &[Replacement]) -> Result<PathBuf, CanaryError> {
         let copy = self.target.join("copy");
         self.copy_sources(&copy)?;
         for replacement in replacements {
@@ -46,17 +82,7 @@ impl Bench {
             fs::write(&file, text.replacen(replacement.from, replacement.to, 1))?;
         }
         self.build(&copy)?;
-        let program = self.target.join("build").join("debug").join("raft-sim");
-        let output = Command::new(program).output()?;
-        if !output.status.success() {
-            return Err(CanaryError::Build(String::from_utf8_lossy(&output.stderr).into_owned()));
-        }
-        let line = String::from_utf8_lossy(&output.stdout).into_owned();
-        let mut parts = line.trim_end().splitn(3, '\t');
-        Ok(match (parts.next().map(str::parse), parts.next(), parts.next()) {
-            (Some(Ok(seed)), Some(oracle), Some(what)) => Some((seed, oracle.to_owned(), what.to_owned())),
-            _ => None,
-        })
+        Ok(self.target.join("build").join("debug").join("raft-sim"))
     }
 
     fn build(&self, copy: &Path) -> Result<(), CanaryError> {

@@ -5,16 +5,18 @@
 //! which is built apart; production code holds no switch for them. A replacement that no longer fits is a failure.
 
 mod copy;
+mod program;
 mod rigs;
 mod table;
 
-use std::process::ExitCode;
+use core::fmt;
 
 use crate::plan::Options;
-use crate::rig::Rig;
-use crate::run::{Report, run};
+use crate::schedule::Schedule;
+use crate::subject::Subject;
 
 pub use self::copy::Bench;
+pub use self::program::main as broken_main;
 pub use self::table::CANARIES;
 
 /// Within how many seeds, from 0 on, a canary must be seen.
@@ -32,12 +34,21 @@ pub struct Replacement {
 }
 
 /// What is broken.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub enum Break {
-    /// A disk, a network or a driver: the search for the first seed, from 0 on and below so many, that breaks a rule.
-    Rig(fn(u64) -> Option<Report>),
+    /// A disk, a network or a driver.
+    Rig(&'static dyn Subject),
     /// The core.
     Core(&'static [Replacement]),
+}
+
+impl fmt::Debug for Break {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Break::Rig(_) => f.write_str("Rig"),
+            Break::Core(replacements) => f.debug_tuple("Core").field(replacements).finish(),
+        }
+    }
 }
 
 /// A behaviour that is broken on purpose.
@@ -86,13 +97,18 @@ pub enum CanaryError {
 }
 
 impl Canary {
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<&'static Canary> {
+        CANARIES.iter().find(|canary| canary.name == name)
+    }
+
     /// Runs seeds from 0 on until one breaks a rule; the seed, if the expected oracle was the one to report it.
     ///
     /// # Errors
     /// Nothing was seen, another oracle was first, or the broken copy can not be built.
     pub fn fly(&self, bench: &Bench) -> Result<u64, CanaryError> {
         let seen = match self.how {
-            Break::Rig(search) => search(SEEDS).and_then(|report| {
+            Break::Rig(rig) => rig.find(SEEDS).and_then(|report| {
                 let violation = report.violation?;
                 Some((report.seed, violation.oracle.to_owned(), violation.what))
             }),
@@ -104,24 +120,24 @@ impl Canary {
             Some((seed, oracle, what)) => Err(CanaryError::OtherOracle { seed, oracle, what }),
         }
     }
-}
 
-/// The first seed below `seeds` whose run breaks a rule with this rig.
-fn search<R: Rig>(rig: &R, seeds: u64) -> Option<Report> {
-    let options = Options::default();
-    let reports = (0..seeds).map(|seed| run(seed, &options, rig.clone(), &mut ()));
-    reports.into_iter().find(|report| report.violation.is_some())
-}
-
-/// What a copy with a broken core runs: prints seed, oracle and what was seen of the first run that breaks a rule,
-/// separated by tabs, or nothing.
-pub fn probe_main() -> ExitCode {
-    // Panics are what is looked for; their text is in the report.
-    std::panic::set_hook(Box::new(|_| {}));
-    if let Some(report) = search(&crate::rig::Honest, SEEDS)
-        && let Some(violation) = report.violation
-    {
-        println!("{}\t{}\t{}", report.seed, violation.oracle, violation.what);
+    /// The run of this seed as a schedule.
+    ///
+    /// # Errors
+    /// The broken copy can not be built or run.
+    pub fn record(&self, bench: &Bench, seed: u64) -> Result<Schedule, CanaryError> {
+        match self.how {
+            Break::Rig(rig) => Ok(recorded(rig, self.name, seed, &Options::default())),
+            Break::Core(replacements) => bench.record(replacements, self.name, seed),
+        }
     }
-    ExitCode::SUCCESS
+}
+
+/// The run of a seed as a schedule that says what has to be broken for it.
+fn recorded(rig: &dyn Subject, name: &str, seed: u64, options: &Options) -> Schedule {
+    let (mut schedule, violation) = rig.record(seed, options);
+    schedule.notes.push(format!("seed {seed} with the canary {name}"));
+    schedule.notes.extend(violation.map(|violation| violation.to_string()));
+    schedule.broken = Some(name.to_owned());
+    schedule
 }

@@ -99,9 +99,9 @@ impl Rig for DamagedCommit {
 }
 
 /// A driver whose clocks stand still once the network has healed: its node never elects again.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct ClockStopsAtHeal {
-    stopped: bool,
+    pub(super) stopped: bool,
 }
 
 impl Rig for ClockStopsAtHeal {

@@ -1,7 +1,7 @@
 //! The list of canaries.
 
 use super::rigs;
-use super::{Break, Canary, Replacement, search};
+use super::{Break, Canary, Replacement};
 
 /// A canary whose core is broken at one place.
 macro_rules! core {
@@ -16,55 +16,55 @@ pub const CANARIES: &[Canary] = &[
         name: "forgetful-disk",
         what: "a disk that forgets synced writes",
         oracle: "durability",
-        how: Break::Rig(|seeds| search(&rigs::ForgetfulDisk, seeds)),
+        how: Break::Rig(&rigs::ForgetfulDisk),
     },
     Canary {
         name: "forgotten-vote",
         what: "a vote forgotten over a restart",
         oracle: "durability",
-        how: Break::Rig(|seeds| search(&rigs::ForgottenVote, seeds)),
+        how: Break::Rig(&rigs::ForgottenVote),
     },
     Canary {
         name: "early-synced",
         what: "Synced reported before the sync",
         oracle: "promises",
-        how: Break::Rig(|seeds| search(&rigs::EarlySynced, seeds)),
+        how: Break::Rig(&rigs::EarlySynced),
     },
     Canary {
         name: "fed-backwards",
         what: "a state machine fed out of order",
         oracle: "state-machine-safety",
-        how: Break::Rig(|seeds| search(&rigs::FedBackwards, seeds)),
+        how: Break::Rig(&rigs::FedBackwards),
     },
     Canary {
         name: "applied-too-far",
         what: "Applied reported for an entry that was not handed out",
         oracle: "health",
-        how: Break::Rig(|seeds| search(&rigs::AppliedTooFar, seeds)),
+        how: Break::Rig(&rigs::AppliedTooFar),
     },
     Canary {
         name: "answered-twice",
         what: "a client told twice",
         oracle: "answers",
-        how: Break::Rig(|seeds| search(&rigs::AnsweredTwice, seeds)),
+        how: Break::Rig(&rigs::AnsweredTwice),
     },
     Canary {
         name: "answer-dropped",
         what: "a client never told",
         oracle: "progress",
-        how: Break::Rig(|seeds| search(&rigs::AnswerDropped, seeds)),
+        how: Break::Rig(&rigs::AnswerDropped),
     },
     Canary {
         name: "damaged-commit",
         what: "a commit index that grows in the network",
         oracle: "commit-rule",
-        how: Break::Rig(|seeds| search(&rigs::DamagedCommit, seeds)),
+        how: Break::Rig(&rigs::DamagedCommit),
     },
     Canary {
         name: "clock-stops-at-heal",
         what: "a node that never elects again after a heal",
         oracle: "progress",
-        how: Break::Rig(|seeds| search(&rigs::ClockStopsAtHeal::default(), seeds)),
+        how: Break::Rig(&rigs::ClockStopsAtHeal { stopped: false }),
     },
     Canary {
         name: "vote-by-index",

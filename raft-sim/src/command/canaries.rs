@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
-use raft_sim::canary::{Bench, CANARIES, Canary, SEEDS};
+use raft_sim::canary::{Bench, CANARIES, Canary, CanaryError, SEEDS};
 use raft_sim::{Honest, Options, campaign};
 
 use super::{UNFINISHED, VIOLATION, stopped};
@@ -21,6 +21,9 @@ pub(super) struct Canaries {
     /// The sources to break a copy of; without it those that this command was built from
     #[arg(long, value_name = "DIR")]
     source: Option<PathBuf>,
+    /// Write the run that shows each to this folder, as a schedule
+    #[arg(long, value_name = "DIR")]
+    save: Option<PathBuf>,
 }
 
 fn parse_shard(text: &str) -> Result<(usize, usize), String> {
@@ -59,7 +62,13 @@ impl Canaries {
                 return unfinished(nth);
             }
             match canary.fly(&bench) {
-                Ok(seed) => println!("{:<24}{:<22}{seed:>6}  {}", canary.name, canary.oracle, canary.what),
+                Ok(seed) => {
+                    if let Err(error) = self.save(canary, &bench, seed) {
+                        eprintln!("raft-sim: can not write the run of {}: {error}", canary.name);
+                        return unfinished(nth);
+                    }
+                    println!("{:<24}{:<22}{seed:>6}  {}", canary.name, canary.oracle, canary.what);
+                }
                 Err(error) => {
                     missed += 1;
                     println!("{:<24}{:<22}{:>6}  {error}", canary.name, canary.oracle, "-");
@@ -73,6 +82,16 @@ impl Canaries {
             println!("violated: {missed} of {} canaries are not seen as they must be", chosen.len());
             ExitCode::from(VIOLATION)
         }
+    }
+}
+
+impl Canaries {
+    fn save(&self, canary: &Canary, bench: &Bench, seed: u64) -> Result<(), CanaryError> {
+        let Some(folder) = &self.save else { return Ok(()) };
+        let schedule = canary.record(bench, seed)?;
+        std::fs::create_dir_all(folder)?;
+        super::schedule::write(&schedule, &folder.join(format!("{}.schedule", canary.name)))?;
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 mod canaries;
 mod replay;
 mod run;
+mod schedule;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,8 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Args, Parser, Subcommand};
 use raft_sim::Options;
 
-/// Exit codes, alike for all commands; 2, for usage, is the command line parser's own.
+/// Exit codes, alike for all commands; that for wrong usage is the command line parser's own.
 const VIOLATION: u8 = 1;
+const USAGE: u8 = 2;
 const UNFINISHED: u8 = 3;
 
 #[derive(Parser)]
@@ -26,7 +28,7 @@ struct Cli {
 enum Command {
     /// Run many seeds and report what happened in all of them
     Run(run::Run),
-    /// Print one run as text, one line an action; its last line is its digest
+    /// Print one run as text, of a seed or of a file, one line an action; its last line is its digest
     Replay(replay::Replay),
     /// Break disks, networks, drivers and the core on purpose, and see that the right oracle reports each
     Canaries(canaries::Canaries),

@@ -1,83 +1,44 @@
-//! `raft-sim replay`: one run as text.
+//! `raft-sim replay`: one run as text, of a seed or of a file.
 
 use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use raft_sim::{Action, Honest, HostId, Profile, Watch, World, plan, run};
+use raft_sim::{Honest, Subject, Transcript, plan, run};
 
-use super::{RunOptions, VIOLATION};
+use super::schedule::{self, Place};
+use super::{RunOptions, UNFINISHED, VIOLATION};
 
 #[derive(Args)]
 pub(super) struct Replay {
+    /// A schedule, as `run`, `canaries` and `shrink` write them
+    #[arg(value_name = "FILE", required_unless_present = "seed", conflicts_with = "seed")]
+    file: Option<PathBuf>,
     /// Which run
     #[arg(long)]
-    seed: u64,
+    seed: Option<u64>,
     #[command(flatten)]
     options: RunOptions,
 }
 
-/// Prints every action with the virtual time in ticks, and what it did to the node.
-struct Printer<W: Write> {
-    out: W,
-    failed: Option<io::Error>,
-}
-
-impl<W: Write> Printer<W> {
-    fn line(&mut self, moment: u64, action: Action, world: &World<Honest>) -> io::Result<()> {
-        let (ticks, part) = (moment / Profile::TICK, moment % Profile::TICK * 1000 / Profile::TICK);
-        write!(self.out, "{ticks:>6}.{part:03}  {action}")?;
-        match action {
-            Action::Deliver { packet } | Action::Drop { packet } | Action::Duplicate { packet } => {
-                if let Some(packet) = world.network().packet(packet) {
-                    write!(self.out, "  (another copy stays in flight, term {})", packet.term)?;
-                }
-            }
-            Action::Step { host, .. } | Action::Restart { host, .. } => self.node(host, world)?,
-            _ => {}
-        }
-        writeln!(self.out)
-    }
-
-    fn node(&mut self, host: HostId, world: &World<Honest>) -> io::Result<()> {
-        let Some(seen) = world.host(host).seen() else { return Ok(()) };
-        let role = if seen.leads { "leads" } else { "is in" };
-        let (term, last, commit) = (seen.term, seen.last, seen.commit);
-        write!(self.out, "  ->  {role} term {term}, log to {last}, committed to {commit}")
-    }
-}
-
-impl<W: Write> Watch<Honest> for Printer<W> {
-    fn happened(&mut self, moment: u64, action: Action, world: &World<Honest>) {
-        if self.failed.is_none() {
-            self.failed = self.line(moment, action, world).err();
-        }
-    }
-}
-
 impl Replay {
     pub(super) fn execute(&self) -> ExitCode {
-        match self.print() {
-            Ok(code) => code,
-            // Whoever read the output has seen enough of it.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("raft-sim: can not write the run: {error}");
-                ExitCode::from(super::UNFINISHED)
-            }
-        }
+        let outcome = match (&self.file, self.seed) {
+            (Some(file), _) => return replay_file(file),
+            (None, seed) => self.print(seed.unwrap_or_default()),
+        };
+        written(outcome)
     }
 
-    fn print(&self) -> io::Result<ExitCode> {
+    fn print(&self, seed: u64) -> io::Result<ExitCode> {
         let options = self.options.options();
-        let mut printer = Printer { out: BufWriter::new(io::stdout().lock()), failed: None };
-        writeln!(printer.out, "# seed {}", self.seed)?;
-        writeln!(printer.out, "{}", plan(self.seed, &options))?;
-        let report = run(self.seed, &options, Honest, &mut printer);
-        if let Some(error) = printer.failed {
-            return Err(error);
-        }
-        let out = &mut printer.out;
+        let mut out = BufWriter::new(io::stdout().lock());
+        writeln!(out, "# seed {seed}")?;
+        writeln!(out, "{}", plan(seed, &options))?;
+        let mut transcript = Transcript::timed(&mut out);
+        let report = run(seed, &options, Honest, &mut transcript);
+        transcript.finish()?;
         for (name, count) in report.counts.named() {
             writeln!(out, "# {name} {count}")?;
         }
@@ -87,5 +48,32 @@ impl Replay {
         writeln!(out, "digest {:016x}", report.digest)?;
         out.flush()?;
         Ok(if report.violation.is_some() { ExitCode::from(VIOLATION) } else { ExitCode::SUCCESS })
+    }
+}
+
+fn written(outcome: io::Result<ExitCode>) -> ExitCode {
+    match outcome {
+        Ok(code) => code,
+        // Whoever read the output has seen enough of it.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("raft-sim: can not write the run: {error}");
+            ExitCode::from(UNFINISHED)
+        }
+    }
+}
+
+fn replay_file(file: &Path) -> ExitCode {
+    let (opened, place) = match schedule::open(file) {
+        Ok(opened) => opened,
+        Err(code) => return code,
+    };
+    let tell = |rig: &dyn Subject| -> io::Result<ExitCode> {
+        let replayed = rig.tell(&opened, &mut BufWriter::new(io::stdout().lock()))?;
+        Ok(if replayed.violation.is_some() { ExitCode::from(VIOLATION) } else { ExitCode::SUCCESS })
+    };
+    match place {
+        Place::Here(rig) => written(tell(rig)),
+        Place::Copy(program) => schedule::pass_on(&program, "replay", file),
     }
 }

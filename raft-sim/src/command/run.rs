@@ -7,13 +7,16 @@ use std::time::Instant;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use raft_sim::{Counts, Honest, Report, Summary, campaign, cpu_time_ms};
+use raft_sim::{Counts, Honest, Report, Summary, campaign, cpu_time_ms, record};
 use serde_json::{Value, json};
 
 use super::{RunOptions, UNFINISHED, VIOLATION, parse_range};
 
 /// From this many seeds on a count of zero is a failure: a simulator in which nothing happens proves nothing.
 const SEEDS_THAT_MUST_SHOW: u64 = 100;
+
+/// How many of the runs that break a rule are written down.
+const SAVED_MAX: usize = 10;
 
 #[derive(Args)]
 pub(super) struct Run {
@@ -28,6 +31,9 @@ pub(super) struct Run {
     /// Write the report to this file as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Where the runs that break a rule are written, each as a schedule; at most the first ten of them
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    save: PathBuf,
     /// Print also how many steps of nodes a second of CPU time did; that line depends on the machine
     #[arg(long)]
     timing: bool,
@@ -58,8 +64,14 @@ impl Run {
             }
         }
         let runs = summary.seeds;
+        if let Err(error) = self.save_violations(&summary) {
+            eprintln!("raft-sim: can not write to {}: {error}", self.save.display());
+            return ExitCode::from(UNFINISHED);
+        }
         if !summary.violations.is_empty() {
-            println!("violated: {} of {runs} runs broke a rule", summary.violations.len());
+            let files = self.file_of(summary.violations[0].seed);
+            let count = summary.violations.len();
+            println!("violated: {count} of {runs} runs broke a rule; see {}", files.display());
             ExitCode::from(VIOLATION)
         } else if summary.stopped {
             println!("unfinished: {runs} of {} runs, all clean", to - from);
@@ -89,6 +101,22 @@ impl Run {
         counts.iter().filter(|(_, count)| enough && *count == 0).map(|(name, _)| *name).collect()
     }
 
+    fn file_of(&self, seed: u64) -> PathBuf {
+        self.save.join(format!("seed-{seed}.schedule"))
+    }
+
+    /// Runs what broke a rule once more and writes it down.
+    fn save_violations(&self, summary: &Summary) -> std::io::Result<()> {
+        for report in summary.violations.iter().take(SAVED_MAX) {
+            let (mut schedule, violation) = record(report.seed, &self.options.options(), &Honest);
+            schedule.notes.push(format!("seed {}{}", report.seed, self.options.typed()));
+            schedule.notes.extend(violation.map(|violation| violation.to_string()));
+            std::fs::create_dir_all(&self.save)?;
+            super::schedule::write(&schedule, &self.file_of(report.seed))?;
+        }
+        Ok(())
+    }
+
     fn replay_command(&self, seed: u64) -> String {
         format!("raft-sim replay --seed {seed}{}", self.options.typed())
     }
@@ -99,13 +127,16 @@ impl Run {
             println!("{:<14}{count}", name.replace('_', " "));
         }
         println!("{:<14}{:016x}", "digest", summary.digest);
-        for report in &summary.violations {
+        for (nth, report) in summary.violations.iter().enumerate() {
             let Some(violation) = &report.violation else { continue };
             println!("seed {} breaks a rule after {} actions", report.seed, report.counts.actions);
             println!("  oracle  {}", violation.oracle);
             println!("  rule    {}", violation.rule);
             println!("  seen    {}", violation.what);
             println!("  replay  {}", self.replay_command(report.seed));
+            if nth < SAVED_MAX {
+                println!("  file    {}", self.file_of(report.seed).display());
+            }
         }
     }
 

@@ -1,0 +1,139 @@
+//! Running a [`Schedule`], and writing down the one of a run.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::action::Action;
+use crate::oracle::{Violation, judge_progress};
+use crate::plan::Options;
+use crate::rig::Rig;
+use crate::run::{of_panic, plan, run};
+use crate::schedule::{Ending, Schedule};
+use crate::scheduler::Watch;
+use crate::settle::settle;
+use crate::tally::Counts;
+use crate::world::{Applied, World};
+
+/// What came of running a schedule.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Replayed {
+    /// The rule that broke, if one did; it ended there.
+    pub violation: Option<Violation>,
+    /// What happened.
+    pub counts: Counts,
+    /// The digest of all that happened.
+    pub digest: u64,
+    /// How many actions could not happen and were passed over.
+    pub impossible: u64,
+}
+
+/// Lets one thing happen and tells `watch`.
+pub(crate) fn act<R: Rig, W: Watch<R>>(
+    world: &mut World<R>,
+    watch: &mut W,
+    moment: u64,
+    action: Action,
+) -> Result<Applied, Box<Violation>> {
+    watch.begins(action);
+    let outcome = world.apply(action);
+    if !matches!(outcome, Ok(Applied::Impossible)) {
+        watch.happened(moment, action, world);
+    }
+    outcome
+}
+
+/// Runs a schedule from its first action to its end, or to the first rule that breaks. A panic is a broken rule like any other.
+pub fn replay<R: Rig, W: Watch<R>>(schedule: &Schedule, rig: R, watch: &mut W) -> Replayed {
+    let mut replayed = Replayed::default();
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let mut world = World::new(schedule.setup, rig)?;
+        let verdict = play(schedule, &mut world, watch, &mut replayed.impossible);
+        (replayed.counts, replayed.digest) = (world.counts(), world.digest());
+        verdict
+    }));
+    replayed.violation = match outcome {
+        Ok(verdict) => verdict.err().map(|violation| *violation),
+        Err(panic) => Some(of_panic(&*panic)),
+    };
+    replayed
+}
+
+fn play<R: Rig, W: Watch<R>>(
+    schedule: &Schedule,
+    world: &mut World<R>,
+    watch: &mut W,
+    impossible: &mut u64,
+) -> Result<(), Box<Violation>> {
+    for action in &schedule.actions {
+        let outcome = act(world, watch, 0, *action)?;
+        *impossible += u64::from(outcome == Applied::Impossible);
+    }
+    finish(schedule.ending, world, watch)
+}
+
+/// What follows the last action.
+pub(crate) fn finish<R: Rig, W: Watch<R>>(
+    ending: Ending,
+    world: &mut World<R>,
+    watch: &mut W,
+) -> Result<(), Box<Violation>> {
+    match ending {
+        Ending::Nothing => Ok(()),
+        Ending::Judged => judge_progress(&world.standings()),
+        Ending::Settled => settle(world, watch, 0),
+    }
+}
+
+/// Writes down every action, and how many of them came before the faults stopped.
+#[derive(Default)]
+struct Recorder {
+    actions: Vec<Action>,
+    begun: Option<Action>,
+}
+
+impl<R: Rig> Watch<R> for Recorder {
+    fn begins(&mut self, action: Action) {
+        self.begun = Some(action);
+    }
+
+    fn happened(&mut self, _moment: u64, action: Action, _world: &World<R>) {
+        self.begun = None;
+        self.actions.push(action);
+    }
+}
+
+/// The schedule of a seed's run, with what it broke; without notes and without the name of a canary.
+///
+/// A run that gets not well once its faults have stopped is cut off there where that can be, and then *settles*: so it can be
+/// shortened, which the rest of it, action by action, could not.
+pub fn record<R: Rig>(seed: u64, options: &Options, rig: &R) -> (Schedule, Option<Violation>) {
+    let mut recorder = Recorder::default();
+    let report = run(seed, options, rig.clone(), &mut recorder);
+    // An action that a panic ended has not happened, but belongs to the run.
+    recorder.actions.extend(recorder.begun.filter(|_| report.counts == Counts::default()));
+    let expects = report.violation.as_ref().map(|violation| violation.oracle.to_owned());
+    let setup = plan(seed, options).setup;
+    let mut schedule = Schedule {
+        notes: Vec::new(),
+        setup,
+        broken: None,
+        expects,
+        ending: Ending::Nothing,
+        shortened: None,
+        actions: recorder.actions,
+    };
+    if schedule.expects.as_deref() == Some("progress") {
+        let faulty = (options.actions as usize).min(schedule.actions.len());
+        let settled = Schedule {
+            ending: Ending::Settled,
+            actions: schedule.actions[..faulty].to_vec(),
+            ..schedule.clone()
+        };
+        let again = replay(&settled, rig.clone(), &mut ());
+        let same = again.violation.is_some_and(|violation| violation.oracle == "progress");
+        schedule.ending = Ending::Judged;
+        if same {
+            schedule = settled;
+        }
+    }
+    (schedule, report.violation)
+}

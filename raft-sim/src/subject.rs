@@ -1,0 +1,63 @@
+//! What a schedule is run on: a rig, whichever it is, around the core that this program was built with.
+
+use std::io::{self, Write};
+
+use crate::oracle::Violation;
+use crate::plan::Options;
+use crate::replay::{Replayed, record, replay};
+use crate::rig::Rig;
+use crate::run::{Report, run};
+use crate::schedule::Schedule;
+use crate::transcript::Transcript;
+
+/// A rig whose type does not matter.
+pub trait Subject: Sync {
+    /// The first run of a seed below `seeds` that breaks a rule.
+    fn find(&self, seeds: u64) -> Option<Report>;
+
+    /// The schedule of a seed's run, see [`record`].
+    fn record(&self, seed: u64, options: &Options) -> (Schedule, Option<Violation>);
+
+    /// Runs a schedule.
+    fn replay(&self, schedule: &Schedule) -> Replayed;
+
+    /// Runs a schedule and writes it down, one line an action; the last lines say what was broken, and the digest.
+    ///
+    /// # Errors
+    /// What kept it from being written.
+    fn tell(&self, schedule: &Schedule, out: &mut dyn Write) -> io::Result<Replayed>;
+}
+
+impl<R: Rig + Sync> Subject for R {
+    fn find(&self, seeds: u64) -> Option<Report> {
+        let options = Options::default();
+        let reports = (0..seeds).map(|seed| run(seed, &options, self.clone(), &mut ()));
+        reports.into_iter().find(|report| report.violation.is_some())
+    }
+
+    fn record(&self, seed: u64, options: &Options) -> (Schedule, Option<Violation>) {
+        record(seed, options, self)
+    }
+
+    fn replay(&self, schedule: &Schedule) -> Replayed {
+        replay(schedule, self.clone(), &mut ())
+    }
+
+    fn tell(&self, schedule: &Schedule, out: &mut dyn Write) -> io::Result<Replayed> {
+        for note in &schedule.notes {
+            writeln!(out, "# {note}")?;
+        }
+        let mut transcript = Transcript::untimed(out);
+        let replayed = replay(schedule, self.clone(), &mut transcript);
+        transcript.finish()?;
+        if replayed.impossible != 0 {
+            writeln!(out, "# {} actions could not happen and were passed over", replayed.impossible)?;
+        }
+        if let Some(violation) = &replayed.violation {
+            writeln!(out, "violated {violation}")?;
+        }
+        writeln!(out, "digest {:016x}", replayed.digest)?;
+        out.flush()?;
+        Ok(replayed)
+    }
+}
