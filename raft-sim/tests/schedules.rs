@@ -19,7 +19,7 @@ fn rig(name: &str) -> &'static dyn Subject {
 /// Goal: a schedule is the run that it was written down from. Method: through text and back, the same digest and counts.
 #[test]
 fn schedule_is_the_run() {
-    let options = Options { nodes: None, actions: 2_000 };
+    let options = Options { actions: 2_000, ..Options::default() };
     for seed in 40..44 {
         let report = run(seed, &options, Honest, &mut ());
         let (schedule, violation) = record(seed, &options, &Honest);
@@ -65,7 +65,7 @@ fn schedule_of_no_progress_settles() {
 #[test]
 fn honest_worlds_settle() {
     for seed in 0..40 {
-        let (mut schedule, _) = record(seed, &Options { nodes: None, actions: 700 }, &Honest);
+        let (mut schedule, _) = record(seed, &Options { actions: 700, ..Options::default() }, &Honest);
         schedule.actions.truncate(100 + 13 * seed as usize);
         schedule.ending = Ending::Settled;
         assert_eq!(replay(&schedule, Honest, &mut ()).violation, None, "seed {seed}");
@@ -98,7 +98,7 @@ fn replay_shows_a_saved_violation() {
 #[test]
 fn bad_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let (good, _) = record(1, &Options { nodes: None, actions: 5 }, &Honest);
+    let (good, _) = record(1, &Options { actions: 5, ..Options::default() }, &Honest);
     let unknown = Schedule { broken: Some("no-such-bird".to_owned()), ..good.clone() };
     let cases = [
         ("hello\n".to_owned(), "line 1: not a schedule"),
