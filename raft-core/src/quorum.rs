@@ -22,7 +22,7 @@ pub(crate) fn is_quorum(voters: impl Iterator<Item = bool>) -> bool {
 /// The greatest index that a majority of the voters has reached, of what each of them has; 0 without voters.
 pub(crate) fn quorum_index(voters: impl Iterator<Item = LogIndex>) -> LogIndex {
     // Clusters are small: what fits here costs no allocation.
-    const SMALL: usize = 16;
+    const SMALL: usize = 9;
     let mut small = [LogIndex::ZERO; SMALL];
     let mut large = Vec::new();
     let mut count = 0;
@@ -40,9 +40,13 @@ pub(crate) fn quorum_index(voters: impl Iterator<Item = LogIndex>) -> LogIndex {
     if count == 0 {
         return LogIndex::ZERO;
     }
-    let all = if count <= SMALL { &mut small[..count] } else { &mut large[..] };
     // The index in this place from the top has been reached by a majority.
-    *all.select_nth_unstable(count - majority(count)).1
+    let nth = count - majority(count);
+    if count <= SMALL {
+        small[..count].sort_unstable();
+        return small[nth];
+    }
+    *large.select_nth_unstable(nth).1
 }
 
 #[cfg(test)]

@@ -281,15 +281,24 @@ impl Node {
             .then(|| self.election_timeout.saturating_sub(self.election_elapsed));
         let pace = |since: u32| Some(self.config.heartbeat_ticks.saturating_sub(since));
         let due = match self.role {
-            Role::Follower { .. } => [election, None],
+            Role::Follower { .. } => election,
             Role::PreCandidate { since_asked, .. } | Role::Candidate { announced: true, since_asked, .. } => {
-                [election, election.and(pace(since_asked))]
+                earlier(election, election.and(pace(since_asked)))
             }
             // Its own vote is not durable: it is the disk that is waited for.
-            Role::Candidate { announced: false, .. } => [None, None],
-            Role::Leader { since_heartbeat, .. } => [pace(since_heartbeat), stall],
+            Role::Candidate { announced: false, .. } => None,
+            Role::Leader { since_heartbeat, .. } => earlier(pace(since_heartbeat), stall),
         };
-        due.into_iter().chain([self.transfer_ends_in()]).flatten().min()
+        earlier(due, self.transfer_ends_in())
+    }
+}
+
+/// The earlier of two times, either of which may never come.
+const fn earlier(a: Option<u32>, b: Option<u32>) -> Option<u32> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(if a < b { a } else { b }),
+        (Some(only), None) | (None, Some(only)) => Some(only),
+        (None, None) => None,
     }
 }
 
