@@ -15,6 +15,8 @@ pub struct Summary {
     pub seeds: u64,
     /// What happened in all of them.
     pub counts: Counts,
+    /// Of each of these numbers the median of all runs: half of them have at least as many.
+    pub medians: Counts,
     /// The digest of their digests, in order.
     pub digest: u64,
     /// The runs that broke a rule, in order.
@@ -28,6 +30,8 @@ pub struct Summary {
 struct Collected {
     digests: Vec<(u64, u64)>,
     counts: Counts,
+    // Of every run, since a median needs all of them.
+    of_runs: Vec<Counts>,
     violations: Vec<Report>,
 }
 
@@ -58,6 +62,7 @@ pub fn campaign<R: Rig + Sync>(
             let mut collected = lock(&collected);
             collected.digests.push((seed, report.digest));
             collected.counts.add(&report.counts);
+            collected.of_runs.push(report.counts);
             if report.violation.is_some() {
                 collected.violations.push(report);
             }
@@ -81,6 +86,7 @@ pub fn campaign<R: Rig + Sync>(
     Summary {
         seeds,
         counts: collected.counts,
+        medians: Counts::medians(&collected.of_runs),
         digest: digest.value(),
         violations: collected.violations,
         stopped: seeds < to.saturating_sub(from),

@@ -7,10 +7,11 @@
 //!
 //! ```
 //! use raft_sim::{Honest, Options, run};
-//! let report = run(7, &Options { nodes: Some(3), actions: 1_000 }, Honest, &mut ());
+//! let options = Options { nodes: Some(3), actions: 1_000, ..Options::default() };
+//! let report = run(7, &options, Honest, &mut ());
 //! assert_eq!(report.violation, None);
 //! // The same seed is the same run, on any machine.
-//! assert_eq!(run(7, &Options { nodes: Some(3), actions: 1_000 }, Honest, &mut ()), report);
+//! assert_eq!(run(7, &options, Honest, &mut ()), report);
 //! ```
 //!
 //! Nothing here reads a clock, a random source or the environment for a run, no map is iterated whose order is not fixed, and
@@ -34,6 +35,7 @@ mod schedule;
 mod scheduler;
 mod settle;
 mod subject;
+mod swarm;
 mod tally;
 mod transcript;
 mod world;
@@ -44,8 +46,8 @@ pub use crate::cpu_time::cpu_time_ms;
 pub use crate::disk::{Disk, DiskError};
 pub use crate::host::Host;
 pub use crate::network::Network;
-pub use crate::oracle::{LogView, Oracles, Seen, Standing, Step, TermLog, Verdict, Violation};
-pub use crate::plan::{Options, Plan, Profile};
+pub use crate::oracle::{Disruption, LogView, Oracles, Seen, Standing, Step, TermLog, Verdict, Violation};
+pub use crate::plan::{Mix, Options, Plan, Profile};
 pub use crate::random::{Delay, Random, Spread};
 pub use crate::replay::{Replayed, record, replay};
 pub use crate::rig::{Honest, Rig};
@@ -53,6 +55,7 @@ pub use crate::run::{Report, plan, run};
 pub use crate::schedule::{Ending, Schedule, ScheduleError, ScheduleProblem, Shortened, Stage};
 pub use crate::scheduler::{Scheduler, Watch};
 pub use crate::subject::Subject;
+pub use crate::swarm::{Fault, Faults, Recurring};
 pub use crate::tally::{Counts, RunDigest};
 pub use crate::transcript::Transcript;
 pub use crate::world::{Applied, News, Setup, World};

@@ -42,6 +42,12 @@ impl Network {
         self.in_flight
     }
 
+    /// How many packets are in flight on this way, copies not counted.
+    pub fn in_flight_on(&self, link: Link) -> u32 {
+        let flying = |flight: &&Flight| flight.packet.is_some();
+        self.lane(link).map_or(0, |lane| lane.flights.iter().filter(flying).count() as u32)
+    }
+
     /// Whether packets get through.
     pub fn is_open(&self, link: Link) -> bool {
         self.lane(link).is_some_and(|lane| !lane.cut)

@@ -5,6 +5,7 @@ use std::fmt;
 use raft_core::Config;
 
 use crate::random::{Delay, Random, Spread};
+use crate::swarm::Faults;
 use crate::world::Setup;
 
 /// What a user can set of a run; everything else comes from the seed.
@@ -14,6 +15,31 @@ pub struct Options {
     pub nodes: Option<u8>,
     /// How many actions before the faults stop. At least as many are performed.
     pub actions: u64,
+    /// Which faults there are.
+    pub mix: Mix,
+}
+
+/// Which faults a seed draws from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Mix {
+    /// The usual ones: packets lost, doubled and late, crashes, partitions, what operators ask for.
+    #[default]
+    Default,
+    /// Each run its own subset of all that can be tolerated or noticed.
+    Swarm,
+    /// What no Raft survives: disks that come back without what was synced.
+    Hopeless,
+}
+
+impl Mix {
+    /// Its name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Mix::Default => "default",
+            Mix::Swarm => "swarm",
+            Mix::Hopeless => "hopeless",
+        }
+    }
 }
 
 impl Options {
@@ -23,7 +49,7 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { nodes: None, actions: Self::ACTIONS }
+        Options { nodes: None, actions: Self::ACTIONS, mix: Mix::Default }
     }
 }
 
@@ -85,6 +111,8 @@ pub struct Plan {
     pub setup: Setup,
     /// Its faults and its load.
     pub profile: Profile,
+    /// Its rarer faults.
+    pub faults: Faults,
     /// How many actions before the faults stop.
     pub actions: u64,
 }
@@ -105,8 +133,16 @@ impl Plan {
         // A durable state machine could find itself ahead of its own log: see the setting's own warning.
         config.apply_before_durable &= !durable_machines;
         let setup = Setup { hosts, config, durable_machines };
-        let profile = Self::profile(random);
-        Plan { setup, profile, actions: options.actions }
+        let mut profile = Self::profile(random);
+        let faults = match options.mix {
+            Mix::Default => Faults::usual(),
+            Mix::Swarm => Faults::swarm(random),
+            Mix::Hopeless => Faults::hopeless(),
+        };
+        if options.mix == Mix::Swarm {
+            Self::vary(random, &mut profile);
+        }
+        Plan { setup, profile, faults, actions: options.actions }
     }
 
     /// Limits are often tiny, so that a run meets all of them.
@@ -159,6 +195,24 @@ impl Plan {
         }
     }
 
+    /// Swarm runs leave out crashes, partitions or most of the load more often, or have more of them, and have copies from long
+    /// ago.
+    fn vary(random: &mut Random, profile: &mut Profile) {
+        let tick = Profile::TICK;
+        if random.chance(256) {
+            profile.straggle = delay(random, &[300 * tick, 1000 * tick]);
+        }
+        if random.chance(256) {
+            profile.crash.mean *= random.pick(&[4, 16]);
+        }
+        if random.chance(256) {
+            profile.partition.mean *= random.pick(&[4, 16]);
+        }
+        if random.chance(128) {
+            profile.propose = delay(random, &[tick / 4, tick / 2]);
+        }
+    }
+
     /// The profile from the moment on when faults stop: nothing is lost, and everything takes at most a tick.
     pub fn calm(&self) -> Profile {
         let short =
@@ -179,7 +233,7 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { setup, profile, actions } = self;
+        let Plan { setup, profile, faults, actions } = self;
         let machines = if setup.durable_machines { "durable" } else { "volatile" };
         writeln!(
             f,
@@ -187,6 +241,7 @@ impl fmt::Display for Plan {
             setup.hosts
         )?;
         writeln!(f, "# {:?}", setup.config)?;
-        write!(f, "# {profile:?}")
+        writeln!(f, "# {profile:?}")?;
+        write!(f, "{faults}")
     }
 }

@@ -3,15 +3,24 @@
 //! Everything that a world asks for (a packet to arrive, a batch to be synced, …) becomes an event at a moment that the
 //! profile's delays draw. The earliest event is turned into actions, and their news into further events.
 
+mod clock;
+mod disturb;
+mod partitions;
+mod peace;
+mod weather;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use self::clock::Machine;
+use self::weather::Weather;
 use crate::action::{Action, HostId, HostSet, Link, PacketName};
-use crate::oracle::{Violation, judge_progress};
+use crate::oracle::{Disruption, Violation};
 use crate::plan::{Plan, Profile};
 use crate::random::Random;
 use crate::replay;
 use crate::rig::Rig;
+use crate::swarm::Fault;
 use crate::world::{Applied, News, World};
 
 /// Someone who wants to see every action of a run when it has happened, or has broken a rule.
@@ -39,24 +48,18 @@ enum Event {
     Fetched(HostId),
     Client,
     Crash,
+    Down(HostId),
     Up(HostId),
     Partition,
+    Flap(HostId, u8),
     Heal,
     Check,
-}
-
-/// What the scheduler knows of a machine.
-#[derive(Clone, Copy, Debug, Default)]
-struct Clock {
-    /// The tick up to which the node was told of the time.
-    told: u64,
-    /// The tick at which it wants to be woken, and the one for which an event stands in the queue.
-    due: Option<u64>,
-    queued: Option<u64>,
-    going: bool,
-    syncing: bool,
-    /// After how many effects of its next step it goes down.
-    doomed: Option<u32>,
+    Fault(Fault),
+    End(Fault, HostId),
+    /// The end of a siege, by its number.
+    Peace(u64),
+    /// The siege of this number may now count on its leader.
+    Settled(u64),
 }
 
 /// A run in progress.
@@ -65,14 +68,22 @@ pub struct Scheduler<'a, R: Rig, W: Watch<R>> {
     pub world: World<R>,
     plan: Plan,
     profile: Profile,
+    /// The profile of what is left in peace.
+    calm: Profile,
+    /// The machines that are left in peace, with the ways between them.
+    peaceful: HostSet,
+    siege: u64,
+    disruption: Disruption,
+    weather: Weather,
     random: Random,
     watch: &'a mut W,
     now: u64,
     count: u64,
     queue: BinaryHeap<Reverse<(u64, u64, Event)>>,
-    clocks: Vec<Clock>,
+    machines: Vec<Machine>,
     news: Vec<News>,
-    calm: bool,
+    /// Whether faults have stopped for good.
+    settling: bool,
 }
 
 type Checked = Result<(), Box<Violation>>;
@@ -84,20 +95,26 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
     /// A rule that is broken from the start.
     pub fn new(plan: Plan, random: Random, rig: R, watch: &'a mut W) -> Result<Self, Box<Violation>> {
         let world = World::new(plan.setup, rig)?;
-        let clocks = vec![Clock::default(); world.hosts().len()];
+        let hosts = world.hosts().len();
         let mut scheduler = Scheduler {
             world,
             plan,
             profile: plan.profile,
+            calm: plan.calm(),
+            peaceful: HostSet::EMPTY,
+            siege: 0,
+            disruption: Disruption::default(),
+            weather: Weather::new(hosts),
             random,
             watch,
             now: 0,
             count: 0,
             queue: BinaryHeap::new(),
-            clocks,
+            machines: vec![Machine::default(); hosts],
             news: Vec::new(),
-            calm: false,
+            settling: false,
         };
+        scheduler.set_clocks();
         for host in scheduler.all() {
             scheduler.at(0, Event::Go(host));
         }
@@ -108,6 +125,9 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
         ] {
             let after = delay.draw(&mut scheduler.random);
             scheduler.at(after, event);
+        }
+        for recurring in plan.faults.recurring {
+            scheduler.plan_fault(recurring.fault);
         }
         Ok(scheduler)
     }
@@ -146,49 +166,80 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
 
     fn follow(&mut self, news: News) -> Checked {
         match news {
-            News::Sent(packet) => {
-                let after = self.profile.latency.draw(&mut self.random);
-                let lost = self.random.chance(self.profile.loss);
-                self.at(after, if lost { Event::Lose(packet) } else { Event::Arrive(packet) });
-                if self.random.chance(self.profile.duplicate) && !lost {
-                    self.world.apply(Action::Duplicate { packet })?;
-                    self.watch.happened(self.now, Action::Duplicate { packet }, &self.world);
-                    let later = after + self.profile.straggle.draw(&mut self.random);
-                    self.at(later, Event::Arrive(packet));
-                }
-            }
+            News::Sent(packet) => self.sent(packet)?,
             News::Written(host) => self.plan_sync(host),
             News::Applying(host) => {
-                let after = self.profile.apply.draw(&mut self.random);
+                let delay = self.profile_at(host).apply;
+                let after = delay.draw(&mut self.random) * self.slowness_of_machine(host);
                 self.at(after, Event::Applied(host));
             }
             News::Fetching(host) => {
-                let after = self.profile.fetch.draw(&mut self.random);
+                let delay = self.profile_at(host).fetch;
+                let after = delay.draw(&mut self.random);
                 self.at(after, Event::Fetched(host));
             }
-            News::Stepped(host) => self.plan_wake(host),
+            News::Stepped(host) => {
+                if let Some(seen) = self.world.host(host).seen() {
+                    self.disruption.stepped(host, seen)?;
+                }
+                self.plan_wake(host);
+            }
         }
         Ok(())
     }
 
+    fn sent(&mut self, packet: PacketName) -> Checked {
+        let profile = *self.profile_of(packet.link);
+        let after = profile.latency.draw(&mut self.random);
+        let lost = self.random.chance(profile.loss) || self.weather_takes(packet);
+        self.at(after, if lost { Event::Lose(packet) } else { Event::Arrive(packet) });
+        if self.random.chance(profile.duplicate) && !lost {
+            self.act(Action::Duplicate { packet })?;
+            let later = after + profile.straggle.draw(&mut self.random);
+            self.at(later, Event::Arrive(packet));
+        }
+        Ok(())
+    }
+
+    fn profile_of(&self, link: Link) -> &Profile {
+        if self.in_peace(link) { &self.calm } else { &self.profile }
+    }
+
+    fn profile_at(&self, host: HostId) -> &Profile {
+        if self.peaceful.contains(host) { &self.calm } else { &self.profile }
+    }
+
+    fn in_peace(&self, link: Link) -> bool {
+        self.peaceful.contains(link.from) && self.peaceful.contains(link.to)
+    }
+
     fn plan_sync(&mut self, host: HostId) {
-        if !std::mem::replace(&mut self.clocks[host.nth()].syncing, true) {
-            let after = self.profile.sync.draw(&mut self.random);
+        if self.machines[host.nth()].stalled {
+            return;
+        }
+        if !std::mem::replace(&mut self.machines[host.nth()].syncing, true) {
+            let delay = self.profile_at(host).sync;
+            let after = delay.draw(&mut self.random) * self.slowness_of_disk(host);
             self.at(after, Event::Sync(host));
         }
     }
 
     fn plan_wake(&mut self, host: HostId) {
         let sleep = self.world.host(host).sleep();
-        let clock = &mut self.clocks[host.nth()];
+        let machine = &mut self.machines[host.nth()];
         let sleep = if self.profile.eager { Some(1) } else { sleep };
-        clock.due = sleep.map(|ticks| clock.told + u64::from(ticks.max(1)));
-        if let Some(due) = clock.due
-            && clock.queued.is_none_or(|queued| due < queued)
+        machine.due = sleep.map(|ticks| machine.told + u64::from(ticks.max(1)));
+        self.queue_wake(host);
+    }
+
+    fn queue_wake(&mut self, host: HostId) {
+        let machine = &mut self.machines[host.nth()];
+        let moment = machine.due.and_then(|due| machine.moment_of(due)).map(|moment| moment.max(self.now));
+        if let Some(moment) = moment
+            && machine.queued.is_none_or(|queued| moment < queued)
         {
-            clock.queued = Some(due);
-            let after = (due * Profile::TICK).saturating_sub(self.now);
-            self.at(after, Event::Wake(host));
+            machine.queued = Some(moment);
+            self.at(moment - self.now, Event::Wake(host));
         }
     }
 
@@ -199,12 +250,16 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
             unreachable!("a run has no end of events");
         };
         self.now = moment;
+        if let Some(until) = self.paused_until(event) {
+            self.at(until - moment, event);
+            return Ok(());
+        }
         match event {
             Event::Wake(host) => self.wake(host),
             Event::Arrive(packet) => self.arrive(packet),
             Event::Lose(packet) => self.act(Action::Drop { packet }).map(|_| ()),
             Event::Go(host) => {
-                self.clocks[host.nth()].going = false;
+                self.machines[host.nth()].going = false;
                 self.step(host)
             }
             Event::Sync(host) => self.sync(host),
@@ -212,32 +267,32 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
             Event::Fetched(host) => self.input(Action::Fetched { host }, host),
             Event::Client => self.client(),
             Event::Crash => self.crash(),
-            Event::Up(host) => self.restart(host),
+            Event::Down(host) => self.take_down(host),
+            Event::Up(host) => self.come_up(host),
             Event::Partition => self.partition(),
-            Event::Heal => self.act(Action::Heal).map(|_| ()),
+            Event::Flap(victim, left) => self.flap(victim, left),
+            Event::Heal => self.heal(),
             Event::Check => Ok(()),
+            Event::Fault(fault) => self.fault(fault),
+            Event::End(fault, host) => self.end_fault(fault, host),
+            Event::Peace(siege) => self.end_siege(siege),
+            Event::Settled(siege) => self.settled(siege),
         }
-    }
-
-    fn tick_of(&self) -> u64 {
-        self.now / Profile::TICK
     }
 
     fn wake(&mut self, host: HostId) -> Checked {
-        let now = self.tick_of();
-        let clock = &mut self.clocks[host.nth()];
-        if clock.queued.is_some_and(|queued| queued <= now) {
-            clock.queued = None;
+        let machine = &mut self.machines[host.nth()];
+        if machine.queued.is_some_and(|queued| queued <= self.now) {
+            machine.queued = None;
         }
-        match clock.due {
-            Some(due) if due <= now => {
-                clock.due = None;
+        match machine.due {
+            Some(due) if due <= machine.tick(self.now) => {
+                machine.due = None;
                 self.tell_time(host)?;
                 self.go(host)
             }
-            Some(due) if clock.queued.is_none() => {
-                clock.queued = Some(due);
-                self.at((due * Profile::TICK).saturating_sub(self.now), Event::Wake(host));
+            Some(_) if machine.queued.is_none() => {
+                self.queue_wake(host);
                 Ok(())
             }
             _ => Ok(()),
@@ -246,10 +301,11 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
 
     /// A node hears of the time that has passed before what has come with it.
     fn tell_time(&mut self, host: HostId) -> Checked {
-        let now = self.tick_of();
-        let elapsed = now.saturating_sub(self.clocks[host.nth()].told);
+        let machine = &mut self.machines[host.nth()];
+        let now = machine.tick(self.now);
+        let elapsed = now.saturating_sub(machine.told);
         if elapsed != 0 {
-            self.clocks[host.nth()].told = now;
+            machine.told = now;
             self.act(Action::Tick { host, elapsed: elapsed.min(u64::from(u32::MAX)) as u32 })?;
         }
         Ok(())
@@ -262,11 +318,12 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
     }
 
     fn go(&mut self, host: HostId) -> Checked {
-        let after = self.profile.wait.draw(&mut self.random);
+        let delay = self.profile_at(host).wait;
+        let after = delay.draw(&mut self.random);
         if after == 0 {
             return self.step(host);
         }
-        if !std::mem::replace(&mut self.clocks[host.nth()].going, true) {
+        if !std::mem::replace(&mut self.machines[host.nth()].going, true) {
             self.at(after, Event::Go(host));
         }
         Ok(())
@@ -276,9 +333,18 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
         if !self.world.host(host).has_mail() {
             return Ok(());
         }
-        let effects = self.clocks[host.nth()].doomed.take();
+        let machine = &mut self.machines[host.nth()];
+        let (doomed, pausing) = (machine.doomed.take(), machine.pausing.take());
+        let effects = doomed.or(pausing.map(|(effects, _)| effects));
         self.act(Action::Step { host, effects })?;
-        if effects.is_some() { self.go_down(host) } else { Ok(()) }
+        match (doomed, pausing) {
+            (Some(_), _) => self.go_down(host),
+            (None, Some((_, lasts))) => {
+                self.pause(host, lasts);
+                Ok(())
+            }
+            (None, None) => Ok(()),
+        }
     }
 
     fn arrive(&mut self, packet: PacketName) -> Checked {
@@ -286,6 +352,10 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
             return Ok(());
         }
         let host = packet.link.to;
+        if let Some(until) = self.weather.held_until(packet.link, self.now) {
+            self.at(until - self.now, Event::Arrive(packet));
+            return Ok(());
+        }
         if !self.world.network().is_open(packet.link) || self.world.host(host).node().is_none() {
             return self.act(Action::Drop { packet }).map(|_| ());
         }
@@ -293,13 +363,24 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
     }
 
     fn sync(&mut self, host: HostId) -> Checked {
-        self.clocks[host.nth()].syncing = false;
-        let queued = self.world.host(host).disk().queued();
-        let batches = if self.random.chance(self.profile.sync_one) { 1 } else { queued };
+        let machine = &mut self.machines[host.nth()];
+        if machine.stalled {
+            return Ok(());
+        }
+        machine.syncing = false;
+        let disk = self.world.host(host).disk();
+        let (queued, failed) = (disk.queued(), disk.has_failed());
+        if queued == 0 || failed {
+            return Ok(());
+        }
+        if machine.failing || self.now < machine.full_until {
+            return self.fail_sync(host);
+        }
+        let batches = if self.random.chance(self.profile_at(host).sync_one) { 1 } else { queued };
         if batches < queued {
             self.plan_sync(host);
         }
-        if queued == 0 { Ok(()) } else { self.input(Action::Sync { host, batches }, host) }
+        self.input(Action::Sync { host, batches }, host)
     }
 
     fn leader(&self) -> Option<HostId> {
@@ -308,12 +389,18 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
         self.all().filter(leads).max_by_key(|host| self.world.host(*host).seen().map(|seen| seen.term))
     }
 
+    /// Whether this node can do anything.
+    fn is_well(&self, host: HostId) -> bool {
+        let founder = self.world.host(host).is_founder();
+        founder && self.world.host(host).seen().is_some_and(|seen| seen.fault.is_none())
+    }
+
     fn any(&mut self) -> HostId {
         HostId::at(self.random.below(self.world.hosts().len() as u64) as usize)
     }
 
     fn client(&mut self) -> Checked {
-        if self.calm {
+        if self.settling {
             return Ok(());
         }
         let after = self.profile.propose.draw(&mut self.random).max(1);
@@ -329,130 +416,10 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
     }
 
     fn propose(&mut self, host: HostId, commands: u8, bytes: u32) -> Checked {
-        if self.world.host(host).node().is_none() {
+        if self.world.host(host).node().is_none() || self.now < self.machines[host.nth()].paused_until {
             return Ok(());
         }
         let request = self.world.requests() + 1;
         self.input(Action::Propose { host, request, commands, bytes }, host)
-    }
-
-    fn victim(&mut self) -> HostId {
-        let any = self.any();
-        let aims = self.random.chance(self.profile.aim);
-        if aims { self.leader().unwrap_or(any) } else { any }
-    }
-
-    fn crash(&mut self) -> Checked {
-        if self.calm {
-            return Ok(());
-        }
-        let after = self.profile.crash.draw(&mut self.random).max(1);
-        self.at(after, Event::Crash);
-        let host = self.victim();
-        if self.world.host(host).node().is_none() {
-            return Ok(());
-        }
-        if self.random.chance(512) {
-            let effects = self.random.below(8) as u32;
-            self.clocks[host.nth()].doomed = Some(effects);
-            return Ok(());
-        }
-        self.go_down(host)
-    }
-
-    fn go_down(&mut self, host: HostId) -> Checked {
-        let queued = u64::from(self.world.host(host).disk().queued());
-        let keep = self.random.between(0, queued) as u32;
-        let torn = self.random.chance(512) && u64::from(keep) < queued;
-        self.act(Action::Crash { host, keep, torn, stray: 0 })?;
-        let after = self.profile.down.draw(&mut self.random);
-        self.at(after, Event::Up(host));
-        Ok(())
-    }
-
-    fn restart(&mut self, host: HostId) -> Checked {
-        if self.world.host(host).node().is_some() {
-            return Ok(());
-        }
-        let shortens = self.random.chance(self.profile.shorten);
-        let length = self.random.between(1, 20);
-        let tail = if shortens { length } else { u64::MAX };
-        let now = self.tick_of();
-        let clock = &mut self.clocks[host.nth()];
-        (clock.told, clock.due, clock.doomed) = (now, None, None);
-        self.act(Action::Restart { host, tail })?;
-        self.go(host)
-    }
-
-    fn partition(&mut self) -> Checked {
-        if self.calm {
-            return Ok(());
-        }
-        let after = self.profile.partition.draw(&mut self.random).max(1);
-        self.at(after, Event::Partition);
-        let lasts = self.profile.heal.draw(&mut self.random);
-        self.at(lasts, Event::Heal);
-        let victim = self.victim();
-        match self.random.below(4) {
-            0 => self.act(Action::Partition { side: HostSet::EMPTY.with(victim) }).map(|_| ()),
-            1 => {
-                let mut hosts: Vec<HostId> = self.all().collect();
-                self.random.shuffle(&mut hosts);
-                let half = hosts[..hosts.len() / 2].iter().copied().collect();
-                self.act(Action::Partition { side: half }).map(|_| ())
-            }
-            way => self.cut_one_way(victim, way == 2),
-        }
-    }
-
-    fn cut_one_way(&mut self, victim: HostId, outward: bool) -> Checked {
-        for other in self.all().filter(|other| *other != victim) {
-            if self.random.chance(768) {
-                let (from, to) = if outward { (victim, other) } else { (other, victim) };
-                self.act(Action::Cut { link: Link { from, to } })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// How many ticks a cluster gets to recover once faults have stopped: sixty election timeouts, and eight ticks for
-    /// every entry of the longest log, since the limits of a plan may send, fetch and apply them one by one.
-    fn patience_ticks(&self) -> u64 {
-        let longest = self.world.standings().iter().map(|standing| standing.last.index.raw()).max();
-        60 * u64::from(self.plan.setup.config.election_timeout_ticks) + 8 * longest.unwrap_or(0)
-    }
-
-    /// Faults stop for good. Within the time for it all has to be well; then one more request has to commit.
-    fn settle(&mut self) -> Checked {
-        self.calm = true;
-        self.profile = self.plan.calm();
-        self.act(Action::Heal)?;
-        for host in self.all() {
-            self.clocks[host.nth()].doomed = None;
-            self.restart(host)?;
-        }
-        for _ in 0..2 {
-            self.wait_until_well()?;
-            if let Some(leader) = self.leader() {
-                self.propose(leader, 1, 8)?;
-            }
-        }
-        self.wait_until_well()
-    }
-
-    fn wait_until_well(&mut self) -> Checked {
-        let end = self.now + self.patience_ticks() * Profile::TICK;
-        let often = u64::from(self.plan.setup.config.election_timeout_ticks) * Profile::TICK;
-        loop {
-            let next_check = self.now + often;
-            self.at(often, Event::Check);
-            while self.now < next_check {
-                self.next()?;
-            }
-            let verdict = judge_progress(&self.world.standings());
-            if verdict.is_ok() || end <= self.now {
-                return verdict;
-            }
-        }
     }
 }

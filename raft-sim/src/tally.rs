@@ -19,6 +19,16 @@ macro_rules! counts {
                 [$((stringify!($name), self.$name)),*].into_iter()
             }
 
+            /// The median of each number; where their count is even, the lower of the two in the middle.
+            pub fn medians(runs: &[Counts]) -> Counts {
+                let median = |of: &dyn Fn(&Counts) -> u64| {
+                    let mut numbers: Vec<u64> = runs.iter().map(of).collect();
+                    let middle = numbers.len().checked_sub(1).map(|last| last / 2);
+                    middle.map_or(0, |middle| *numbers.select_nth_unstable(middle).1)
+                };
+                Counts { $($name: median(&|counts| counts.$name),)* }
+            }
+
             /// Adds those of another run.
             pub fn add(&mut self, other: &Counts) {
                 $(self.$name = self.$name.saturating_add(other.$name);)*
@@ -176,5 +186,21 @@ fn words_of(packet: &Packet) -> [u64; 7] {
         Body::TimeoutNow => [10, to, term, 0, 0, 0, 0],
         Body::NewerTerm => [11, to, term, 0, 0, 0, 0],
         _ => [12, to, term, 0, 0, 0, 0],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: medians are those of each number by itself. Method: three runs, and the lower middle of four.
+    #[test]
+    fn medians_are_of_each_number() {
+        let of = |commits, crashes| Counts { commits, crashes, ..Counts::default() };
+        let mut runs = vec![of(5, 1), of(1, 9), of(3, 2)];
+        assert_eq!(Counts::medians(&runs), of(3, 2));
+        runs.push(of(100, 100));
+        assert_eq!(Counts::medians(&runs), of(3, 2));
+        assert_eq!(Counts::medians(&[]), Counts::default());
     }
 }

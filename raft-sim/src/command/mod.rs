@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Parser, Subcommand};
-use raft_sim::Options;
+use raft_sim::{Mix, Options};
 
 /// Exit codes, alike for all commands; that for wrong usage is the command line parser's own.
 const VIOLATION: u8 = 1;
@@ -43,11 +43,14 @@ struct RunOptions {
     /// How many actions of a run before its faults stop
     #[arg(long, default_value_t = Options::ACTIONS, value_parser = clap::value_parser!(u64).range(1..))]
     actions: u64,
+    /// Which faults: the usual ones; in each run its own subset of all; or such that no Raft survives
+    #[arg(long, default_value = "default", value_parser = parse_mix)]
+    profile: Mix,
 }
 
 impl RunOptions {
     fn options(self) -> Options {
-        Options { nodes: self.nodes, actions: self.actions }
+        Options { nodes: self.nodes, actions: self.actions, mix: self.profile }
     }
 
     /// The options as one would type them, where they are not the usual ones.
@@ -55,8 +58,18 @@ impl RunOptions {
         let nodes = self.nodes.map_or_else(String::new, |nodes| format!(" --nodes {nodes}"));
         let usual = self.actions == Options::ACTIONS;
         let actions = if usual { String::new() } else { format!(" --actions {}", self.actions) };
-        nodes + &actions
+        let usual = self.profile == Mix::Default;
+        let profile = if usual { String::new() } else { format!(" --profile {}", self.profile.name()) };
+        nodes + &actions + &profile
     }
+}
+
+fn parse_mix(text: &str) -> Result<Mix, String> {
+    let known = [Mix::Default, Mix::Swarm, Mix::Hopeless];
+    known
+        .into_iter()
+        .find(|mix| mix.name() == text)
+        .ok_or_else(|| "one of default, swarm, hopeless".to_owned())
 }
 
 /// A half-open range `A..B`.

@@ -126,6 +126,11 @@ impl Run {
         for (name, count) in summary.counts.named() {
             println!("{:<14}{count}", name.replace('_', " "));
         }
+        let Counts { actions, commits, elections, crashes, partitions, cuts, .. } = summary.medians;
+        println!(
+            "{:<14}{actions} actions, {commits} commits, {elections} elections, {crashes} crashes, {partitions} partitions, {cuts} cuts",
+            "median run"
+        );
         println!("{:<14}{:016x}", "digest", summary.digest);
         for (nth, report) in summary.violations.iter().enumerate() {
             let Some(violation) = &report.violation else { continue };
@@ -143,6 +148,8 @@ impl Run {
     fn to_json(&self, summary: &Summary, quiet: &[&str]) -> Value {
         let counts: serde_json::Map<_, _> =
             summary.counts.named().map(|(name, count)| (name.to_owned(), json!(count))).collect();
+        let medians: serde_json::Map<_, _> =
+            summary.medians.named().map(|(name, count)| (name.to_owned(), json!(count))).collect();
         let violation = |report: &Report| {
             let violation = report.violation.as_ref()?;
             Some(json!({
@@ -156,8 +163,9 @@ impl Run {
         };
         json!({
             "seeds": { "from": self.seeds.0, "to": self.seeds.1, "run": summary.seeds },
-            "options": { "nodes": self.options.nodes, "actions": self.options.actions },
+            "options": { "nodes": self.options.nodes, "actions": self.options.actions, "profile": self.options.profile.name() },
             "counts": counts,
+            "medians": medians,
             "digest": format!("{:016x}", summary.digest),
             "violations": summary.violations.iter().filter_map(violation).collect::<Vec<_>>(),
             "too_quiet": quiet,

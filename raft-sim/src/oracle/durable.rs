@@ -1,5 +1,7 @@
 //! What was synced is there after a restart.
 
+use raft_core::LogIndex;
+
 use super::disks::DiskModel;
 use super::term_log::LogView;
 use super::{Seen, Verdict, broken};
@@ -20,7 +22,10 @@ pub(super) fn started(disk: &DiskModel, host: HostId, seen: &Seen, log: &dyn Log
     }
     let end = disk.log.last();
     let terms_agree = disk.log.starts().iter().all(|(first, term)| log.term_at(*first) == Some(*term));
-    if seen.last.index != end || log.term_at(end) != disk.log.term_at(end) || !terms_agree {
+    if seen.last.index != end
+        || (end != LogIndex::ZERO && log.term_at(end) != disk.log.term_at(end))
+        || !terms_agree
+    {
         return broken(NAME, RULE, || {
             let term = disk.log.last_term();
             format!(

@@ -11,6 +11,7 @@ mod caps;
 mod commit;
 mod completeness;
 mod disks;
+mod disruption;
 mod durable;
 mod election;
 mod health;
@@ -32,8 +33,9 @@ use raft_core::{
 };
 
 use self::disks::DiskModels;
+pub use self::disruption::Disruption;
 pub use self::progress::Standing;
-pub(crate) use self::progress::judge as judge_progress;
+pub(crate) use self::progress::{judge as judge_progress, terms_rise};
 pub use self::term_log::{LogView, TermLog};
 use crate::action::{HostId, HostSet};
 
@@ -64,6 +66,8 @@ pub type Verdict = Result<(), Box<Violation>>;
 pub struct Seen {
     /// Whether it leads its term.
     pub leads: bool,
+    /// Whether it is a candidate in it.
+    pub campaigns: bool,
     /// Its term.
     pub term: Term,
     /// Its vote in it.
@@ -82,6 +86,7 @@ impl From<Status> for Seen {
     fn from(status: Status) -> Self {
         Seen {
             leads: status.role == RoleKind::Leader,
+            campaigns: status.role == RoleKind::Candidate,
             term: status.term,
             vote: status.vote,
             commit: status.commit,

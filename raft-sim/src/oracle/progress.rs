@@ -6,8 +6,8 @@ use super::{Verdict, broken};
 use crate::action::HostId;
 
 pub(super) const NAME: &str = "progress";
-const RULE: &str = "once faults stop there is a leader, all logs become equal, and every call is answered (Raft thesis §3.9: \
-                    a steady leader as long as timing suffices)";
+const RULE: &str = "once faults stop in a quorum it has a leader, its logs become equal, every call is answered and no term rises any \
+                    more, whatever stays broken outside (Raft thesis §3.9: a steady leader as long as timing suffices)";
 
 /// How far one machine is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +28,23 @@ pub struct Standing {
     pub applied: LogIndex,
     /// How many requests wait there.
     pub waiting: u64,
+}
+
+/// Whether terms stand still.
+///
+/// # Errors
+/// One that has risen.
+pub(crate) fn terms_rise(before: &[Standing], after: &[Standing]) -> Verdict {
+    let risen = before.iter().zip(after).find(|(before, after)| before.term < after.term);
+    match risen {
+        Some((before, after)) => broken(NAME, RULE, || {
+            format!(
+                "server {} goes from term {} to {} though all was well",
+                before.host, before.term, after.term
+            )
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Whether all is as it should be in the end; the last word after the stated time. Every machine has to be listed.

@@ -36,7 +36,7 @@ fn log(runs: &[Run]) -> TermLog {
 
 fn seen(leads: bool, term: u64, commit: u64, last: Position) -> Seen {
     let (term, commit) = (Term::new(term), LogIndex::new(commit));
-    Seen { leads, term, vote: None, commit, applied: LogIndex::ZERO, last, fault: None }
+    Seen { leads, campaigns: false, term, vote: None, commit, applied: LogIndex::ZERO, last, fault: None }
 }
 
 /// A step of server `number` from `before` to `after`, with this log and these effects.
