@@ -23,6 +23,7 @@ pub mod canary;
 mod client;
 mod cpu_time;
 mod disk;
+pub mod history;
 mod host;
 mod network;
 mod oracle;
