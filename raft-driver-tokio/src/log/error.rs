@@ -2,7 +2,7 @@
 
 use std::io;
 
-use raft_core::{DecodeError, Pair, RecoverError};
+use raft_core::{DecodeError, LogIndex, Pair, RecoverError};
 
 use super::storage::is_shortage;
 
@@ -36,6 +36,12 @@ pub enum LogError {
     Missing {
         /// The segment that should be there.
         file: String,
+    },
+    /// An entry that the log must hold can not be found in it.
+    #[error("log: entry {index} is not there, although the log goes on behind it")]
+    Incomplete {
+        /// The first such entry.
+        index: LogIndex,
     },
     /// The segment belongs to another server, or to another life of this one.
     #[error("log: {file} belongs to server {found}, not to {expected}")]

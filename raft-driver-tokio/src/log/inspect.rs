@@ -92,7 +92,7 @@ impl Inspection {
     /// Shows every entry that is in force, up to index `last`, in order.
     ///
     /// # Errors
-    /// The disk fails.
+    /// The disk fails, or does not hold any more what it held when the inspection began.
     pub fn for_each_entry(
         &self,
         last: LogIndex,
@@ -104,6 +104,10 @@ impl Inspection {
                 show(position, entry);
                 next = position.index.next();
             }
+        }
+        // The reader says "nothing there" also of entries that the log must have.
+        if next <= last.min(self.summary.last.index) {
+            return Err(LogError::Incomplete { index: next });
         }
         Ok(())
     }
@@ -127,7 +131,7 @@ impl Inspection {
     /// term and index (8 bytes each, little-endian), and the entry as it is encoded.
     ///
     /// # Errors
-    /// The disk fails.
+    /// As [`for_each_entry`](Self::for_each_entry): a digest of less than was asked for is never returned.
     pub fn digest(&self, index: LogIndex) -> Result<Option<u128>, LogError> {
         if self.summary.last.index < index {
             return Ok(None);
@@ -143,5 +147,38 @@ impl Inspection {
             digest = xxhash_rust::xxh3::xxh3_128(&bytes);
         })?;
         Ok(Some(digest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Folder;
+    use raft_core::{Incarnation, NodeId, Term};
+
+    /// Goal: entries that can not be found are an error, and never a digest of fewer. Method: an inspection whose summary
+    /// says more than its index knows.
+    #[test]
+    fn digest_of_a_log_that_ends_early_is_refused() {
+        let storage: Arc<dyn Storage> = Arc::new(Folder::read_only("."));
+        let last = Position { term: Term::new(1), index: LogIndex::new(5) };
+        let summary = Summary {
+            segments: 1,
+            bytes: 0,
+            records: 0,
+            hard_state: HardState::default(),
+            commit: LogIndex::ZERO,
+            last,
+            cluster: None,
+            membership: None,
+            torn_bytes: 0,
+        };
+        let id = NodeId::new(1).expect("not zero");
+        let pair = Pair { id, incarnation: Incarnation::new(1) };
+        let reader = LogReader::new(Arc::new(Shared::new(Arc::clone(&storage), Index::default())));
+        let inspection = Inspection { storage, pair, summary, reader };
+        let digest = inspection.digest(LogIndex::new(3));
+        assert!(matches!(digest, Err(LogError::Incomplete { index }) if index.raw() == 1), "{digest:?}");
+        assert!(matches!(inspection.digest(LogIndex::new(6)), Ok(None)));
     }
 }
