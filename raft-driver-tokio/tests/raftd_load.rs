@@ -68,8 +68,11 @@ async fn acknowledged_lines_survive_kills_of_leader_and_follower() {
     let second = three.leader_but(leader).await;
     three.start(leader);
     let reached = until("the second leader answers", async || commit(&three, second).await).await;
-    until("more lines are committed", async || (reached + 200 < commit(&three, second).await?).then_some(()))
-        .await;
+    // Or all are loaded already, on a machine where this test had to wait for its turn.
+    until("more lines are committed", async || {
+        (loading.is_finished() || reached + 200 < commit(&three, second).await?).then_some(())
+    })
+    .await;
     let follower = (1..=3).find(|id| *id != leader && *id != second).unwrap();
     three.kill(follower);
     three.start(follower);
@@ -78,7 +81,10 @@ async fn acknowledged_lines_survive_kills_of_leader_and_follower() {
     assert!(loaded.status.success(), "{}", stderr(&loaded));
     assert_eq!(verdict(&loaded), format!("acknowledged {LINES} of {LINES}"));
     let numbers = std::fs::read_to_string(&acknowledged).unwrap();
-    let mut numbers: Vec<u64> = numbers.lines().map(|line| line.parse().unwrap()).collect();
+    // An attempt at it that was given up may have come late, behind line 13.
+    let five_too = numbers.lines().any(|line| line == "5 retried");
+    let number = |line: &str| line.strip_suffix(" retried").unwrap_or(line).parse().unwrap();
+    let mut numbers: Vec<u64> = numbers.lines().map(number).collect();
     numbers.sort_unstable();
     assert!(numbers.into_iter().eq(1..=LINES));
 
@@ -100,7 +106,8 @@ async fn acknowledged_lines_survive_kills_of_leader_and_follower() {
         assert_eq!(local(&three, id, "%FF%FE%2F2").await, (StatusCode::OK, b"\x80\x00\x81".to_vec()));
         assert_eq!(local(&three, id, "3").await, (StatusCode::OK, b"a line with CRLF".to_vec()));
         assert_eq!(local(&three, id, "4").await, (StatusCode::OK, Vec::new()));
-        assert_eq!(local(&three, id, "twice-0").await, (StatusCode::OK, b"13".to_vec()));
+        let twice = local(&three, id, "twice-0").await.1;
+        assert!(twice == b"13" || five_too && twice == b"5", "{twice:?}");
         assert_eq!(local(&three, id, "never").await.0, StatusCode::NOT_FOUND);
     }
 
@@ -148,6 +155,18 @@ async fn load_says_what_it_could_not_write() {
     for part in ["line 1 has an empty key", "key of line 2", "value of line 3"] {
         assert!(stderr(&loaded).contains(part), "{}", stderr(&loaded));
     }
+}
+
+/// A file that can not be read to its end: what was read before is written, and the verdict says so.
+#[tokio::test]
+async fn load_says_what_was_acknowledged_before_the_file_could_not_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("acknowledged");
+    let arguments = ["load", "/proc/self/mem", "--to", "http://127.0.0.1:1", "--acknowledged"];
+    let loaded = run(&[&arguments[..], &[journal.to_str().unwrap()]].concat()).await;
+    assert_eq!((loaded.status.code(), verdict(&loaded)), (Some(1), "acknowledged 0 of 0".into()));
+    assert!(stderr(&loaded).contains("can not read /proc/self/mem"), "{}", stderr(&loaded));
+    assert_eq!(std::fs::read(journal).unwrap(), b"");
 }
 
 #[tokio::test]

@@ -6,10 +6,14 @@
 //! ```
 //!
 //! Lines with the same key go through the same client, so they are written in the order of the file. A line is written again
-//! until a server acknowledges it, which is harmless because writing a value twice is like writing it once.
+//! until a server acknowledges it. Where a file sets a key once that is harmless, because writing a value twice is like
+//! writing it once. Where a file sets a key several times it is not quite: an attempt that was given up can still reach a
+//! server and be appended behind a later line of the same key, which was acknowledged meanwhile. Nothing acknowledged is lost
+//! then, but an old value comes back. So the journal of acknowledged lines marks those that had such attempts (`retried`),
+//! and `verify` takes their values for possible.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, IsTerminal, Write};
+use std::io::{self, BufReader, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +36,8 @@ const QUEUE_LINES_MAX: usize = 16;
 /// Between two attempts at a line: this long at first, then twice as long each time, up to the other.
 const AGAIN_FIRST: Duration = Duration::from_millis(10);
 const AGAIN_LAST: Duration = Duration::from_millis(640);
+/// What stands behind the number of a line that had attempts whose outcome is not known.
+pub(crate) const RETRIED: &str = " retried";
 /// How many refused lines are named one by one.
 const NAMED_MAX: u64 = 10;
 
@@ -48,7 +54,8 @@ pub(crate) struct Args {
     /// Give up on a line after this many seconds, and on all when none was acknowledged for as long
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     patience: u64,
-    /// Write the numbers of the acknowledged lines to this file, one a line
+    /// Write the numbers of the acknowledged lines to this file, one a line; behind it "retried", where an earlier attempt
+    /// may still have its effect
     #[arg(long, value_name = "FILE")]
     acknowledged: Option<PathBuf>,
 }
@@ -100,15 +107,18 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     });
 
     let ended = async {
-        let lines = reader.await.map_err(|_| LoadError::Thread)?;
+        let read = reader.await;
         while clients.join_next().await.is_some() {}
-        lines.map_err(|error| LoadError::Read(args.file.clone(), error))
+        match read {
+            Ok((lines, read)) => (lines, read.map_err(|error| LoadError::Read(args.file.clone(), error))),
+            Err(_) => (0, Err(LoadError::Thread)),
+        }
     };
     let mut interrupted = false;
     let mut ended = std::pin::pin!(ended);
-    let lines = loop {
+    let (lines, read) = loop {
         tokio::select! {
-            lines = ended.as_mut() => break lines.map_err(Failure::violated)?,
+            ended = ended.as_mut() => break ended,
             name = signals.next() => {
                 work.note(&format!("{name}: ending with the lines that are under way"));
                 interrupted = true;
@@ -117,11 +127,14 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
         }
     };
     work.bar.finish_and_clear();
-    if let Some(journal) = journal {
-        journal.finish().await.map_err(Failure::violated)?;
-    }
+    let journaled = match journal {
+        Some(journal) => journal.finish().await,
+        None => Ok(()),
+    };
+    // Also where something failed: what was acknowledged until then is done.
     let acknowledged = work.acknowledged.load(Ordering::Relaxed);
     say(&format!("acknowledged {acknowledged} of {lines}"));
+    read.and(journaled).map_err(Failure::violated)?;
     Ok(match () {
         () if acknowledged == lines => Exit::Clean,
         () if interrupted => Exit::Unfinished,
@@ -163,11 +176,16 @@ struct Target {
     nth: usize,
 }
 
-/// Reads the file and hands its lines out; the number of lines. After a stop it only counts.
-fn read_lines(file: File, queues: &[mpsc::Sender<Line>], work: &Work) -> io::Result<u64> {
+/// Reads the file and hands its lines out; the number of lines, and whether there are no more. After a stop it only counts.
+fn read_lines(file: impl Read, queues: &[mpsc::Sender<Line>], work: &Work) -> (u64, io::Result<()>) {
     let mut lines = Lines::new(BufReader::with_capacity(1 << 16, file));
     let mut count = 0;
-    while let Some(line) = lines.next()? {
+    loop {
+        let line = match lines.next() {
+            Ok(Some(line)) => line,
+            Ok(None) => return (count, Ok(())),
+            Err(error) => return (count, Err(error)),
+        };
         count += 1;
         match line {
             _ if work.stop.load(Ordering::Relaxed) => {}
@@ -183,37 +201,50 @@ fn read_lines(file: File, queues: &[mpsc::Sender<Line>], work: &Work) -> io::Res
             work.bar.set_message(format!("{} acknowledged", work.acknowledged.load(Ordering::Relaxed)));
         }
     }
-    Ok(count)
 }
 
 /// One client: writes the lines of its queue, one after another.
-async fn write_lines(work: Arc<Work>, mut lines: mpsc::Receiver<Line>, journal: Option<mpsc::Sender<u64>>) {
+async fn write_lines(
+    work: Arc<Work>,
+    mut lines: mpsc::Receiver<Line>,
+    journal: Option<mpsc::Sender<Acknowledged>>,
+) {
     while let Some(line) = lines.recv().await {
-        if work.stop.load(Ordering::Relaxed) || !work.write_line(&line).await {
+        if work.stop.load(Ordering::Relaxed) {
             continue;
         }
+        let Some(acknowledged) = work.write_line(&line).await else { continue };
         work.acknowledged.fetch_add(1, Ordering::Relaxed);
         work.last_acknowledged.fetch_max(work.now(), Ordering::Relaxed);
         if let Some(journal) = &journal {
             // The journal ends only after its senders, or on an error that it reports itself.
-            let _ = journal.send(line.number).await;
+            let _ = journal.send(acknowledged).await;
         }
     }
 }
 
+/// A line that was written.
+#[derive(Clone, Copy)]
+struct Acknowledged {
+    number: u64,
+    /// Whether an earlier attempt at it may still have its effect.
+    retried: bool,
+}
+
 impl Work {
-    /// Writes one line until it is acknowledged; whether it was.
-    async fn write_line(&self, line: &Line) -> bool {
+    /// Writes one line until it is acknowledged; `None` if it was not.
+    async fn write_line(&self, line: &Line) -> Option<Acknowledged> {
         let path = key::path(&line.key);
         let began = Instant::now();
         let mut again = AGAIN_FIRST;
+        let mut retried = false;
         loop {
             let target = self.target();
             let sent = self.client.send(&Method::PUT, &target.base, &path, &line.value, ANSWER_WITHIN).await;
             let problem = match sent {
                 Ok(answer) if answer.status.is_success() => {
                     self.keep_target(answer.from);
-                    return true;
+                    return Some(Acknowledged { number: line.number, retried });
                 }
                 Ok(answer) if is_final(answer.status) => {
                     let text = String::from_utf8_lossy(&answer.body);
@@ -223,20 +254,24 @@ impl Work {
                         answer.status,
                         text.trim()
                     ));
-                    return false;
+                    return None;
                 }
                 Ok(answer) => {
+                    retried |= !certainly_no_effect(answer.status);
                     format!("{}: {} {}", answer.from, answer.status, String::from_utf8_lossy(&answer.body))
                 }
-                Err(error) => error.to_string(),
+                Err(error) => {
+                    retried = true;
+                    error.to_string()
+                }
             };
             self.change_target(&target);
             if self.stop.load(Ordering::Relaxed) {
-                return false;
+                return None;
             }
             if self.patience < began.elapsed() {
                 self.give_up(line.number, problem.trim());
-                return false;
+                return None;
             }
             tokio::time::sleep(again).await;
             again = (again * 2).min(AGAIN_LAST);
@@ -300,9 +335,16 @@ fn is_final(status: StatusCode) -> bool {
         && status != StatusCode::TOO_MANY_REQUESTS
 }
 
+/// Whether an answer says that nothing was changed, now or later.
+fn certainly_no_effect(status: StatusCode) -> bool {
+    status.is_client_error()
+        || status == StatusCode::SERVICE_UNAVAILABLE
+        || status == StatusCode::TEMPORARY_REDIRECT
+}
+
 /// The file of acknowledged line numbers, written by a thread of its own so that no client waits for a disk.
 struct Journal {
-    numbers: mpsc::Sender<u64>,
+    numbers: mpsc::Sender<Acknowledged>,
     thread: tokio::task::JoinHandle<io::Result<()>>,
     path: PathBuf,
 }
@@ -310,11 +352,11 @@ struct Journal {
 impl Journal {
     fn create(path: &Path) -> Result<Journal, LoadError> {
         let file = File::create(path).map_err(|error| LoadError::Acknowledged(path.to_owned(), error))?;
-        let (numbers, mut incoming) = mpsc::channel(1024);
+        let (numbers, mut incoming) = mpsc::channel::<Acknowledged>(1024);
         let thread = tokio::task::spawn_blocking(move || {
             let mut file = BufWriter::new(file);
-            while let Some(number) = incoming.blocking_recv() {
-                writeln!(file, "{number}")?;
+            while let Some(Acknowledged { number, retried }) = incoming.blocking_recv() {
+                writeln!(file, "{number}{}", if retried { RETRIED } else { "" })?;
             }
             file.flush()
         });

@@ -2,9 +2,10 @@
 //!
 //! First it waits until all servers report the same applied index, which it prints; then it compares. A line counts as
 //! verified when every server holds its value. Where a file sets a key several times, the value of the last acknowledged
-//! line counts, or that of any later line that was not acknowledged: such a line may have been written all the same.
+//! line counts; or that of any line that was not acknowledged, or that was retried: such a line may have been written all the
+//! same, and also late, behind what was acknowledged after it (see `load`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use crate::client::{ANSWER_WITHIN, Base, Client, ClientError};
 use crate::exit::{Exit, Failure, note, say};
 use crate::http::key;
 use crate::lines::Lines;
+use crate::load::RETRIED;
 
 const POLL_EVERY: Duration = Duration::from_millis(100);
 /// Reads under way at a time, over all servers.
@@ -56,12 +58,19 @@ enum VerifyError {
     Apart(String),
 }
 
-/// What may stand under a key: the value of its last acknowledged line, and of later lines without acknowledgement.
+/// What may stand under a key.
 #[derive(Default)]
 struct Expected {
+    /// How many of its lines were acknowledged.
     lines: u64,
-    values: Vec<Bytes>,
+    /// The value of the last of them.
+    last: Bytes,
+    /// Those of all lines that may have been written at any time.
+    possible: Vec<Bytes>,
 }
+
+/// The numbers of the acknowledged lines, and whether an earlier attempt may still have its effect.
+type Numbers = BTreeMap<u64, bool>;
 
 type Keys = BTreeMap<Bytes, Expected>;
 
@@ -93,27 +102,33 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     Ok(if verified == lines { Exit::Clean } else { Exit::Violated })
 }
 
-fn numbers(path: &Path) -> Result<BTreeSet<u64>, VerifyError> {
+fn numbers(path: &Path) -> Result<Numbers, VerifyError> {
     let read = |error| VerifyError::Read(path.to_owned(), error);
     let file = BufReader::new(File::open(path).map_err(read)?);
     let number = |line: io::Result<String>| {
-        line.map_err(read)?.parse().map_err(|_| VerifyError::Numbers(path.to_owned()))
+        let line = line.map_err(read)?;
+        let (number, retried) = line.strip_suffix(RETRIED).map_or((&*line, false), |number| (number, true));
+        Ok((number.parse().map_err(|_| VerifyError::Numbers(path.to_owned()))?, retried))
     };
     file.lines().map(number).collect()
 }
 
-fn keys(path: &Path, acknowledged: Option<&BTreeSet<u64>>) -> io::Result<Keys> {
+fn keys(path: &Path, acknowledged: Option<&Numbers>) -> io::Result<Keys> {
     let mut keys = Keys::new();
     let mut lines = Lines::new(BufReader::new(File::open(path)?));
     while let Some(line) = lines.next()? {
         // `load` refuses such a line too, so it has no number among the acknowledged.
         let Ok(line) = line else { continue };
         let expected = keys.entry(line.key).or_default();
-        if acknowledged.is_none_or(|numbers| numbers.contains(&line.number)) {
-            expected.lines += 1;
-            expected.values.clear();
+        // Without numbers every line counts as acknowledged at once.
+        let retried = acknowledged.map_or(Some(false), |numbers| numbers.get(&line.number).copied());
+        if retried != Some(false) {
+            expected.possible.push(line.value.clone());
         }
-        expected.values.push(line.value);
+        if retried.is_some() {
+            expected.lines += 1;
+            expected.last = line.value;
+        }
     }
     keys.retain(|_, expected| expected.lines != 0);
     Ok(keys)
@@ -188,7 +203,7 @@ impl Work {
         loop {
             match self.client.send(&Method::GET, base, &path, &Bytes::new(), ANSWER_WITHIN).await {
                 Ok(answer) if answer.status == StatusCode::OK => {
-                    let right = expected.values.contains(&answer.body);
+                    let right = expected.last == answer.body || expected.possible.contains(&answer.body);
                     return (!right).then(|| format!("{base}: \"{named}\" has another value"));
                 }
                 Ok(answer) if answer.status == StatusCode::NOT_FOUND => {
@@ -217,24 +232,36 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn expected(text: &[u8], acknowledged: Option<&[u64]>) -> Vec<(String, u64, Vec<Bytes>)> {
+    fn file(text: &[u8]) -> tempfile::NamedTempFile {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text).unwrap();
-        let numbers = acknowledged.map(|numbers| numbers.iter().copied().collect());
-        let keys = keys(file.path(), numbers.as_ref()).unwrap();
+        file
+    }
+
+    /// Key, number of acknowledged lines, value of the last, and further possible values.
+    fn expected(text: &[u8], acknowledged: Option<&str>) -> Vec<(String, u64, String, Vec<Bytes>)> {
+        let numbers = acknowledged.map(|numbers| super::numbers(file(numbers.as_bytes()).path()).unwrap());
+        let keys = keys(file(text).path(), numbers.as_ref()).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let plain = |(key, expected): (Bytes, Expected)| {
-            (String::from_utf8(key.to_vec()).unwrap(), expected.lines, expected.values)
+            (text(&key), expected.lines, text(&expected.last), expected.possible)
         };
         keys.into_iter().map(plain).collect()
     }
 
     #[test]
-    fn the_last_acknowledged_line_of_a_key_counts() {
+    fn the_last_acknowledged_line_of_a_key_counts_or_what_may_have_been_written() {
         let text = b"a\t1\na\t2\nb\t3\na\t4\n";
         let of = |value: &'static str| Bytes::from_static(value.as_bytes());
-        assert_eq!(expected(text, None), [("a".into(), 3, vec![of("4")]), ("b".into(), 1, vec![of("3")])]);
-        assert_eq!(expected(text, Some(&[1])), [("a".into(), 1, vec![of("1"), of("2"), of("4")])]);
-        assert_eq!(expected(text, Some(&[2])), [("a".into(), 1, vec![of("2"), of("4")])]);
-        assert_eq!(expected(text, Some(&[])), []);
+        let all = [("a".into(), 3, "4".into(), vec![]), ("b".into(), 1, "3".into(), vec![])];
+        assert_eq!(expected(text, None), all);
+        assert_eq!(expected(text, Some("1\n2\n3\n4\n")), all);
+        assert_eq!(expected(text, Some("1\n")), [("a".into(), 1, "1".into(), vec![of("2"), of("4")])]);
+        assert_eq!(expected(text, Some("2\n")), [("a".into(), 1, "2".into(), vec![of("1"), of("4")])]);
+        let retried = expected(text, Some("1\n2 retried\n4\n"));
+        assert_eq!(retried, [("a".into(), 3, "4".into(), vec![of("2")])]);
+        assert_eq!(expected(text, Some("")), []);
+        assert!(super::numbers(file(b"1\ntwo\n").path()).is_err());
+        assert!(super::numbers(file(b"1 lost\n").path()).is_err());
     }
 }
