@@ -19,9 +19,9 @@ use hyper::Method;
 use raft_driver_tokio::log;
 use serde::Serialize;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use crate::client::{ANSWER_WITHIN, Base, Client, ClientError};
+use crate::client::{ANSWER_WITHIN, Base, Client};
 use crate::cluster::{Cluster, Event, Folder};
 use crate::demo::{Temporary, leader};
 use crate::exit::{Exit, Failure, note, say};
@@ -36,6 +36,10 @@ const CLIENTS: [u16; 2] = [1, 64];
 const KEYS: u64 = 10_000;
 const LEADER_WITHIN: Duration = Duration::from_secs(30);
 const ASK_EVERY: Duration = Duration::from_millis(50);
+/// After so long without an acknowledgement there is nothing to measure. Well above an election or two.
+const SILENT_MAX: Duration = Duration::from_secs(60);
+/// The pause before a write is tried again.
+const AGAIN: Duration = Duration::from_millis(50);
 /// Latencies that one client keeps; beyond that the first ones speak for all.
 const LATENCIES_MAX: usize = 1 << 16;
 
@@ -62,10 +66,8 @@ enum BenchError {
     NoLeader,
     #[error("server {0} died ({1}), so the figures would mean nothing")]
     Died(u16, String),
-    #[error("a write was not acknowledged, so the figures would mean nothing: {0}")]
-    Write(String),
-    #[error(transparent)]
-    Client(#[from] ClientError),
+    #[error("nothing was acknowledged for {seconds} s; at last: {0}", seconds = SILENT_MAX.as_secs())]
+    Silent(String),
     #[error("the disk alone could not be measured: {0}")]
     Disk(std::io::Error),
     #[error("a task of the measurement has failed")]
@@ -90,6 +92,9 @@ struct Figures {
 struct Run {
     clients: u16,
     acknowledged: u64,
+    /// How many requests were sent again, because the leader changed or an answer did not come. Where there are any, the
+    /// figures are those of a cluster in trouble.
+    retries: u64,
     seconds: f64,
     acknowledged_per_second: f64,
     fraction_of_raw_syncs: f64,
@@ -184,6 +189,9 @@ fn report(figures: &Figures, json: bool) -> serde_json::Result<()> {
             run.median_microseconds,
             run.p99_microseconds
         ));
+        if run.retries != 0 {
+            say(&format!("{clients}: {} requests were sent again; the cluster was not quiet", run.retries));
+        }
     }
     Ok(())
 }
@@ -203,10 +211,14 @@ async fn measure(bases: &[Base], within: Duration, mut disk: Disk) -> Result<Fig
     let most = CLIENTS.into_iter().max().unwrap_or(1);
     let client = Client::new(usize::from(most));
     let leader = wait_for_leader(&client, bases).await?;
+    // The leader first, so that in a quiet run no write takes a detour.
+    let mut bases = bases.to_vec();
+    bases.sort_by_key(|base| *base != leader);
     let mut runs = Vec::new();
     for clients in CLIENTS {
         note(&format!("{} s with {clients} at a time, to {leader}", within.as_secs()));
-        let (mut latencies, elapsed, acknowledged) = write(&client, &leader, clients, within).await?;
+        let (Written { mut latencies, acknowledged, retries }, elapsed) =
+            write(&client, &bases, clients, within).await?;
         latencies.sort_unstable();
         let at = |percent: usize| {
             latencies.get(latencies.len().saturating_sub(1) * percent / 100).copied().unwrap_or(0)
@@ -214,6 +226,7 @@ async fn measure(bases: &[Base], within: Duration, mut disk: Disk) -> Result<Fig
         runs.push(Run {
             clients,
             acknowledged,
+            retries,
             seconds: elapsed.as_secs_f64(),
             acknowledged_per_second: acknowledged as f64 / elapsed.as_secs_f64(),
             // Known only once the disk was measured for the last time.
@@ -248,52 +261,88 @@ async fn wait_for_leader(client: &Client, bases: &[Base]) -> Result<Base, BenchE
         // It leads for good once it has committed an entry of its own term, which the first write shows.
         let base = usize::try_from(status.id).ok().and_then(|id| bases.get(id.checked_sub(1)?)).cloned();
         let Some(base) = base else { continue };
-        let first =
-            client.send(&Method::PUT, &base, &key::path(b"first"), &Bytes::new(), ANSWER_WITHIN).await?;
-        if first.status.is_success() {
+        let path = key::path(b"first");
+        let first = client.send(&Method::PUT, &base, &path, &Bytes::new(), ANSWER_WITHIN).await;
+        if let Ok(first) = first
+            && first.status.is_success()
+        {
             return Ok(first.from);
         }
     }
     Err(BenchError::NoLeader)
 }
 
-/// Writes with so many clients for so long: latencies in microseconds, the time it took, and the number of writes.
+/// What one client, or all of them, have measured.
+#[derive(Default)]
+struct Written {
+    /// In microseconds, each from the first attempt to the acknowledgement.
+    latencies: Vec<u64>,
+    acknowledged: u64,
+    retries: u64,
+}
+
+/// Writes with so many clients for so long, and the time it took.
 async fn write(
     client: &Client,
-    leader: &Base,
+    bases: &[Base],
     clients: u16,
     within: Duration,
-) -> Result<(Vec<u64>, Duration, u64), BenchError> {
+) -> Result<(Written, Duration), BenchError> {
     let next = Arc::new(AtomicU64::new(0));
-    let value = Bytes::from(vec![b'v'; VALUE_BYTES]);
     let mut writers = JoinSet::new();
     let began = Instant::now();
     for _ in 0..clients {
-        let (client, leader, next, value) =
-            (client.clone(), leader.clone(), Arc::clone(&next), value.clone());
+        let (client, bases, next) = (client.clone(), bases.to_vec(), Arc::clone(&next));
         writers.spawn(async move {
-            let (mut latencies, mut acknowledged) = (Vec::new(), 0);
+            let value = Bytes::from(vec![b'v'; VALUE_BYTES]);
+            let mut written = Written::default();
+            let mut at = bases[0].clone();
             while began.elapsed() < within {
-                let path =
-                    key::path(format!("{:08}", next.fetch_add(1, Ordering::Relaxed) % KEYS).as_bytes());
+                let key = format!("{:08}", next.fetch_add(1, Ordering::Relaxed) % KEYS);
                 let sent = Instant::now();
-                let answer = client.send(&Method::PUT, &leader, &path, &value, ANSWER_WITHIN).await?;
-                if !answer.status.is_success() {
-                    return Err(BenchError::Write(format!("{} says {}", answer.from, answer.status)));
-                }
-                acknowledged += 1;
-                if latencies.len() < LATENCIES_MAX {
-                    latencies.push(u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX));
+                at = insist(&client, &bases, at, &key::path(key.as_bytes()), &value, &mut written.retries)
+                    .await?;
+                written.acknowledged += 1;
+                if written.latencies.len() < LATENCIES_MAX {
+                    written.latencies.push(u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX));
                 }
             }
-            Ok((latencies, acknowledged))
+            Ok(written)
         });
     }
-    let (mut latencies, mut acknowledged) = (Vec::new(), 0);
+    let mut all = Written::default();
     while let Some(writer) = writers.join_next().await {
-        let (more, count) = writer.map_err(|_| BenchError::Task)??;
-        latencies.extend(more);
-        acknowledged += count;
+        let written: Written = writer.map_err(|_| BenchError::Task)??;
+        all.latencies.extend(written.latencies);
+        all.acknowledged += written.acknowledged;
+        all.retries += written.retries;
     }
-    Ok((latencies, began.elapsed(), acknowledged))
+    Ok((all, began.elapsed()))
+}
+
+/// Writes one value until it is acknowledged, and counts further attempts; who has acknowledged it. The first of `bases` leads,
+/// or did when the measurement began.
+async fn insist(
+    client: &Client,
+    bases: &[Base],
+    mut at: Base,
+    path: &str,
+    value: &Bytes,
+    retries: &mut u64,
+) -> Result<Base, BenchError> {
+    let began = Instant::now();
+    let mut others = bases.iter().cycle();
+    loop {
+        let problem = match client.send(&Method::PUT, &at, path, value, ANSWER_WITHIN).await {
+            Ok(answer) if answer.status.is_success() => return Ok(answer.from),
+            Ok(answer) => format!("{} says {}", answer.from, answer.status),
+            Err(error) => error.to_string(),
+        };
+        if SILENT_MAX < began.elapsed() {
+            return Err(BenchError::Silent(problem));
+        }
+        *retries += 1;
+        at = others.next().unwrap_or(&at).clone();
+        sleep(AGAIN).await;
+    }
 }
