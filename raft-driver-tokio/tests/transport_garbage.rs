@@ -77,7 +77,7 @@ async fn garbage_on_the_peer_port_is_refused_and_the_server_goes_on() {
         let answer = sent(address, &[&good[..], &bad].concat()).await;
         assert_eq!((verdict(&answer), answer.len()), (0, 12), "welcome, and then nothing");
     }
-    cluster.propose("still there").await.expect("a cluster of one");
+    cluster.insist("still there").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,5 +95,5 @@ async fn newer_connection_of_a_caller_replaces_the_older() {
     let mut nothing = [0; 1];
     let read = soon("the older one is closed", older.read(&mut nothing)).await;
     assert!(matches!(read, Ok(0) | Err(_)));
-    cluster.propose("still there").await.expect("a cluster of one");
+    cluster.insist("still there").await;
 }

@@ -91,8 +91,10 @@ impl Cluster {
         let mut options = Options::new(listener, self.founders.clone());
         options.bootstrap = true;
         options.log = self.log;
-        // A machine that has much else to do should not take a busy leader for a dead one.
-        options.config.election_timeout_ticks = 40;
+        // A machine that has much else to do should not take a busy leader for a dead one, nor a slow disk for a stalled
+        // one: no test waits for either.
+        options.config.election_timeout_ticks = 100;
+        options.config.disk_stall_ticks = 6000;
         options
     }
 
@@ -154,6 +156,19 @@ impl Cluster {
                     Ok(applied) => return Some(applied),
                     Err(error) if error.certainly_no_effect() => tokio::task::yield_now().await,
                     Err(_) => return None,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Proposes until it is certain that it happened, through whatever change of leader. It may then have happened twice.
+    pub(crate) async fn insist(&self, command: impl Into<Bytes>) -> Applied<usize> {
+        let command = command.into();
+        soon("a command that happens", async {
+            loop {
+                if let Some(applied) = self.propose(command.clone()).await {
+                    return applied;
                 }
             }
         })
