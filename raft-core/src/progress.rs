@@ -56,6 +56,8 @@ pub(crate) struct Progress {
     in_flight_bytes: u64,
     /// What `held` was when the last round was answered, and which round that was.
     answered: Option<(Round, LogIndex)>,
+    /// Whether its newest boot turned out not to have what was promised.
+    broken: bool,
     /// Ticks since its newest boot was last heard, at most the shortest election timeout.
     silent: u32,
     /// The greatest commit index that was sent to it.
@@ -77,6 +79,7 @@ impl Progress {
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
             answered: None,
+            broken: false,
             silent: 0,
             commit_sent: LogIndex::ZERO,
         }
@@ -139,6 +142,7 @@ impl Progress {
             // learns that its log is this leader's up to there. Without that it would answer with the commit index of
             // its restart for ever, and commit no further while the cluster is idle.
             self.held = LogIndex::ZERO;
+            self.broken = false;
             self.probe(self.matched);
         }
         true
@@ -207,10 +211,17 @@ impl Progress {
             && self.in_flight.front().is_some_and(|probe| probe.previous == previous)
     }
 
-    /// Probes from `next` on, but from no further back than the last entry that is known to match.
+    /// A rejection says that the follower agrees with this leader at most up to `agreed`. Returns true the first time in a boot
+    /// that this is less than it has promised.
+    pub(crate) fn is_broken(&mut self, agreed: LogIndex) -> bool {
+        let broken = agreed < self.matched;
+        broken && !core::mem::replace(&mut self.broken, true)
+    }
+
+    /// Probes from `next` on.
     pub(crate) fn probe(&mut self, next: LogIndex) {
         self.mode = Mode::Probe;
-        self.next = next.max(self.matched).max(LogIndex::new(1));
+        self.next = next.max(LogIndex::new(1));
         self.in_flight.clear();
         self.in_flight_bytes = 0;
     }

@@ -180,6 +180,17 @@ pub enum Event {
         /// Which cluster it belongs to.
         cluster: ClusterId,
     },
+    /// A follower does not have what it acknowledged: its disk has lost what was durable, or an old copy of it was put back. It
+    /// is sent again what it lacks, but it may have forgotten votes too: nothing that was acknowledged is safe with it, and it
+    /// should be taken out of the cluster.
+    PromiseBroken {
+        /// Which server.
+        server: Pair,
+        /// Up to where it had acknowledged this leader's log.
+        acknowledged: LogIndex,
+        /// Up to where at most it has it now.
+        held: LogIndex,
+    },
     /// The node has halted: it answers nothing but refusals from now on.
     Fault(Fault),
 }

@@ -18,7 +18,7 @@ use crate::position::{LogIndex, Position, RequestId, Round};
 use crate::progress::{Mode, Progress};
 use crate::proposals::Pending;
 use crate::quorum;
-use crate::ready::{Answer, Fault, Outcome, Ready, Refusal};
+use crate::ready::{Answer, Event, Fault, Outcome, Ready, Refusal};
 use crate::role::Role;
 
 impl Node {
@@ -140,6 +140,7 @@ impl Node {
         boot: Boot,
         previous: Position,
         hint: Position,
+        ready: &mut Ready,
     ) {
         if boot != self.identity.boot || !self.log.contains(previous) {
             return;
@@ -153,6 +154,10 @@ impl Node {
         {
             // A rejection that leads nowhere new would be probed for ever: one entry back is always progress.
             reached(Mark::ProbeMovedBack);
+            if progress.is_broken(hint.index) {
+                let (server, acknowledged) = (progress.pair, progress.matched());
+                ready.events.push(Event::PromiseBroken { server, acknowledged, held: hint.index });
+            }
             progress.probe(next.min(previous.index));
         } else {
             reached(Mark::RejectionDisbelieved);

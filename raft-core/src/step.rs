@@ -124,7 +124,7 @@ impl Node {
             }
             Body::NewerTerm => {} // All that it says is its term.
             Body::Reject { boot: asked, previous, hint } => {
-                self.rejected((from, boot), asked, previous, hint);
+                self.rejected((from, boot), asked, previous, hint, ready);
             }
         }
     }

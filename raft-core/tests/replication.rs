@@ -467,3 +467,27 @@ fn failed_fetch_halts_the_node() {
     node.step(Message::Fetched { number, result: raft_core::Fetched::Failed });
     assert_eq!(node.status().fault, Some(Fault::FetchFailed));
 }
+
+/// A disk that has lost what was durable is no part of Raft, but it happens: the leader says so, and sends again what is
+/// missing instead of waiting for ever for a server that can not have less than it promised.
+#[test]
+fn follower_that_lost_what_it_promised_is_named_and_served() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    for text in ["a", "b", "c"] {
+        cluster.propose(1, text);
+        cluster.deliver_all();
+    }
+    cluster.machine(3).disk.truncate(2);
+    cluster.restart(3);
+    assert_eq!(cluster.node(3).status().last.index, LogIndex::new(1));
+    for _ in 0..6 {
+        cluster.tick(1, 3);
+        cluster.deliver_all();
+    }
+    assert_eq!(cluster.applied(3), ["a", "b", "c"]);
+    let events = &cluster.machines[0].events;
+    let broken: Vec<_> = events.iter().filter(|event| matches!(event, Event::PromiseBroken { .. })).collect();
+    let (server, acknowledged) = (pair(3), LogIndex::new(5));
+    assert_eq!(broken, [&Event::PromiseBroken { server, acknowledged, held: LogIndex::new(1) }]);
+}
