@@ -225,6 +225,10 @@ impl<S: StateMachine> EventLoop<S> {
             Event::WrongCluster { from, cluster } => {
                 tracing::warn!(%me, %from, %cluster, "a packet of another cluster");
             }
+            Event::PromiseBroken { server, acknowledged, held } => tracing::error!(
+                %me, %server, %acknowledged, %held,
+                "a server does not have what it acknowledged: its disk lost it, or an old copy was put back"
+            ),
             Event::Fault(fault) => tracing::error!(%me, %fault, "halted"),
             other => tracing::info!(%me, ?other, "event"),
         }
