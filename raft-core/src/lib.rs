@@ -114,6 +114,21 @@
 //! assert_eq!(answers[0].outcome, Outcome::Refused(Refusal::Halted));
 //! ```
 //!
+//! # What else there is to know
+//!
+//! - **Several servers**: send each packet of `ready.send` to the server that it is for: [`Packet::to`] names it, and
+//!   [`Node::membership`] has its address. [`encode_packet`] and [`decode_packet`] are the wire format. Packets may be lost,
+//!   doubled and reordered at will.
+//! - **Ticks** have the length that you choose; all times in [`Config`] count them. 10 ms suit a local network. After a step
+//!   wait for the next message, but no longer than [`Ready::sleep`] ticks; then say with one `Tick` how many have passed. Say
+//!   it before what has arrived meanwhile.
+//! - **Under load** collect what has come and hand it over in one [`Node::step_all`]: one write, one packet of entries for
+//!   each follower, one batch to apply, and a `Ready` whose memory is reused.
+//! - **Refused** proposals certainly had no effect: try again, elsewhere if the refusal names a leader. **Lost** ones may have:
+//!   try again only what may happen twice.
+//! - **[`Event::Fault`]** is the end of this node: say why, stop the process, and look at the disk before starting it again.
+//!   Never start it from an older copy of its disk: it would have forgotten what it promised.
+//!
 //! # What is promised
 //!
 //! - **Total.** `step` takes any message, in any order, without error or panic. Refusals are values; a driver or peer that
