@@ -206,10 +206,13 @@ impl Plan {
             profile.crash.mean *= random.pick(&[4, 16]);
         }
         if random.chance(256) {
-            profile.partition.mean *= random.pick(&[4, 16]);
+            profile.partition.mean *= random.pick(&[2, 8]);
         }
-        if random.chance(128) {
-            profile.propose = delay(random, &[tick / 4, tick / 2]);
+        if random.chance(512) {
+            profile.commands_max = 10;
+        }
+        if random.chance(700) {
+            profile.propose = delay(random, &[tick / 2, tick]);
         }
     }
 

@@ -202,11 +202,17 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
     }
 
     fn profile_of(&self, link: Link) -> &Profile {
-        if self.in_peace(link) { &self.calm } else { &self.profile }
+        if self.is_fair(link) { &self.calm } else { &self.profile }
     }
 
     fn profile_at(&self, host: HostId) -> &Profile {
         if self.peaceful.contains(host) { &self.calm } else { &self.profile }
+    }
+
+    /// Whether the weather is fair there: where machines are left in peace, and everywhere once faults stop. What is broken
+    /// then is broken altogether; a way that lets only heartbeats through would keep a leader that can do nothing.
+    fn is_fair(&self, link: Link) -> bool {
+        self.settling || self.in_peace(link)
     }
 
     fn in_peace(&self, link: Link) -> bool {
@@ -392,7 +398,7 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
     /// Whether this node can do anything.
     fn is_well(&self, host: HostId) -> bool {
         let founder = self.world.host(host).is_founder();
-        founder && self.world.host(host).seen().is_some_and(|seen| seen.fault.is_none())
+        founder && self.world.host(host).node().is_some() && !self.world.host(host).disk().has_failed()
     }
 
     fn any(&mut self) -> HostId {

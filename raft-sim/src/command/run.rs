@@ -37,7 +37,15 @@ pub(super) struct Run {
     /// Print also how many steps of nodes a second of CPU time did; that line depends on the machine
     #[arg(long)]
     timing: bool,
+    /// Print also how often every marked branch of the core was reached; from 1000 seeds on one that never was is a failure
+    #[cfg(feature = "marks")]
+    #[arg(long)]
+    marks: bool,
 }
+
+/// From this many seeds on every marked branch of the core must have been reached.
+#[cfg(feature = "marks")]
+const SEEDS_THAT_MUST_MARK: u64 = 1000;
 
 impl Run {
     pub(super) fn execute(&self, stop: &AtomicBool) -> ExitCode {
@@ -53,6 +61,7 @@ impl Run {
         bar.finish_and_clear();
         let quiet = self.quiet_counts(&summary);
         self.print(&summary);
+        let unmarked = self.unmarked(&summary);
         if self.timing {
             print_timing(&summary.counts, cpu, began);
         }
@@ -78,6 +87,9 @@ impl Run {
             ExitCode::from(UNFINISHED)
         } else if !quiet.is_empty() {
             println!("too quiet: {runs} runs without any {}", quiet.join(" or "));
+            ExitCode::from(VIOLATION)
+        } else if !unmarked.is_empty() {
+            println!("too quiet: {runs} runs never reached: {}", unmarked.join("; "));
             ExitCode::from(VIOLATION)
         } else {
             println!("clean: {runs} runs");
@@ -115,6 +127,26 @@ impl Run {
             super::schedule::write(&schedule, &self.file_of(report.seed))?;
         }
         Ok(())
+    }
+
+    /// Prints the marks, if that is asked for; those that were not reached though they must be.
+    #[cfg(feature = "marks")]
+    fn unmarked(&self, summary: &Summary) -> Vec<&'static str> {
+        if !self.marks {
+            return Vec::new();
+        }
+        for (name, count) in raft_core::marks::counts() {
+            println!("mark {count:>12}  {name}");
+        }
+        let enough = SEEDS_THAT_MUST_MARK <= summary.seeds && !summary.stopped;
+        let missing = raft_core::marks::counts().filter(|(_, count)| enough && *count == 0);
+        missing.map(|(name, _)| name).collect()
+    }
+
+    #[cfg(not(feature = "marks"))]
+    #[allow(clippy::unused_self)]
+    fn unmarked(&self, _summary: &Summary) -> Vec<&'static str> {
+        Vec::new()
     }
 
     fn replay_command(&self, seed: u64) -> String {

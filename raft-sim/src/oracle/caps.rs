@@ -23,6 +23,7 @@ impl Caps {
         let config = &self.0;
         for packet in &step.ready.send {
             if let Body::Append { entries, .. } = &packet.body {
+                within(step, "entries of an append", entries.len(), config.append_entries_max)?;
                 bytes(step, "bytes of an append", entries, config.append_bytes_max)?;
             }
         }

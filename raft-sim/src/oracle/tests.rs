@@ -212,3 +212,59 @@ fn progress_sees_what_is_missing() {
     assert!(!judged(&|standing| standing.waiting = 1));
     assert!(judge_progress(&[good(2), good(3)]).is_err());
 }
+
+/// Goal: a leader with its quorum around it is deposed once by each server that campaigns, and not twice. Method: the same
+/// server deposes it, comes back, and does so again; and a leader that gives up for no reason.
+#[test]
+fn no_disruption_sees_the_second_time() {
+    let clique = [host(1), host(2)].into_iter().collect();
+    let leads = |term| seen(true, term, 0, Position::ZERO);
+    let follows = |term| seen(false, term, 0, Position::ZERO);
+    let candidate = |term| Seen { campaigns: true, ..follows(term) };
+    let mut disruption = Disruption::default();
+    for (term, expected) in [(2, true), (4, false)] {
+        disruption.settled(clique, host(1), Term::new(term));
+        assert!(disruption.stepped(host(1), &leads(term)).is_ok());
+        assert!(disruption.stepped(host(3), &candidate(term + 1)).is_ok());
+        assert_eq!(disruption.stepped(host(1), &follows(term + 1)).is_ok(), expected);
+    }
+    // A campaign from before is nobody's fault; and once it is lifted nothing is.
+    disruption.lifted();
+    assert!(disruption.stepped(host(3), &candidate(7)).is_ok());
+    disruption.settled(clique, host(1), Term::new(6));
+    assert!(disruption.stepped(host(1), &follows(7)).is_ok());
+    disruption.settled(clique, host(1), Term::new(8));
+    assert!(disruption.stepped(host(1), &follows(8)).is_err(), "nobody has begun another term");
+}
+
+/// Goal: a failed write is final. Method: a node that goes on after it, and one that halts.
+#[test]
+fn health_sees_a_node_that_goes_on_after_a_failed_write() {
+    for (fault, expected) in [(None, health::NAME), (Some(Fault::WriteFailed), "none")] {
+        let mut oracles = oracles(1);
+        oracles.write_failed(host(1));
+        let before = seen(false, 2, 0, Position::ZERO);
+        let after = Seen { fault, ..before };
+        assert_eq!(step(&mut oracles, 1, (before, after), &TermLog::default(), &Ready::default()), expected);
+    }
+}
+
+/// Goal: a wiped server that promises something is seen, and so is a start from a damaged disk. Method: one of each, and the
+/// same of a server that is neither.
+#[test]
+fn strangers_sees_promises_and_damage() {
+    for (wiped, expected) in [(true, strangers::NAME), (false, "none")] {
+        let mut oracles = oracles(2);
+        if wiped {
+            oracles.wiped(host(2), pair(2));
+        }
+        oracles.written(host(2), &write(1, 2, Some(pair(1)), &[]));
+        oracles.synced(host(2), 1);
+        let now = Seen { vote: Some(pair(1)), ..seen(false, 2, 0, Position::ZERO) };
+        let vote = packet(2, 1, 2, Body::Vote { boot: Boot::new(1), granted: true });
+        assert_eq!(step(&mut oracles, 2, (now, now), &TermLog::default(), &vote), expected);
+        oracles.damaged(host(1));
+        let start = oracles.started(host(1), &seen(false, 0, 0, Position::ZERO), &TermLog::default());
+        assert_eq!(start.err().map(|violation| violation.oracle), Some(strangers::NAME));
+    }
+}

@@ -75,15 +75,19 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
             (machine.doomed, machine.pausing, machine.paused_until) = (None, None, now);
             (machine.stalled, machine.failing, machine.full_until) = (false, false, 0);
             (machine.slow_disk_until, machine.slow_machine_until, machine.syncing) = (0, 0, false);
+            // Events that waited for the end of a pause do so still; what they were to wake must not wait for them.
+            (machine.queued, machine.going) = (None, false);
             self.start_clock(host, false)?;
+            self.queue_wake(host);
             if self.world.host(host).is_unfinished() {
                 self.act(Action::Perform { host })?;
             }
-            if self.world.host(host).seen().is_some_and(|seen| seen.fault.is_some()) {
+            if self.world.host(host).disk().has_failed() {
                 self.go_down(host)?;
             }
             self.restart(host)?;
             self.plan_sync(host);
+            self.go(host)?;
         }
         for from in hosts.iter() {
             for to in hosts.iter() {

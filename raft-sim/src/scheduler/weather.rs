@@ -88,7 +88,7 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
     /// Whether a packet that was just sent will be lost.
     pub(super) fn weather_takes(&mut self, packet: PacketName) -> bool {
         let link = packet.link;
-        if self.in_peace(link) {
+        if self.is_fair(link) {
             return false;
         }
         let network = self.world.network();

@@ -79,10 +79,17 @@ impl<R: Rig> World<R> {
         let Some(machine) = self.hosts.get_mut(host.nth()).filter(|machine| machine.up.is_none()) else {
             return Ok(Applied::Impossible);
         };
+        let noticed = record < machine.disk.vouched();
         let done = machine.disk.damage(record);
         if done {
             self.counts.damages += 1;
+        }
+        if done && noticed {
             self.oracles.damaged(host);
+        } else if done {
+            // It looks like a torn end, so that what was there is as if it had never been.
+            self.counts.roll_backs += 1;
+            self.oracles.rolled_back(host, machine.disk.batches().take(record as usize));
         }
         Ok(changed(done))
     }
