@@ -116,6 +116,13 @@ pub fn encode_membership(membership: &Membership) -> Vec<u8> {
     wire_membership(membership).encode_to_vec()
 }
 
+impl Membership {
+    /// The id of the cluster that this configuration founds: the digest (XXH3, 128 bits) of its encoding.
+    pub fn cluster_id(&self) -> ClusterId {
+        ClusterId::new(xxhash_rust::xxh3::xxh3_128(&encode_membership(self)))
+    }
+}
+
 /// Decodes a configuration.
 ///
 /// # Errors

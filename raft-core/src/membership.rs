@@ -7,8 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::encoding;
-use crate::identity::{ClusterId, NodeId, Pair};
+use crate::identity::{NodeId, Pair};
 
 /// Whether a server's vote counts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -126,11 +125,6 @@ impl Membership {
     /// Whether this pair's vote counts.
     pub fn is_voter(&self, pair: Pair) -> bool {
         self.server(pair).is_some_and(|server| server.suffrage == Suffrage::Voter)
-    }
-
-    /// The id of the cluster that this configuration founds: the digest (XXH3, 128 bits) of its encoding.
-    pub fn cluster_id(&self) -> ClusterId {
-        ClusterId::new(xxhash_rust::xxh3::xxh3_128(&encoding::encode_membership(self)))
     }
 
     /// An upper bound of its encoding in bytes: what it counts towards limits.

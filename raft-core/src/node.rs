@@ -15,8 +15,7 @@ use crate::packet::{Body, Packet, Sender};
 use crate::position::{Attempt, LogIndex, Position, Round, Term};
 use crate::proposals::Proposals;
 use crate::ready::{Answer, Event, Fault, Outcome, Ready, RoleKind};
-use crate::role::Role;
-use crate::transfer::Transfer;
+use crate::role::{Role, Transfer};
 use crate::write::{HardState, Recovered};
 
 /// A server of a Raft cluster, as a value: see the [crate documentation](crate) for how it is driven.

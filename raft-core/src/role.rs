@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use crate::identity::{Boot, Pair};
-use crate::position::{Attempt, LogIndex};
+use crate::position::{Attempt, LogIndex, RequestId, Term};
 use crate::progress::Progress;
 use crate::ready::RoleKind;
 
@@ -65,4 +65,17 @@ impl Role {
             Role::Leader { .. } => RoleKind::Leader,
         }
     }
+}
+
+/// A transfer that waits for its answer: on the leader, and on after it has given way until the new leader is known.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Transfer {
+    pub(crate) id: RequestId,
+    pub(crate) to: Pair,
+    /// The term whose leadership is handed over.
+    pub(crate) term: Term,
+    /// Ticks since it was asked for.
+    pub(crate) elapsed: u32,
+    /// Whether the target has been told in this round of heartbeats.
+    pub(crate) told: bool,
 }

@@ -5,22 +5,9 @@ use crate::identity::{NodeId, Pair};
 use crate::marks::{Mark, reached};
 use crate::node::Node;
 use crate::packet::Body;
-use crate::position::{RequestId, Term};
+use crate::position::RequestId;
 use crate::ready::{Answer, Outcome, Ready, Refusal};
-use crate::role::Role;
-
-/// A transfer that waits for its answer: on the leader, and on after it has given way until the new leader is known.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Transfer {
-    id: RequestId,
-    pub(crate) to: Pair,
-    /// The term whose leadership is handed over.
-    term: Term,
-    /// Ticks since it was asked for.
-    elapsed: u32,
-    /// Whether the target has been told in this round of heartbeats.
-    told: bool,
-}
+use crate::role::{Role, Transfer};
 
 impl Node {
     pub(crate) fn transfer_requested(&mut self, id: RequestId, to: Option<NodeId>, ready: &mut Ready) {
