@@ -28,7 +28,7 @@ use crate::handle::{Call, Caller, ProposeError};
 use crate::log::{FetchThread, LogError, LogThread, Report};
 use crate::state_machine::{ApplyThread, StateMachine, Work};
 use crate::status::{NodeStatus, StopReason};
-use crate::transport::Network;
+use crate::transport::{Inbound, Network};
 
 /// The most that is taken of each queue before the node is stepped.
 const BATCH_MAX: usize = 1024;
@@ -36,7 +36,7 @@ const BATCH_MAX: usize = 1024;
 /// What comes in.
 pub(crate) struct Inputs<T> {
     pub(crate) reports: mpsc::UnboundedReceiver<Report>,
-    pub(crate) packets: mpsc::Receiver<Packet>,
+    pub(crate) packets: mpsc::Receiver<Inbound>,
     pub(crate) calls: mpsc::Receiver<Call<T>>,
     pub(crate) shutdown: Arc<Notify>,
     /// Closed when the state machine's thread has ended.
@@ -131,7 +131,7 @@ impl<S: StateMachine> EventLoop<S> {
             Some(report) = inputs.reports.recv() => Woken::Report(report),
             () = inputs.shutdown.notified(), if !draining => Woken::Shutdown,
             _ = &mut inputs.state_machine_ended => Woken::StateMachineEnded,
-            Some(packet) = inputs.packets.recv() => Woken::Packet(packet),
+            Some(inbound) = inputs.packets.recv() => Woken::Packet(inbound.packet),
             call = inputs.calls.recv(), if !draining => call.map_or(Woken::Shutdown, Woken::Call),
             () = time => Woken::Time,
         }
@@ -142,10 +142,10 @@ impl<S: StateMachine> EventLoop<S> {
             self.take_report(report, messages);
         }
         for _ in 0..BATCH_MAX {
-            let Ok(packet) = self.inputs.packets.try_recv() else {
+            let Ok(inbound) = self.inputs.packets.try_recv() else {
                 break;
             };
-            messages.push(Message::Packet(packet));
+            messages.push(Message::Packet(inbound.packet));
         }
         // Also while draining: what was let in before gets its answer.
         for _ in 0..BATCH_MAX {

@@ -24,7 +24,7 @@ use crate::state_machine::{ApplyThread, StateMachine};
 use crate::status::{NodeStatus, StopReason};
 use crate::transport::{Network, Receiver};
 
-/// How many packets may wait for the loop; then the connections wait.
+/// How many packets may wait for the loop, however small; then the connections wait. The receiving side limits their bytes.
 const PACKETS_MAX: usize = 4096;
 
 /// Why a server was not started.

@@ -14,7 +14,8 @@
 //! ```
 //!
 //! Raft tolerates loss, so nothing here waits or retries: a packet that finds its queue full is dropped. What a listener
-//! does not understand closes the connection and is logged; no input makes it panic, or allocate more than one frame.
+//! does not understand closes the connection and is logged; no input makes it panic, or allocate more than
+//! one frame for each connection; what waits for the node is limited in bytes.
 
 mod frame;
 mod hello;
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 use raft_core::{Identity, Membership, Packet, Pair};
 
-pub(crate) use receiver::Receiver;
+pub(crate) use receiver::{Inbound, Receiver};
 use sender::Peer;
 
 /// The only group so far. Frames carry it from the first day, so that many groups can share a connection.

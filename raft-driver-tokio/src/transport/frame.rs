@@ -42,11 +42,11 @@ impl Frames {
         Frames { codec, max }
     }
 
-    /// Takes the next packet out of `bytes`, if a whole one is there.
+    /// Takes the next packet out of `bytes`, if a whole one is there, and says how many bytes it took.
     ///
     /// # Errors
     /// What stands there is no frame.
-    pub(crate) fn next(&mut self, bytes: &mut BytesMut) -> Result<Option<Packet>, FrameError> {
+    pub(crate) fn next(&mut self, bytes: &mut BytesMut) -> Result<Option<(Packet, usize)>, FrameError> {
         let frame = self.codec.decode(bytes).map_err(|_| FrameError::TooLong { max: self.max })?;
         let Some(frame) = frame.map(BytesMut::freeze) else {
             return Ok(None);
@@ -59,7 +59,8 @@ impl Frames {
         if number(4) != GROUP {
             return Err(FrameError::Group(number(4)));
         }
-        decode_packet(frame.slice(HEADER_BYTES..)).map(Some).map_err(FrameError::Packet)
+        let packet = decode_packet(frame.slice(HEADER_BYTES..)).map_err(FrameError::Packet)?;
+        Ok(Some((packet, frame.len())))
     }
 }
 
@@ -119,7 +120,7 @@ mod tests {
                 bytes.extend_from_slice(&[byte]);
                 found = frames.next(&mut bytes).expect("all is well");
             }
-            assert_eq!(found, Some(packet()));
+            assert_eq!(found, Some((packet(), framed().len())));
         }
     }
 

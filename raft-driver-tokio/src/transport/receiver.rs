@@ -26,6 +26,8 @@ const CALLERS_MAX: usize = 64;
 const STRANGERS_MAX: usize = 32;
 /// How many files the receiving side may have open.
 pub(crate) const FILES_MAX: usize = CALLERS_MAX + STRANGERS_MAX + 1;
+/// How much of all callers may wait for the loop, counted in packets of the longest kind; of one caller, one such packet.
+const FRAMES_WAITING_MAX: usize = 4;
 /// How much is read at once.
 const READ_BYTES: usize = 64 << 10;
 
@@ -60,12 +62,21 @@ enum ConnectionError {
     OtherSender { said: Pair, from: Pair },
 }
 
+/// A packet on its way to the loop. It holds its bytes until it is dropped, and while they are held no more come in.
+#[derive(Debug)]
+pub(crate) struct Inbound {
+    pub(crate) packet: Packet,
+    _bytes: [OwnedSemaphorePermit; 2],
+}
+
 /// What the connections share.
 #[derive(Debug)]
 struct Shared {
     identity: Identity,
     limits: Limits,
-    packets: Sender<Packet>,
+    packets: Sender<Inbound>,
+    /// How many bytes of packets may wait for the loop, from all connections together.
+    bytes: Arc<Semaphore>,
     /// Places for connections that have said hello.
     places: Arc<Semaphore>,
     /// The newest connection of every caller. The lock is held for a look, never while anything is waited for.
@@ -84,10 +95,12 @@ impl Receiver {
         listener: TcpListener,
         identity: Identity,
         limits: Limits,
-        packets: Sender<Packet>,
+        packets: Sender<Inbound>,
     ) -> Self {
         let (callers, places) = (Mutex::default(), Arc::new(Semaphore::new(CALLERS_MAX)));
-        let shared = Arc::new(Shared { identity, limits, packets, places, callers });
+        let bytes = limits.frame_bytes_max.saturating_mul(FRAMES_WAITING_MAX).min(Semaphore::MAX_PERMITS);
+        let bytes = Arc::new(Semaphore::new(bytes));
+        let shared = Arc::new(Shared { identity, limits, packets, bytes, places, callers });
         Receiver { task: tokio::spawn(accept(listener, shared)) }
     }
 
@@ -208,15 +221,21 @@ async fn hear_hello(
 }
 
 async fn read_packets(stream: &mut TcpStream, from: Pair, shared: &Shared) -> Result<(), ConnectionError> {
-    let mut frames = Frames::new(shared.limits.frame_bytes_max);
+    let max = shared.limits.frame_bytes_max;
+    let mut frames = Frames::new(max);
+    let own = Arc::new(Semaphore::new(max));
     let mut bytes = BytesMut::new();
     loop {
-        while let Some(packet) = frames.next(&mut bytes)? {
+        while let Some((packet, length)) = frames.next(&mut bytes)? {
             if packet.from != from {
                 return Err(ConnectionError::OtherSender { said: from, from: packet.from });
             }
             // Where the node is busy the connection waits, and after it the sender, which then drops what is stale.
-            if shared.packets.send(packet).await.is_err() {
+            // First its own share, so that one caller alone never takes what is there for all.
+            let length = u32::try_from(length.min(max)).unwrap_or(u32::MAX);
+            let Ok(own) = Arc::clone(&own).acquire_many_owned(length).await else { return Ok(()) };
+            let Ok(all) = Arc::clone(&shared.bytes).acquire_many_owned(length).await else { return Ok(()) };
+            if shared.packets.send(Inbound { packet, _bytes: [own, all] }).await.is_err() {
                 return Ok(());
             }
         }

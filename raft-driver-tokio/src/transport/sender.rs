@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Limits;
 use super::frame::push_frame;
@@ -29,6 +29,8 @@ const BULK_PACKETS_MAX: usize = 1024;
 const WRITE_BYTES: usize = 256 << 10;
 /// The pause after the first failure; it doubles with every further one.
 const RECONNECT_MIN: Duration = Duration::from_millis(20);
+/// How long a connection has to last before the failures before it are forgotten.
+const SETTLED_AFTER: Duration = Duration::from_secs(5);
 
 /// The way to one other server. Dropping it ends the connection.
 #[derive(Debug)]
@@ -112,34 +114,72 @@ enum DialError {
     Refused(HelloError),
     #[error("closed by the other side")]
     Closed,
+    #[error(
+        "closed by the other side soon after its welcome. Where this goes on, another process uses the identity of this \
+         server: its folder was copied. Stop one of the two for good"
+    )]
+    ClosedSoon,
+}
+
+/// How long to wait before the next attempt, and how loudly to say that one failed.
+#[derive(Debug)]
+struct Backoff {
+    pause: Duration,
+    pause_max: Duration,
+    failures: u32,
+}
+
+impl Backoff {
+    fn new(pause_max: Duration) -> Self {
+        Backoff { pause: RECONNECT_MIN.min(pause_max), pause_max, failures: 0 }
+    }
+
+    /// A connection has ended that lasted so long. One that ended at once is like one that was never made: two servers of
+    /// one identity end each other's connections, and would do so many times a second.
+    fn ended_after(&mut self, lasted: Duration) {
+        if SETTLED_AFTER <= lasted {
+            *self = Backoff::new(self.pause_max);
+        }
+    }
+
+    /// One more failure: how many came before it, and how long to wait.
+    fn failed(&mut self) -> (u32, Duration) {
+        let (failures, pause) = (self.failures, self.pause);
+        self.failures = failures.saturating_add(1);
+        self.pause = (pause * 2).min(self.pause_max);
+        (failures, pause)
+    }
 }
 
 impl Dialer {
     async fn run(mut self) {
         let to = self.hello.to;
-        let mut pause = RECONNECT_MIN;
-        let mut failures = 0u32;
+        let mut backoff = Backoff::new(self.limits.reconnect_max);
         loop {
             let error = match self.dial().await {
                 Ok(mut stream) => {
                     tracing::info!(%to, address = self.address, "connected");
-                    (pause, failures) = (RECONNECT_MIN, 0);
+                    let began = Instant::now();
                     let Err(error) = self.write_packets(&mut stream).await else {
                         return;
                     };
-                    error
+                    backoff.ended_after(began.elapsed());
+                    let soon = began.elapsed() < SETTLED_AFTER;
+                    if soon && matches!(error, DialError::Closed) { DialError::ClosedSoon } else { error }
                 }
                 Err(error) => error,
             };
-            // Of a server that is away for hours the log need not speak every second.
-            if failures.is_power_of_two() || failures == 0 {
+            let (failures, pause) = backoff.failed();
+            // That a server went away is worth a warning once. Of one that is away for hours the log need not speak every
+            // second.
+            if failures == 0 || failures == 8 && matches!(error, DialError::ClosedSoon) {
                 tracing::warn!(%to, address = self.address, %error, failures, "not connected");
+            } else if failures.is_power_of_two() {
+                tracing::info!(%to, address = self.address, %error, failures, "not connected");
             }
-            failures = failures.saturating_add(1);
             if !self.discard_for(pause).await {
                 return;
             }
-            pause = (pause * 2).min(self.limits.reconnect_max);
         }
     }
 
@@ -236,4 +276,20 @@ fn give_up_after(stream: &TcpStream, patience: Duration) -> io::Result<()> {
     // Elsewhere only the time limit of a write ends it.
     let _ = (stream, patience);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_until_a_connection_has_lasted() {
+        let mut backoff = Backoff::new(Duration::from_millis(100));
+        let ms = |(failures, pause): (u32, Duration)| (failures, pause.as_millis());
+        assert_eq!([ms(backoff.failed()), ms(backoff.failed())], [(0, 20), (1, 40)]);
+        backoff.ended_after(SETTLED_AFTER - Duration::from_millis(1));
+        assert_eq!([ms(backoff.failed()), ms(backoff.failed())], [(2, 80), (3, 100)]);
+        backoff.ended_after(SETTLED_AFTER);
+        assert_eq!(ms(backoff.failed()), (0, 20));
+    }
 }
