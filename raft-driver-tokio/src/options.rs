@@ -47,7 +47,10 @@ pub struct Options {
     pub founders: Membership,
     /// Whether to found the cluster, if this has not been done. Default false.
     pub bootstrap: bool,
-    /// The settings of the node. Default: [`Config::default`].
+    /// The settings of the node. Default: [`Config::default`] with longer times, for a real disk on a machine that does other
+    /// things too. Without a leader for half a second to a second there is an election: well above what such a machine makes
+    /// a heartbeat wait, which comes every 100 ms, and well below what a client waits. And a leader whose disk has not
+    /// finished a write for 3 s leaves the lead to others.
     pub config: Config,
     /// The length of a tick. Not zero. Default 10 ms.
     pub tick: Duration,
@@ -96,7 +99,12 @@ impl Options {
             listen: listen.into(),
             founders,
             bootstrap: false,
-            config: Config::default(),
+            config: Config {
+                election_timeout_ticks: 50,
+                heartbeat_ticks: 10,
+                disk_stall_ticks: 300,
+                ..Config::default()
+            },
             tick: Duration::from_millis(10),
             log: LogOptions::default(),
             frame_bytes_max: 16 << 20,

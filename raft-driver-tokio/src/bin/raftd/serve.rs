@@ -2,9 +2,8 @@
 
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::time::Duration;
 
-use raft_core::{BootstrapError, Config, Membership};
+use raft_core::{BootstrapError, Membership};
 use raft_driver_tokio::{DataDir, Options, StartError, StopReason};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -15,15 +14,6 @@ use crate::founders;
 use crate::http;
 use crate::signals::Signals;
 use crate::store::Store;
-
-/// The length of a tick.
-const TICK: Duration = Duration::from_millis(10);
-/// In ticks: half a second to a second without a leader, then an election. Well above what a busy machine with a slow disk
-/// makes a heartbeat wait, and still well below the five seconds that a client waits.
-const ELECTION_TIMEOUT_TICKS: u32 = 50;
-const HEARTBEAT_TICKS: u32 = 10;
-/// In ticks: a leader whose disk has not finished a write for so long leaves the lead to others.
-const DISK_STALL_TICKS: u32 = 300;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -73,13 +63,6 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     let listener = listener.map_err(|error| Failure::usage(ServeError::Http(args.http.clone(), error)))?;
     let mut options = Options::new(args.listen, args.founders);
     options.bootstrap = args.bootstrap;
-    options.tick = TICK;
-    options.config = Config {
-        election_timeout_ticks: ELECTION_TIMEOUT_TICKS,
-        heartbeat_ticks: HEARTBEAT_TICKS,
-        disk_stall_ticks: DISK_STALL_TICKS,
-        ..Config::default()
-    };
     let handle = raft_driver_tokio::start(directory, options, Store::default()).await.map_err(not_started)?;
     let http_address = listener.local_addr().map_err(Failure::violated)?;
     say(&format!("{pair} serves clients on {http_address} and servers on {}", handle.local_addr()));
