@@ -5,10 +5,12 @@
 //! depends on its length. Its deadline does nothing but fail a test that would otherwise hang.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of this one")]
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -73,17 +75,29 @@ pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T 
 ///
 /// They lie below those that the system hands out for outgoing connections: a port of that kind may be taken by anybody
 /// while its server is down, also by what is left of a connection of this very test, and the server would not come back.
+///
+/// A block of ports belongs to this process until it ends: a file for each block is locked, so that two tests never take
+/// the same ports, also not while neither listens on them.
 pub fn free_ports(count: u16) -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        // Tests within a process never meet, and those of other processes rarely.
+    static LOCKS: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    let locks = std::env::temp_dir().join("raftd-test-ports");
+    std::fs::create_dir_all(&locks).unwrap();
+    for _ in 0..2_500 {
+        // Where to begin is of no importance; it only spreads the processes.
         let nth = std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
         let first = 10_000 + 8 * u16::try_from(nth % 2_500).unwrap();
+        let lock = File::create(locks.join(first.to_string())).unwrap();
+        if lock.try_lock().is_err() {
+            continue;
+        }
         let row = (first..first + count).map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
         if row.collect::<Result<Vec<_>, _>>().is_ok() {
+            LOCKS.lock().unwrap().push(lock);
             return first;
         }
     }
+    panic!("no {count} free ports in a row from 10,000 to 30,000");
 }
 
 /// An HTTP answer.
