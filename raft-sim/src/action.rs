@@ -10,6 +10,8 @@
 //!     "sync 2 batches 1", "applied 2", "fetched 2", "crash 2 keep 1", "crash 2 keep 0 torn", "crash 2 keep 0 torn stray 5",
 //!     "restart 2 tail 10", "fail-write 2", "damage 2 record 3", "wipe 2", "roll-back 2 records 4",
 //!     "cut 1>2", "mend 1>2", "partition 1,3", "heal", "propose 2 request 7 commands 3 bytes 64",
+//!     "call 2 request 9 client 1 key 3 read", "call 2 request 9 client 1 key 3 write",
+//!     "call 2 request 9 client 1 key 3 swap 4", "call 2 request 9 client 1 key 3 swap nothing",
 //!     "campaign 2", "step-down 2", "forget-leader 2", "transfer 2 request 8", "transfer 2 request 8 to 3",
 //! ] {
 //!     let action: Action = line.parse().unwrap();
@@ -21,6 +23,8 @@
 
 use core::fmt;
 use core::str::FromStr;
+
+use crate::client::Asked;
 
 /// A simulated machine, numbered from 1: it has a disk for good, and a node while it is up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -247,6 +251,19 @@ pub enum Action {
         /// The length of each command in bytes; it is never shorter than the eight bytes that tell them apart.
         bytes: u32,
     },
+    /// A client asks for an operation on a register of the replicated state machine.
+    Call {
+        /// Whom.
+        host: HostId,
+        /// The request's number; it shares the row of numbers with proposals.
+        request: u64,
+        /// Who asks.
+        client: u8,
+        /// On which register.
+        key: u8,
+        /// For what.
+        asked: Asked,
+    },
     /// An operator asks a node to try to become leader.
     Campaign {
         /// Whom.
@@ -329,6 +346,9 @@ impl fmt::Display for Action {
             Action::Propose { host, request, commands, bytes } => {
                 write!(f, "propose {host} request {request} commands {commands} bytes {bytes}")
             }
+            Action::Call { host, request, client, key, asked } => {
+                write!(f, "call {host} request {request} client {client} key {key} {asked}")
+            }
             Action::Campaign { host } => write!(f, "campaign {host}"),
             Action::StepDown { host } => write!(f, "step-down {host}"),
             Action::ForgetLeader { host } => write!(f, "forget-leader {host}"),
@@ -392,6 +412,13 @@ fn parse(line: &str) -> Option<Action> {
         ["damage", at, "record", record] => Action::Damage { host: host(at)?, record: number(record)? },
         ["wipe", at] => Action::Wipe { host: host(at)? },
         ["roll-back", at, "records", count] => Action::RollBack { host: host(at)?, records: number(count)? },
+        ["call", at, "request", request, "client", client, "key", key, ref asked @ ..] => Action::Call {
+            host: host(at)?,
+            request: number(request)?,
+            client: number(client)?,
+            key: number(key)?,
+            asked: Asked::parse(asked)?,
+        },
         ["campaign", at] => Action::Campaign { host: host(at)? },
         ["step-down", at] => Action::StepDown { host: host(at)? },
         ["forget-leader", at] => Action::ForgetLeader { host: host(at)? },
@@ -463,6 +490,11 @@ impl Action {
             Action::Propose { host, request, commands, bytes } => {
                 [16, at(*host) << 8 | u64::from(*commands), *request, u64::from(*bytes)]
             }
+            Action::Call { host, request, client, key, asked } => {
+                let [kind, expected] = asked.words();
+                let who = at(*host) | u64::from(*client) << 8 | u64::from(*key) << 16 | kind << 24;
+                [25, who, *request, expected]
+            }
             Action::Campaign { host } => [17, at(*host), 0, 0],
             Action::StepDown { host } => [18, at(*host), 0, 0],
             Action::ForgetLeader { host } => [19, at(*host), 0, 0],
@@ -493,6 +525,8 @@ mod tests {
             "crash 1",
             "crash 1 keep 0 stray",
             "transfer 1 request 1 to 0",
+            "call 1 request 1 client 1 key 1",
+            "call 1 request 1 client 1 key 1 swap",
             "wipe",
             "partition ",
             "partition 1,,2",

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use raft_core::{Boot, Fetch, LogIndex, Message, Node, Pair, Ready, Runs};
 
 use crate::disk::Disk;
+use crate::history::Registers;
 use crate::oracle::Seen;
 
 /// One machine of a world.
@@ -18,6 +19,8 @@ pub struct Host {
     pub(crate) boot: Boot,
     /// How far the state machine is; of a volatile one it goes back to 0 at a crash.
     pub(crate) applied: LogIndex,
+    /// The state machine, as far as that.
+    pub(crate) registers: Registers,
     pub(crate) up: Option<Running>,
     /// Lists that keep their memory over restarts.
     pub(crate) spare: Spare,
@@ -30,6 +33,8 @@ pub(crate) struct Running {
     pub(crate) seen: Seen,
     pub(crate) applying: Option<Runs>,
     pub(crate) fetches: VecDeque<Fetch>,
+    /// Committed calls that wait for the state machine, in order.
+    pub(crate) expected: VecDeque<(LogIndex, u64)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -50,6 +55,7 @@ impl Host {
             wipes: 0,
             boot: Boot::new(0),
             applied: LogIndex::ZERO,
+            registers: Registers::default(),
             up: None,
             spare: Spare::default(),
         }

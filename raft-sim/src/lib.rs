@@ -43,6 +43,7 @@ mod world;
 
 pub use crate::action::{Action, HostId, HostSet, Link, PacketName, ParseActionError};
 pub use crate::campaign::{Summary, campaign};
+pub use crate::client::Asked;
 pub use crate::cpu_time::cpu_time_ms;
 pub use crate::disk::{Disk, DiskError};
 pub use crate::host::Host;

@@ -67,7 +67,8 @@ fn play<R: Rig, W: Watch<R>>(
         let outcome = act(world, watch, 0, *action)?;
         *impossible += u64::from(outcome == Applied::Impossible);
     }
-    finish(schedule.ending, world, watch)
+    finish(schedule.ending, world, watch)?;
+    world.judge_history()
 }
 
 /// What follows the last action.

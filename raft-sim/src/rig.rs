@@ -7,6 +7,7 @@ use raft_core::{Answer, Entry, LogIndex, Packet, Position, Recovered, Runs, Writ
 
 use crate::action::HostId;
 use crate::disk::{Disk, DiskError};
+use crate::history::{Operation, Registers, Reply};
 
 /// The behaviour of disks, network and driver.
 pub trait Rig: Clone {
@@ -38,6 +39,16 @@ pub trait Rig: Clone {
         for (position, entry) in entries.entries() {
             machine(position, entry);
         }
+    }
+
+    /// The state machine performs an operation.
+    fn perform(&mut self, _host: HostId, registers: &mut Registers, key: u64, operation: Operation) -> Reply {
+        registers.apply(key, operation)
+    }
+
+    /// Whether the driver answers reads from its own state machine as it is, without asking anybody.
+    fn reads_locally(&self) -> bool {
+        false
     }
 
     /// What the driver reports as applied, once the state machine is done up to `last`.

@@ -3,6 +3,7 @@
 //! Everything that a world asks for (a packet to arrive, a batch to be synced, …) becomes an event at a moment that the
 //! profile's delays draw. The earliest event is turned into actions, and their news into further events.
 
+mod clients;
 mod clock;
 mod disturb;
 mod partitions;
@@ -12,6 +13,7 @@ mod weather;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use self::clients::Clients;
 use self::clock::Machine;
 use self::weather::Weather;
 use crate::action::{Action, HostId, HostSet, Link, PacketName};
@@ -82,6 +84,7 @@ pub struct Scheduler<'a, R: Rig, W: Watch<R>> {
     queue: BinaryHeap<Reverse<(u64, u64, Event)>>,
     machines: Vec<Machine>,
     news: Vec<News>,
+    clients: Clients,
     /// Whether faults have stopped for good.
     settling: bool,
 }
@@ -112,6 +115,7 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
             queue: BinaryHeap::new(),
             machines: vec![Machine::default(); hosts],
             news: Vec::new(),
+            clients: Clients::default(),
             settling: false,
         };
         scheduler.set_clocks();
@@ -141,7 +145,8 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
         while self.world.counts().actions < self.plan.actions {
             self.next()?;
         }
-        self.settle()
+        self.settle()?;
+        self.world.judge_history()
     }
 
     fn all(&self) -> impl Iterator<Item = HostId> + use<R, W> {
@@ -184,6 +189,7 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
                 }
                 self.plan_wake(host);
             }
+            News::Told { request, reply } => self.clients.told(request, reply),
         }
         Ok(())
     }
@@ -414,6 +420,9 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
         let wanders = self.random.chance(self.profile.wander);
         let any = self.any();
         let host = if wanders { any } else { self.leader().unwrap_or(any) };
+        if self.random.chance(clients::CALLS) {
+            return self.call(host);
+        }
         let empty = self.random.chance(10);
         let drawn = self.random.between(1, self.profile.commands_max);
         let commands = if empty { 0 } else { drawn };

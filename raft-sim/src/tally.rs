@@ -48,11 +48,15 @@ counts! {
     commits,
     /// Requests of clients.
     proposals,
-    /// Of these: answered as committed.
+    /// Operations of clients on registers, which are requests too.
+    calls,
+    /// Replies to these.
+    replies,
+    /// Requests answered as committed.
     committed,
-    /// Of these: refused.
+    /// Requests refused.
     refused,
-    /// Of these: lost with leadership.
+    /// Requests lost with leadership.
     lost,
     /// Packets that arrived.
     deliveries,

@@ -12,16 +12,18 @@
 //!
 //! The oracles watch from inside: whatever an action did, they have judged it before `apply` returns.
 
+mod calls;
 mod faults;
 
 use raft_core::{
-    Bootstrap, Config, Fetched, LogIndex, Membership, Message, Node, NodeId, Recovered, RequestId, Server,
-    Suffrage, WriteNumber,
+    Bootstrap, Config, Fetched, LogIndex, Membership, Message, Node, NodeId, Outcome as Told, Payload,
+    Recovered, RequestId, Server, Suffrage, WriteNumber,
 };
 
 use crate::action::{Action, HostId, Link, PacketName};
-use crate::client;
+use crate::client::{self, Asked};
 use crate::disk::pair_of;
+use crate::history::{Operation, Reply};
 use crate::host::Host;
 use crate::network::Network;
 use crate::oracle::{Oracles, Seen, Standing, Step, Violation};
@@ -52,6 +54,13 @@ pub enum News {
     Fetching(HostId),
     /// A node has made a step.
     Stepped(HostId),
+    /// A client was told what became of its call: the reply, or `None` where it was refused or is lost.
+    Told {
+        /// The request.
+        request: u64,
+        /// The reply.
+        reply: Option<Reply>,
+    },
 }
 
 /// What [`World::apply`] did.
@@ -76,6 +85,8 @@ pub struct World<R: Rig = Honest> {
     counts: Counts,
     digest: RunDigest,
     news: Vec<News>,
+    /// A list that keeps its memory: operations that a state machine was fed.
+    operations: Vec<(LogIndex, (u64, u64, Operation))>,
 }
 
 type Outcome = Result<Applied, Box<Violation>>;
@@ -111,6 +122,7 @@ impl<R: Rig> World<R> {
             counts: Counts::default(),
             digest: RunDigest::default(),
             news: Vec::new(),
+            operations: Vec::new(),
         };
         for (host, pair) in founders {
             let empty = Recovered::default();
@@ -273,6 +285,9 @@ impl<R: Rig> World<R> {
             Action::Propose { host, request, commands, bytes } => {
                 self.propose(host, request, commands, bytes)
             }
+            Action::Call { host, request, client, key, asked } => {
+                self.call(host, request, (client, key), asked)
+            }
             Action::Campaign { host } => self.ask(host, Message::Campaign),
             Action::StepDown { host } => self.ask(host, Message::StepDown),
             Action::ForgetLeader { host } => self.ask(host, Message::ForgetLeader),
@@ -387,6 +402,15 @@ impl<R: Rig> World<R> {
                 for _ in 0..self.rig.answers(host, &answer) {
                     self.counts.answered(&answer);
                     self.oracles.answered(host, &answer)?;
+                    let request = answer.id.raw();
+                    if !self.oracles.is_call(request) {
+                        continue;
+                    }
+                    match answer.outcome {
+                        // The reply comes when its state machine is there.
+                        Told::Committed { first, .. } => running.expected.push_back((first.index, request)),
+                        _ => self.news.push(News::Told { request, reply: None }),
+                    }
                 }
             }
         }
@@ -445,12 +469,23 @@ impl<R: Rig> World<R> {
         };
         let mut verdict = Ok(());
         let oracles = &mut self.oracles;
+        let mut operations = std::mem::take(&mut self.operations);
         self.rig.feed(host, &runs, &mut |position, entry| {
             if verdict.is_ok() {
                 verdict = oracles.applied(host, position, entry);
             }
+            if let Payload::Command(bytes) = &entry.payload
+                && let Some(call) = client::call_of(bytes)
+            {
+                operations.push((position.index, call));
+            }
         });
         verdict?;
+        for (index, (_, key, operation)) in operations.drain(..) {
+            self.perform_operation(host, index, key, operation)?;
+        }
+        self.operations = operations;
+        let machine = &mut self.hosts[host.nth()];
         let last = runs.last_position().map_or(LogIndex::ZERO, |position| position.index);
         machine.applied = last;
         machine.spare.inbox.push(Message::Applied(self.rig.applied(host, last)));
@@ -471,7 +506,7 @@ impl<R: Rig> World<R> {
 
     /// Puts all that can happen now into `actions`, which is emptied before, in an order that depends on the world alone.
     /// Damage to disks is left out, for it leaves nothing that can go on. Of actions with a number in them it lists one: a tick of one, a sync of one batch and of all, a restart with the
-    /// whole log and with the least, a proposal of one command, a partition of one machine from the others.
+    /// whole log and with the least, a proposal of one command, a write to one register, a partition of one machine from the others.
     pub fn enabled(&self, actions: &mut Vec<Action>) {
         actions.clear();
         for name in self.network.names() {
@@ -521,7 +556,9 @@ impl<R: Rig> World<R> {
         if machine.is_fetching() {
             actions.push(Action::Fetched { host });
         }
-        actions.push(Action::Propose { host, request: self.requests + 1, commands: 1, bytes: 8 });
+        let request = self.requests + 1;
+        actions.push(Action::Propose { host, request, commands: 1, bytes: 8 });
+        actions.push(Action::Call { host, request, client: 1, key: 1, asked: Asked::Write });
         actions.push(Action::Campaign { host });
         actions.push(Action::StepDown { host });
         actions.push(Action::ForgetLeader { host });

@@ -4,6 +4,7 @@ use raft_core::{Answer, Body, Entry, LogIndex, Packet, Position, Recovered, Runs
 
 use crate::action::HostId;
 use crate::disk::{Disk, DiskError};
+use crate::history::{Operation, Registers, Reply};
 use crate::rig::Rig;
 
 /// A disk that loses its newest synced batch in a crash.
@@ -111,5 +112,41 @@ impl Rig for ClockStopsAtHeal {
 
     fn healed(&mut self) {
         self.stopped = true;
+    }
+}
+
+/// A driver that answers reads from its own state machine, though others may have gone on.
+#[derive(Clone)]
+pub(super) struct StaleReads;
+
+impl Rig for StaleReads {
+    fn reads_locally(&self) -> bool {
+        true
+    }
+}
+
+/// A state machine that performs every swap twice, and replies what the second time gives.
+#[derive(Clone)]
+pub(super) struct SwapTwice;
+
+impl Rig for SwapTwice {
+    fn perform(&mut self, _host: HostId, registers: &mut Registers, key: u64, operation: Operation) -> Reply {
+        if let Operation::CompareAndSwap { .. } = operation {
+            registers.apply(key, operation);
+        }
+        registers.apply(key, operation)
+    }
+}
+
+/// A state machine that forgets every eighth write and says that it is done.
+#[derive(Clone)]
+pub(super) struct LostUpdate;
+
+impl Rig for LostUpdate {
+    fn perform(&mut self, _host: HostId, registers: &mut Registers, key: u64, operation: Operation) -> Reply {
+        match operation {
+            Operation::Write(value) if value.is_multiple_of(8) => Reply::Written,
+            _ => registers.apply(key, operation),
+        }
     }
 }

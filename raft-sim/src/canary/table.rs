@@ -67,6 +67,24 @@ pub const CANARIES: &[Canary] = &[
         how: Break::Rig(&rigs::ClockStopsAtHeal { stopped: false }),
     },
     Canary {
+        name: "stale-reads",
+        what: "reads answered from a server's own state",
+        oracle: "linearizability",
+        how: Break::Rig(&rigs::StaleReads),
+    },
+    Canary {
+        name: "swap-twice",
+        what: "a state machine that performs a swap twice",
+        oracle: "linearizability",
+        how: Break::Rig(&rigs::SwapTwice),
+    },
+    Canary {
+        name: "lost-update",
+        what: "a write answered as done and forgotten",
+        oracle: "linearizability",
+        how: Break::Rig(&rigs::LostUpdate),
+    },
+    Canary {
         name: "vote-by-index",
         what: "a vote that compares only indexes (B1)",
         oracle: "leader-completeness",

@@ -15,6 +15,7 @@ mod disruption;
 mod durable;
 mod election;
 mod health;
+mod linearizability;
 mod machines;
 mod matching;
 mod monotone;
@@ -29,7 +30,8 @@ mod votes;
 use core::fmt;
 
 use raft_core::{
-    Answer, Boot, Config, Entry, Fault, LogIndex, Node, Pair, Position, Ready, RoleKind, Status, Term, Write,
+    Answer, Boot, Config, Entry, Fault, LogIndex, Node, Outcome, Pair, Position, Ready, RoleKind, Status,
+    Term, Write,
 };
 
 use self::disks::DiskModels;
@@ -38,6 +40,7 @@ pub use self::progress::Standing;
 pub(crate) use self::progress::{judge as judge_progress, terms_rise};
 pub use self::term_log::{LogView, TermLog};
 use crate::action::{HostId, HostSet};
+use crate::history::{History, Operation, Reply};
 
 /// A rule that a run has broken.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -134,6 +137,7 @@ pub struct Oracles {
     monotone: monotone::Monotone,
     machines: machines::StateMachineSafety,
     answers: answers::Answers,
+    linearizability: linearizability::Linearizability,
     caps: caps::Caps,
     health: health::Health,
     strangers: strangers::Strangers,
@@ -155,6 +159,7 @@ impl Oracles {
             monotone: monotone::Monotone::new(hosts),
             machines: machines::StateMachineSafety::new(hosts),
             answers: answers::Answers::default(),
+            linearizability: linearizability::Linearizability::default(),
             caps: caps::Caps::new(config),
             health: health::Health::default(),
             strangers: strangers::Strangers::default(),
@@ -270,7 +275,39 @@ impl Oracles {
     /// # Errors
     /// A broken rule.
     pub fn applied(&mut self, host: HostId, position: Position, entry: &Entry) -> Verdict {
-        self.machines.applied(host, position, entry, &self.commit)
+        self.machines.applied(host, position, entry, &self.commit)?;
+        self.linearizability.applied(position, entry)
+    }
+
+    /// A client has asked for an operation, at this moment.
+    pub fn called(&mut self, request: u64, client: u8, key: u8, operation: Operation, moment: u64) {
+        self.linearizability.called(request, client, key, operation, moment);
+    }
+
+    /// Whether this request is an operation on a register.
+    pub fn is_call(&self, request: u64) -> bool {
+        self.linearizability.place(request).is_some()
+    }
+
+    /// A client was told the reply of a state machine that stands at `position`, at this moment.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub fn replied(&mut self, request: u64, reply: Reply, position: LogIndex, moment: u64) -> Verdict {
+        self.linearizability.replied(request, reply, position, moment)
+    }
+
+    /// What clients asked and were told. Times are numbers of actions.
+    pub fn history(&self) -> &History {
+        self.linearizability.history()
+    }
+
+    /// Judges the history as a whole.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub fn judge_history(&self) -> Verdict {
+        self.linearizability.judge()
     }
 
     /// A client has handed a request to a node.
@@ -288,7 +325,11 @@ impl Oracles {
     /// # Errors
     /// A broken rule.
     pub fn answered(&mut self, host: HostId, answer: &Answer) -> Verdict {
-        self.answers.answered(host, answer, &self.matching, &self.commit, &self.election)
+        self.answers.answered(host, answer, &self.matching, &self.commit, &self.election)?;
+        match answer.outcome {
+            Outcome::Refused(_) => self.linearizability.refused(answer.id.raw()),
+            _ => Ok(()),
+        }
     }
 
     /// How many requests wait for an answer at this machine.

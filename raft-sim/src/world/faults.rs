@@ -5,6 +5,7 @@ use raft_core::{Boot, Identity, LogIndex, Message, Node, Recovered};
 use super::{Applied, Outcome, World, changed};
 use crate::action::HostId;
 use crate::disk::{DiskError, pair_after};
+use crate::history::Registers;
 use crate::host::Running;
 use crate::oracle::{Seen, Violation};
 use crate::rig::Rig;
@@ -24,6 +25,7 @@ impl<R: Rig> World<R> {
         machine.spare.unfinished = false;
         if !self.setup.durable_machines {
             machine.applied = LogIndex::ZERO;
+            machine.registers = Registers::default();
         }
         self.oracles.crashed(host, keep, self.setup.durable_machines);
         Ok(Applied::Done)
@@ -55,7 +57,8 @@ impl<R: Rig> World<R> {
         let node = node.map_err(|error| unreadable(error.to_string()))?;
         let seen = Seen::from(node.status());
         self.oracles.started(host, &seen, &node)?;
-        machine.up = Some(Running { node, seen, applying: None, fetches: Default::default() });
+        let (fetches, expected) = Default::default();
+        machine.up = Some(Running { node, seen, applying: None, fetches, expected });
         // A step of its own tells what the node wants first.
         machine.spare.inbox.push(Message::Tick { elapsed: 0 });
         Ok(())
@@ -104,6 +107,7 @@ impl<R: Rig> World<R> {
         machine.pair = pair;
         machine.boot = Boot::new(0);
         machine.applied = LogIndex::ZERO;
+        machine.registers = Registers::default();
         self.counts.wipes += 1;
         self.oracles.wiped(host, pair);
         // What founds a cluster must refuse it: an operator who follows the book tries that first.
@@ -125,6 +129,7 @@ impl<R: Rig> World<R> {
         machine.disk.forget(records);
         // The copy holds the state machine too, as it was then; replaying from the start is the same.
         machine.applied = LogIndex::ZERO;
+        machine.registers = Registers::default();
         self.counts.roll_backs += 1;
         self.oracles.rolled_back(host, machine.disk.batches());
         Ok(Applied::Done)

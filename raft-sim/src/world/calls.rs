@@ -1,0 +1,78 @@
+//! Clients of the registers in a world: their calls, and the replies of the replicated state machines.
+
+use raft_core::{LogIndex, Message, RequestId};
+
+use super::{Applied, News, Outcome, World};
+use crate::action::HostId;
+use crate::client::{self, Asked};
+use crate::history::{History, Operation, Reply};
+use crate::oracle::Violation;
+use crate::rig::Rig;
+
+impl<R: Rig> World<R> {
+    pub(super) fn call(
+        &mut self,
+        host: HostId,
+        request: u64,
+        (client, key): (u8, u8),
+        asked: Asked,
+    ) -> Outcome {
+        if self.up(host).is_none() || request <= self.requests || u64::MAX >> 8 < request {
+            return Ok(Applied::Impossible);
+        }
+        self.requests = request;
+        self.counts.calls += 1;
+        let (operation, moment) = (asked.operation(request), self.counts.actions);
+        self.oracles.called(request, client, key, operation, moment);
+        if asked == Asked::Read && self.rig.reads_locally() {
+            let machine = &self.hosts[host.nth()];
+            let reply = Reply::Value(machine.registers.value(u64::from(key)));
+            let position = machine.applied;
+            self.reply(request, reply, position)?;
+            return Ok(Applied::Done);
+        }
+        self.counts.proposals += 1;
+        self.oracles.proposed(host, request, 1);
+        let commands = client::call(request, key, asked);
+        self.mail(host, Message::Propose { id: RequestId::new(request), commands })
+    }
+
+    fn reply(&mut self, request: u64, reply: Reply, position: LogIndex) -> Result<(), Box<Violation>> {
+        self.counts.replies += 1;
+        self.news.push(News::Told { request, reply: Some(reply) });
+        self.oracles.replied(request, reply, position, self.counts.actions)
+    }
+
+    /// What clients of registers asked and were told so far. Times are numbers of actions.
+    pub fn history(&self) -> &History {
+        self.oracles.history()
+    }
+
+    /// Judges that history as a whole; what can be seen of it earlier was reported earlier.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub fn judge_history(&self) -> Result<(), Box<Violation>> {
+        self.oracles.judge_history()
+    }
+
+    /// A state machine performs the operation that it was fed at `index`; who waits for that is told the reply.
+    pub(super) fn perform_operation(
+        &mut self,
+        host: HostId,
+        index: LogIndex,
+        key: u64,
+        operation: Operation,
+    ) -> Result<(), Box<Violation>> {
+        let machine = &mut self.hosts[host.nth()];
+        let reply = self.rig.perform(host, &mut machine.registers, key, operation);
+        let Some(running) = &mut machine.up else { return Ok(()) };
+        if let Some((expected, request)) = running.expected.front().copied()
+            && expected == index
+        {
+            running.expected.pop_front();
+            self.reply(request, reply, index)?;
+        }
+        Ok(())
+    }
+}
