@@ -37,15 +37,16 @@ pub(crate) use status::Status;
 
 use crate::signals::told_to_stop;
 use crate::store::Store;
-use patience::Patient;
+use patience::{Patience, Patient};
 
 /// Every request is answered within this time, counted from the moment its headers have arrived: some less than the five
 /// seconds that are promised, so that the answer can still travel.
 const REQUEST_WITHIN: Duration = Duration::from_millis(4800);
 /// How long the headers of a request may take, and how long a connection may stay without one.
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
-/// How long a client may take no byte of its answer.
-const STALLED_WITHIN: Duration = Duration::from_secs(5);
+/// How long a client may take no byte of its answer, and how long it may take for all of it: an answer is a value of 1 MiB at
+/// most, which takes half a minute at 35 kB a second.
+const PATIENCE: Patience = Patience { stalled: Duration::from_secs(5), answer: Duration::from_secs(30) };
 /// Connections at a time; more wait in the system's queue. Together with those of the driver well below the 1,024 open files
 /// that a process commonly may have, because the log needs some too.
 pub(crate) const CONNECTIONS_MAX: usize = 256;
@@ -78,7 +79,7 @@ pub(crate) async fn serve(listener: TcpListener, handle: Handle<Store>, mut stop
             }
         };
         let connection =
-            builder.serve_connection(Patient::new(TokioIo::new(stream), STALLED_WITHIN), service.clone());
+            builder.serve_connection(Patient::new(TokioIo::new(stream), PATIENCE), service.clone());
         let mut stop = stop.clone();
         connections.spawn(async move {
             let _place = place;
