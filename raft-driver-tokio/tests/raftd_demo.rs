@@ -107,6 +107,13 @@ async fn what_can_not_work_is_refused_before_anything_starts() {
     first.signal("TERM");
     assert_eq!(first.end().await.0, Some(0));
     refused(&mut demo(&data, port + 3), "leave --http-port away").await;
+    let described = data.join("cluster.json");
+    let description = std::fs::read_to_string(&described).unwrap();
+    for (right, wrong) in [(format!("127.0.0.1:{}", port + 1), "nowhere"), ("\"2@".into(), "\"4@")] {
+        std::fs::write(&described, description.replacen(&right, wrong, 1)).unwrap();
+        refused(&mut demo(&data, port), "does not describe a cluster").await;
+    }
+    std::fs::write(&described, description).unwrap();
     // A server's folder that was wiped and formatted again is not the founder any more.
     std::fs::remove_dir_all(data.join("2")).unwrap();
     refused(&mut demo(&data, port), "2").await;

@@ -50,6 +50,14 @@ pub(crate) enum ClusterError {
     /// The file that says who the servers are is not readable as such.
     #[error("{path} does not describe a cluster: {error}", path = .0.display(), error = .1)]
     Description(PathBuf, serde_json::Error),
+    /// It is readable, and what it says can not be.
+    #[error("{} does not describe a cluster of three servers: \"{wrong}\" is not what a server has there", path.display())]
+    Place {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        wrong: String,
+    },
     /// Something else is in the folder.
     #[error("{} holds something, but no cluster. Give an empty folder", .0.display())]
     Foreign(PathBuf),
@@ -118,10 +126,35 @@ struct Place {
     http: String,
 }
 
+impl Description {
+    /// Where the servers answer clients, in the order of their ids; `path` is the file, for the error.
+    fn bases(&self, path: &Path) -> Result<Vec<Base>, ClusterError> {
+        let wrong = |wrong: &str| ClusterError::Place { path: path.to_owned(), wrong: wrong.to_owned() };
+        if self.servers.len() != usize::from(SERVERS) {
+            return Err(wrong(&format!("{} servers", self.servers.len())));
+        }
+        for (id, place) in (1..).zip(&self.servers) {
+            if place.pair(path)?.id.raw() != id {
+                return Err(wrong(&place.server));
+            }
+        }
+        self.servers.iter().map(|place| place.http.parse().map_err(|_| wrong(&place.http))).collect()
+    }
+}
+
+impl Place {
+    fn pair(&self, path: &Path) -> Result<Pair, ClusterError> {
+        let wrong = || ClusterError::Place { path: path.to_owned(), wrong: self.server.clone() };
+        self.server.parse().map_err(|_| wrong())
+    }
+}
+
 /// A folder of three servers, none of them running yet, that is ours alone until this is dropped.
 pub(crate) struct Folder {
     path: PathBuf,
     description: Description,
+    /// Where the servers answer clients, in the order of their ids.
+    bases: Vec<Base>,
     _lock: File,
 }
 
@@ -152,14 +185,15 @@ impl Folder {
         } else {
             create(&path, http_port.unwrap_or(default_port))?
         };
-        let folder = Folder { path, description, _lock: lock };
+        let bases = description.bases(&path.join("cluster.json"))?;
+        let folder = Folder { path, description, bases, _lock: lock };
         folder.check(http_port)?;
         Ok(folder)
     }
 
     /// Where the servers answer clients, in the order of their ids.
     pub(crate) fn bases(&self) -> Vec<Base> {
-        self.description.servers.iter().filter_map(|place| place.http.parse().ok()).collect()
+        self.bases.clone()
     }
 
     /// Looks before anything starts whether it can: the right folders, and free ports.
@@ -171,11 +205,9 @@ impl Folder {
         for (id, place) in (1..).zip(&self.description.servers) {
             let folder = self.path.join(id.to_string());
             let found = DataDir::open_read_only(&folder)?.pair();
-            match place.server.parse() {
-                Ok(expected) if expected != found => {
-                    return Err(ClusterError::Another { folder, found, expected });
-                }
-                _ => {}
+            let expected = place.pair(&self.path.join("cluster.json"))?;
+            if expected != found {
+                return Err(ClusterError::Another { folder, found, expected });
             }
         }
         for place in &self.description.servers {
