@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_core::{Answer, Event, Fault, Message, Node, Outcome, Packet, Ready, RequestId};
+use raft_core::{Answer, Event, Fault, Message, Node, Outcome, Packet, Ready, RequestId, RoleKind};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -57,8 +57,19 @@ pub(crate) struct EventLoop<S: StateMachine> {
     /// Who waits for the node's answer, by request.
     pub(crate) waiting: BTreeMap<RequestId, Caller<S::Output>>,
     pub(crate) next_request: u64,
+    /// The request to hand the leadership over that has no answer yet.
+    pub(crate) handing_over: Option<RequestId>,
     /// Why the disk failed, if it has.
     pub(crate) cause: Option<Arc<LogError>>,
+}
+
+/// How far a shutdown has come. Each part ends at the latest at its time.
+#[derive(Clone, Copy)]
+enum Ending {
+    /// What is under way gets its answer.
+    Draining(Instant),
+    /// Whoever leads hands over, so that the others need not wait for an election timeout to notice.
+    HandingOver(Instant),
 }
 
 /// What woke the loop.
@@ -85,7 +96,7 @@ impl<S: StateMachine> EventLoop<S> {
         let mut ready = Ready::default();
         // The time comes first: its place is kept until everything that came with it has been taken.
         let mut messages = vec![Message::Tick { elapsed: 0 }];
-        let mut draining: Option<Instant> = None;
+        let mut ending: Option<Ending> = None;
         loop {
             let now = self.clock.now();
             messages[0] = Message::Tick { elapsed: self.ticks.elapsed(now) };
@@ -95,25 +106,48 @@ impl<S: StateMachine> EventLoop<S> {
             if let Some(fault) = fault {
                 return StopReason::Fault { fault, cause: self.cause.take() };
             }
-            if draining.is_some_and(|until| self.waiting.is_empty() || until <= Instant::now()) {
-                return StopReason::Shutdown;
-            }
-            let due = ready.sleep.map(|ticks| Instant::now() + self.ticks.until(ticks, now));
-            let due = [due, draining].into_iter().flatten().min();
             messages.push(Message::Tick { elapsed: 0 });
-            match self.wait(due, draining.is_some()).await {
+            let until = match ending {
+                Some(Ending::Draining(until)) if self.waiting.is_empty() || until <= Instant::now() => {
+                    let Some(handing_over) = self.hand_over() else { return StopReason::Shutdown };
+                    messages.push(handing_over);
+                    ending = Some(Ending::HandingOver(Instant::now() + self.drain));
+                    continue;
+                }
+                Some(Ending::HandingOver(until))
+                    if self.handing_over.is_none() || until <= Instant::now() =>
+                {
+                    return StopReason::Shutdown;
+                }
+                Some(Ending::Draining(until) | Ending::HandingOver(until)) => Some(until),
+                None => None,
+            };
+            let due = ready.sleep.map(|ticks| Instant::now() + self.ticks.until(ticks, now));
+            let due = [due, until].into_iter().flatten().min();
+            match self.wait(due, ending.is_some()).await {
                 Woken::Report(report) => self.take_report(report, &mut messages),
                 Woken::Packet(packet) => messages.push(Message::Packet(packet)),
                 Woken::Call(call) => self.take_call(call, &mut messages),
                 Woken::Time => {}
                 Woken::Shutdown => {
                     self.inputs.calls.close();
-                    draining = Some(Instant::now() + self.drain);
+                    ending = Some(Ending::Draining(Instant::now() + self.drain));
                 }
                 Woken::StateMachineEnded => return StopReason::StateMachine,
             }
             self.take_what_is_there(&mut messages);
         }
+    }
+
+    /// Asks the node to hand its leadership over, if it leads.
+    fn hand_over(&mut self) -> Option<Message> {
+        if self.node.status().role != RoleKind::Leader {
+            return None;
+        }
+        let id = RequestId::new(self.next_request);
+        self.next_request += 1;
+        self.handing_over = Some(id);
+        Some(Message::Transfer { id, to: None })
     }
 
     async fn wait(&mut self, due: Option<Instant>, draining: bool) -> Woken<S::Output> {
@@ -201,6 +235,8 @@ impl<S: StateMachine> EventLoop<S> {
     }
 
     fn pass_on(&mut self, answer: &Answer) {
+        // Whatever became of it: nobody waits any more.
+        self.handing_over = self.handing_over.filter(|id| *id != answer.id);
         let Some(caller) = self.waiting.remove(&answer.id) else {
             return;
         };

@@ -201,8 +201,8 @@ impl<S: StateMachine> Handle<S> {
         self.local_addr
     }
 
-    /// Stops the server: takes no more proposals, waits a little for those under way, and makes durable what is queued. When
-    /// this returns, the folder can be opened again.
+    /// Stops the server: takes no more proposals, waits a little for those under way, hands over where it leads, and makes
+    /// durable what is queued. When this returns, the folder can be opened again.
     pub async fn shutdown(&self) {
         self.shutdown.notify_one();
         self.stopped().await;

@@ -67,7 +67,8 @@ pub struct Options {
     /// The most proposals and the most looks at the state that wait at once; further callers wait for their turn. At least
     /// 1. Default 4,096.
     pub calls_max: usize,
-    /// How long a shutdown waits for proposals that are under way. Default 500 ms.
+    /// How long a shutdown waits for proposals that are under way, and then, where this server leads, until another one has
+    /// taken over. Default 500 ms.
     pub drain: Duration,
 }
 

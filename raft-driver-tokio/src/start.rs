@@ -267,6 +267,7 @@ fn run<S: StateMachine>(
         drain: options.drain,
         waiting: BTreeMap::new(),
         next_request: 1,
+        handing_over: None,
         cause: None,
     };
     let receiver = Receiver::spawn(listener, identity, limits, packet_sender);

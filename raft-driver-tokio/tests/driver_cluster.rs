@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft_core::{BootstrapError, Fault, LogIndex, Refusal, RoleKind, Term};
+use raft_core::{BootstrapError, Config, Fault, LogIndex, Refusal, RoleKind, Term};
 use raft_driver_tokio::log::{Folder, LogError, Storage, StorageFile, inspect};
 use raft_driver_tokio::{DataDir, Options, ProposeError, StartError, StopReason, start};
 use support::cluster::{Cluster, Commands, soon};
@@ -97,6 +97,29 @@ async fn leader_that_is_stopped_is_replaced_and_catches_up_later() {
     let commands = cluster.commands(nth, last).await;
     assert!(commands.iter().any(|(_, command)| command == "meanwhile 9"));
     assert!(commands.iter().all(|(_, command)| command != "late"));
+}
+
+/// Goal: a leader that is shut down hands over, so that nobody waits for an election timeout. Method: the others would not
+/// call an election of themselves for days.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leader_that_is_shut_down_hands_over() {
+    let mut cluster = Cluster::prepare(3);
+    let patient = Config { election_timeout_ticks: 1_000_000, heartbeat_ticks: 10, ..cluster.config };
+    // The first two elections are called by the one that is in a hurry; then it is patient too.
+    cluster.config = patient;
+    cluster.drain = Duration::from_secs(60);
+    cluster.start(1).await.expect("nothing is wrong");
+    cluster.start(2).await.expect("nothing is wrong");
+    cluster.config = Config { election_timeout_ticks: 100, ..patient };
+    cluster.start(0).await.expect("nothing is wrong");
+    cluster.insist("before").await;
+    assert_eq!(cluster.leader().await.status().identity.pair, cluster.pair(0));
+    let term = cluster.server(0).status().core.term;
+    cluster.stop(0).await;
+    let leader = cluster.leader().await.status();
+    assert_ne!(leader.identity.pair, cluster.pair(0));
+    assert!(term < leader.core.term);
+    cluster.insist("after").await;
 }
 
 /// Goal: a wiped disk never votes or acknowledges under its old name (M14). Method: wipe a follower, format it anew, bring

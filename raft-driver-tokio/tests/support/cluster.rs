@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft_core::{LogIndex, LogTime, Membership, NodeId, Pair, Position, RoleKind, Server, Suffrage};
+use raft_core::{Config, LogIndex, LogTime, Membership, NodeId, Pair, Position, RoleKind, Server, Suffrage};
 use raft_driver_tokio::log::{LogOptions, Storage};
 use raft_driver_tokio::{Applied, DataDir, Handle, Options, StartError, StateMachine, start};
 use tempfile::TempDir;
@@ -41,6 +41,8 @@ pub(crate) struct Cluster {
     pub(crate) servers: Vec<Option<Handle<Commands>>>,
     /// What the next starts use.
     pub(crate) log: LogOptions,
+    pub(crate) config: Config,
+    pub(crate) drain: Duration,
 }
 
 impl Cluster {
@@ -66,7 +68,10 @@ impl Cluster {
         }
         let founders = Membership::new(servers).expect("valid");
         let servers = (0..count).map(|_| None).collect();
-        Cluster { temporary, founders, listeners, servers, log }
+        // A machine that has much else to do should not take a busy leader for a dead one, nor a slow disk for a stalled
+        // one: no test waits for either.
+        let config = Config { election_timeout_ticks: 100, disk_stall_ticks: 1_000_000, ..Config::default() };
+        Cluster { temporary, founders, listeners, servers, log, config, drain: Duration::from_millis(500) }
     }
 
     pub(crate) async fn started(count: u64) -> Self {
@@ -91,10 +96,8 @@ impl Cluster {
         let mut options = Options::new(listener, self.founders.clone());
         options.bootstrap = true;
         options.log = self.log;
-        // A machine that has much else to do should not take a busy leader for a dead one, nor a slow disk for a stalled
-        // one: no test waits for either.
-        options.config.election_timeout_ticks = 100;
-        options.config.disk_stall_ticks = 6000;
+        options.config = self.config;
+        options.drain = self.drain;
         options
     }
 
