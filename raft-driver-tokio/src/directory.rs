@@ -53,7 +53,9 @@ pub enum FormatError {
         found: String,
     },
     /// Another program is using the folder.
-    #[error("{path} is in use by another program")]
+    #[error(
+        "{path} is in use by another program. Stop that one first; it may be a server that is still ending"
+    )]
     InUse {
         /// The folder.
         path: PathBuf,
@@ -85,7 +87,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// Another program is using the folder.
-    #[error("{path} is in use by another program")]
+    #[error(
+        "{path} is in use by another program. Stop that one first; it may be a server that is still ending"
+    )]
     InUse {
         /// The folder.
         path: PathBuf,
@@ -228,7 +232,9 @@ impl DataDir {
         Arc::clone(&self.storage)
     }
 
-    /// The same folder with its log elsewhere: on a disk that is full or fails when a test wants it to.
+    /// The same folder with its log elsewhere. This is where a storage of one's own comes in: another device, an encrypted
+    /// one, or one that fills up or fails when a test wants it to. What it has to promise stands at [`Storage`]. A folder has
+    /// to be given the same storage at every start: a log that is not the server's own would let it forget its promises.
     #[must_use]
     pub fn with_log_storage(mut self, storage: Arc<dyn Storage>) -> DataDir {
         self.storage = storage;

@@ -48,7 +48,6 @@
 mod error;
 mod index;
 mod inspect;
-mod measure;
 mod reader;
 mod record;
 mod recovery;
@@ -57,9 +56,7 @@ mod thread;
 mod writer;
 
 pub use error::{Damage, LogError};
-pub use index::RecordPlace;
 pub use inspect::{Inspection, Summary, inspect};
-pub use measure::{SyncFigures, measure_syncs};
 pub use reader::LogReader;
 pub use storage::{Folder, Storage, StorageFile};
 pub use writer::{Log, LogOptions};

@@ -14,11 +14,11 @@ use raft_core::LogIndex;
 
 /// A place in the log as it was written.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct RecordPlace {
+pub(crate) struct RecordPlace {
     /// The number of the segment: 1, 2, 3 …
-    pub segment: u64,
+    pub(crate) segment: u64,
     /// Where the record begins in it, in bytes.
-    pub offset: u64,
+    pub(crate) offset: u64,
 }
 
 /// How many bytes of records a piece holds about.

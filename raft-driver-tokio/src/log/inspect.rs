@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use raft_core::{
-    ClusterId, Entry, HardState, LogIndex, Membership, Pair, Position, Recovered, Write, encode_entry,
-};
+use raft_core::{ClusterId, Entry, HardState, LogIndex, Membership, Position, Recovered, encode_entry};
 
 use super::error::LogError;
-use super::index::{Index, RecordPlace};
+use super::index::Index;
 use super::reader::LogReader;
 use super::recovery::scan;
-use super::storage::Storage;
 use super::writer::{Shared, index_found};
 use crate::DataDir;
 
@@ -43,8 +40,6 @@ pub struct Summary {
 /// A log that was read as a whole and found to be in order.
 #[derive(Debug)]
 pub struct Inspection {
-    storage: Arc<dyn Storage>,
-    pair: Pair,
     summary: Summary,
     reader: LogReader,
 }
@@ -79,8 +74,8 @@ pub fn inspect(directory: &DataDir) -> Result<Inspection, LogError> {
         membership: recovered.membership().cloned(),
         torn_bytes: scanned.torn_bytes(),
     };
-    let reader = LogReader::new(Arc::new(Shared::new(Arc::clone(&storage), index)));
-    Ok(Inspection { storage, pair, summary, reader })
+    let reader = LogReader::new(Arc::new(Shared::new(storage, index)));
+    Ok(Inspection { summary, reader })
 }
 
 impl Inspection {
@@ -112,18 +107,6 @@ impl Inspection {
         Ok(())
     }
 
-    /// Shows every batch as it was written, in order, those included whose entries were cut off later.
-    ///
-    /// # Errors
-    /// The disk fails.
-    pub fn for_each_write(&self, mut show: impl FnMut(RecordPlace, &Write)) -> Result<(), LogError> {
-        let shown = scan(&*self.storage, self.pair, &mut |found| {
-            show(found.place, found.write);
-            Ok(())
-        });
-        shown.map(|_| ())
-    }
-
     /// The chained digest of the log up to `index`: equal on two servers exactly if they hold the same entries up to
     /// there. `None` where the log does not reach it.
     ///
@@ -153,8 +136,8 @@ impl Inspection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::Folder;
-    use raft_core::{Incarnation, NodeId, Term};
+    use crate::log::{Folder, Storage};
+    use raft_core::Term;
 
     /// Goal: entries that can not be found are an error, and never a digest of fewer. Method: an inspection whose summary
     /// says more than its index knows.
@@ -173,10 +156,8 @@ mod tests {
             membership: None,
             torn_bytes: 0,
         };
-        let id = NodeId::new(1).expect("not zero");
-        let pair = Pair { id, incarnation: Incarnation::new(1) };
-        let reader = LogReader::new(Arc::new(Shared::new(Arc::clone(&storage), Index::default())));
-        let inspection = Inspection { storage, pair, summary, reader };
+        let reader = LogReader::new(Arc::new(Shared::new(storage, Index::default())));
+        let inspection = Inspection { summary, reader };
         let digest = inspection.digest(LogIndex::new(3));
         assert!(matches!(digest, Err(LogError::Incomplete { index }) if index.raw() == 1), "{digest:?}");
         assert!(matches!(inspection.digest(LogIndex::new(6)), Ok(None)));

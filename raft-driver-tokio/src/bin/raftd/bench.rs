@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Method;
-use raft_driver_tokio::log;
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -26,6 +25,7 @@ use crate::cluster::{Cluster, Event, Folder};
 use crate::demo::{Temporary, leader};
 use crate::exit::{Exit, Failure, note, say};
 use crate::http::key;
+use crate::measure::measure_syncs;
 use crate::signals::Signals;
 
 /// The first HTTP port, where none is given: not those of a demo that may be running.
@@ -154,7 +154,7 @@ impl Disk {
         for writer in 0..writers {
             let (folder, within) = (self.path.join(format!("disk-{writer}")), self.within / 2);
             std::fs::create_dir_all(&folder).map_err(BenchError::Disk)?;
-            measurements.spawn_blocking(move || log::measure_syncs(&folder, VALUE_BYTES, within));
+            measurements.spawn_blocking(move || measure_syncs(&folder, VALUE_BYTES, within));
         }
         let mut sum = 0.0;
         while let Some(measured) = measurements.join_next().await {

@@ -16,6 +16,8 @@ mod client;
 mod cluster;
 mod lines;
 
+mod measure;
+
 mod bench;
 mod demo;
 mod format;

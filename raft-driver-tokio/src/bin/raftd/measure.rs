@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 
 /// How many syncs in which time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SyncFigures {
+pub(crate) struct SyncFigures {
     /// How many appends, each followed by a sync of its own.
-    pub syncs: u64,
+    pub(crate) syncs: u64,
     /// How long they took.
-    pub elapsed: Duration,
+    pub(crate) elapsed: Duration,
 }
 
 impl SyncFigures {
     /// Syncs per second.
-    pub fn per_second(&self) -> f64 {
+    pub(crate) fn per_second(&self) -> f64 {
         self.syncs as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 }
@@ -26,7 +26,11 @@ impl SyncFigures {
 ///
 /// # Errors
 /// The disk is full or fails.
-pub fn measure_syncs(directory: &Path, record_bytes: usize, within: Duration) -> io::Result<SyncFigures> {
+pub(crate) fn measure_syncs(
+    directory: &Path,
+    record_bytes: usize,
+    within: Duration,
+) -> io::Result<SyncFigures> {
     const FILE_BYTES: u64 = 16 << 20;
     let path = directory.join("measure-syncs.tmp");
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
