@@ -164,7 +164,8 @@ impl Dialer {
                         return;
                     };
                     backoff.ended_after(began.elapsed());
-                    let soon = began.elapsed() < SETTLED_AFTER;
+                    // Once or twice is a server that was started again.
+                    let soon = began.elapsed() < SETTLED_AFTER && 3 <= backoff.failures;
                     if soon && matches!(error, DialError::Closed) { DialError::ClosedSoon } else { error }
                 }
                 Err(error) => error,
