@@ -93,6 +93,11 @@ impl HostSet {
         (0..HostId::MAX as usize).map(HostId::at).filter(move |host| self.contains(*host))
     }
 
+    /// The set of these bits, the first machine lowest.
+    pub const fn of_bits(bits: u64) -> Self {
+        HostSet(bits)
+    }
+
     /// The set as bits, the first machine lowest.
     pub const fn bits(self) -> u64 {
         self.0
@@ -375,6 +380,15 @@ fn packet(text: &str) -> Option<PacketName> {
     Some(PacketName { link: link(way)?, number: number.parse().ok()? })
 }
 
+impl FromStr for HostSet {
+    type Err = ParseActionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let hosts: Option<HostSet> = text.split(',').map(host).collect();
+        hosts.ok_or_else(|| ParseActionError(text.to_owned()))
+    }
+}
+
 fn host(text: &str) -> Option<HostId> {
     text.parse().ok().and_then(HostId::new)
 }
@@ -431,7 +445,7 @@ fn parse(line: &str) -> Option<Action> {
         ["restart", at, "tail", tail] => Action::Restart { host: host(at)?, tail: number(tail)? },
         ["cut", way] => Action::Cut { link: link(way)? },
         ["mend", way] => Action::Mend { link: link(way)? },
-        ["partition", side] => Action::Partition { side: side.split(',').map(host).collect::<Option<_>>()? },
+        ["partition", side] => Action::Partition { side: number(side)? },
         ["heal"] => Action::Heal,
         ["propose", at, "request", request, "commands", commands, "bytes", bytes] => Action::Propose {
             host: host(at)?,

@@ -139,10 +139,13 @@ impl Network {
     pub fn names(&self) -> impl Iterator<Item = PacketName> {
         self.lanes.iter().enumerate().flat_map(|(nth, lane)| {
             let link = Link { from: HostId::at(nth / self.hosts), to: HostId::at(nth % self.hosts) };
-            let flights = lane.flights.iter().enumerate();
-            let flying = flights.filter(|(_, flight)| flight.packet.is_some());
-            flying.map(move |(place, _)| PacketName { link, number: lane.first + place as u32 + 1 })
+            lane.flying(link).map(|(name, _)| name)
         })
+    }
+
+    /// What is in flight on one way, the oldest first.
+    pub fn flying(&self, link: Link) -> impl Iterator<Item = (PacketName, &Packet)> {
+        self.lane(link).into_iter().flat_map(move |lane| lane.flying(link))
     }
 
     /// The ways that are cut.
@@ -163,6 +166,14 @@ impl Network {
 }
 
 impl Lane {
+    fn flying(&self, link: Link) -> impl Iterator<Item = (PacketName, &Packet)> {
+        let flights = self.flights.iter().enumerate();
+        flights.filter_map(move |(place, flight)| {
+            let number = self.first + place as u32 + 1;
+            Some((PacketName { link, number }, flight.packet.as_ref()?))
+        })
+    }
+
     fn place(&self, name: PacketName) -> Option<usize> {
         Some(name.number.checked_sub(self.first + 1)? as usize)
     }

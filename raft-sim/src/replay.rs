@@ -2,8 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::action::Action;
-use crate::oracle::{Violation, judge_progress};
+use crate::action::{Action, HostSet};
+use crate::oracle::{PROGRESS, Violation, judge_progress};
 use crate::plan::Options;
 use crate::rig::Rig;
 use crate::run::{of_panic, plan, run};
@@ -67,21 +67,22 @@ fn play<R: Rig, W: Watch<R>>(
         let outcome = act(world, watch, 0, *action)?;
         *impossible += u64::from(outcome == Applied::Impossible);
     }
-    finish(schedule.ending, world, watch)?;
-    world.judge_history()
+    finish(schedule.ending, world, watch)
 }
 
-/// What follows the last action.
+/// What follows the last action, and in the end the history of the clients.
 pub(crate) fn finish<R: Rig, W: Watch<R>>(
     ending: Ending,
     world: &mut World<R>,
     watch: &mut W,
 ) -> Result<(), Box<Violation>> {
+    watch.ends(ending);
     match ending {
         Ending::Nothing => Ok(()),
         Ending::Judged => judge_progress(&world.standings()),
-        Ending::Settled => settle(world, watch, 0),
-    }
+        Ending::Settled(among) => settle(world, watch, among),
+    }?;
+    world.judge_history()
 }
 
 /// Writes down every action, and how many of them came before the faults stopped.
@@ -122,19 +123,29 @@ pub fn record<R: Rig>(seed: u64, options: &Options, rig: &R) -> (Schedule, Optio
         shortened: None,
         actions: recorder.actions,
     };
-    if schedule.expects.as_deref() == Some("progress") {
-        let faulty = (options.actions as usize).min(schedule.actions.len());
-        let settled = Schedule {
-            ending: Ending::Settled,
-            actions: schedule.actions[..faulty].to_vec(),
-            ..schedule.clone()
-        };
-        let again = replay(&settled, rig.clone(), &mut ());
-        let same = again.violation.is_some_and(|violation| violation.oracle == "progress");
+    if schedule.expects.as_deref() == Some(PROGRESS) {
         schedule.ending = Ending::Judged;
-        if same {
+        if let Some(settled) = settled(&schedule, options, rig) {
             schedule = settled;
         }
     }
     (schedule, report.violation)
+}
+
+/// The schedule without what came after its faults had stopped, if it then does not get well either: in all machines, or in the
+/// first majority for which that holds.
+fn settled<R: Rig>(schedule: &Schedule, options: &Options, rig: &R) -> Option<Schedule> {
+    let hosts = schedule.setup.hosts;
+    let all = (1 << hosts) - 1_u64;
+    let faulty = (options.actions as usize).min(schedule.actions.len());
+    let mut settled = Schedule { actions: schedule.actions[..faulty].to_vec(), ..schedule.clone() };
+    // Beyond nine machines there are too many majorities to try.
+    let few = if hosts <= 9 { 1 } else { all };
+    (few..=all).rev().map(HostSet::of_bits).filter(|among| u32::from(hosts) < 2 * among.len()).find_map(
+        |among| {
+            settled.ending = Ending::Settled(among);
+            let again = replay(&settled, rig.clone(), &mut ());
+            again.violation.filter(|violation| violation.oracle == PROGRESS).map(|_| settled.clone())
+        },
+    )
 }

@@ -22,6 +22,7 @@ use crate::plan::{Plan, Profile};
 use crate::random::Random;
 use crate::replay;
 use crate::rig::Rig;
+use crate::schedule::Ending;
 use crate::swarm::Fault;
 use crate::world::{Applied, News, World};
 
@@ -29,6 +30,9 @@ use crate::world::{Applied, News, World};
 pub trait Watch<R: Rig> {
     /// The action is about to be tried. A panic can keep it from having happened.
     fn begins(&mut self, _action: Action) {}
+
+    /// The last action of a schedule has happened; this follows.
+    fn ends(&mut self, _ending: Ending) {}
 
     /// `moment` is virtual time, see [`Profile::TICK`].
     fn happened(&mut self, moment: u64, action: Action, world: &World<R>);

@@ -3,8 +3,11 @@
 //! It needs no seed and no plan, so that a schedule means the same whatever was taken out of it: in every tick everything that
 //! is under way arrives, in order, and everything that was asked for is done.
 
-use crate::action::{Action, HostId};
-use crate::oracle::{Violation, judge_progress};
+use raft_core::Pair;
+
+use crate::action::{Action, HostId, HostSet, Link, PacketName};
+use crate::disk::pair_of;
+use crate::oracle::{Standing, Violation, judge_progress};
 use crate::rig::Rig;
 use crate::scheduler::Watch;
 use crate::world::World;
@@ -18,27 +21,45 @@ type Checked = Result<(), Box<Violation>>;
 struct Settling<'a, R: Rig, W: Watch<R>> {
     world: &'a mut World<R>,
     watch: &'a mut W,
+    among: HostSet,
     moment: u64,
     /// How many ticks each machine's node has still to sleep, by its own word.
     sleeping: Vec<u32>,
 }
 
-/// Stops all faults and lets `world` go on until all is well, twice with a new request.
+/// Stops all faults among these machines, while the others do nothing any more, and lets them go on until all is well, twice
+/// with a new request. Nothing is promised, and all is well, where they are no majority, or where one of them is another server
+/// than the cluster was founded with or can not come up.
 ///
 /// # Errors
 /// The rule that was broken, or what is not well after the time for it.
-pub(crate) fn settle<R: Rig, W: Watch<R>>(world: &mut World<R>, watch: &mut W, moment: u64) -> Checked {
-    let sleeping = vec![0; world.hosts().len()];
-    let mut settling = Settling { world, watch, moment, sleeping };
-    settling.act(Action::Heal)?;
-    for host in settling.hosts() {
-        settling.act(Action::Restart { host, tail: u64::MAX })?;
-        settling.act(Action::Perform { host })?;
+pub(crate) fn settle<R: Rig, W: Watch<R>>(world: &mut World<R>, watch: &mut W, among: HostSet) -> Checked {
+    let hosts = world.hosts().len();
+    let all: HostSet = (0..hosts).map(HostId::at).collect();
+    let among = all.iter().filter(|host| among.contains(*host)).collect::<HostSet>();
+    let sleeping = vec![0; hosts];
+    let mut settling = Settling { world, watch, among, moment: 0, sleeping };
+    if among.len() <= all.len() / 2
+        || among.iter().any(|host| settling.world.host(host).pair() != founder(host))
+    {
+        return Ok(());
+    }
+    if among == all {
+        settling.act(Action::Heal)?;
+    }
+    for host in among.iter() {
+        for other in among.iter() {
+            settling.act(Action::Mend { link: Link { from: host, to: other } })?;
+        }
+        settling.bring_up(host)?;
+    }
+    if among.iter().any(|host| settling.world.host(host).node().is_none()) {
+        return Ok(());
     }
     for _ in 0..2 {
         settling.wait_until_well()?;
         let leader =
-            settling.hosts().find(|host| settling.world.host(*host).seen().is_some_and(|seen| seen.leads));
+            among.iter().find(|host| settling.world.host(*host).seen().is_some_and(|seen| seen.leads));
         if let Some(host) = leader {
             let request = settling.world.requests() + 1;
             settling.act(Action::Propose { host, request, commands: 1, bytes: 8 })?;
@@ -47,9 +68,25 @@ pub(crate) fn settle<R: Rig, W: Watch<R>>(world: &mut World<R>, watch: &mut W, m
     settling.wait_until_well()
 }
 
+fn founder(host: HostId) -> Pair {
+    pair_of(host).expect("machines count from 1")
+}
+
 impl<R: Rig, W: Watch<R>> Settling<'_, R, W> {
-    fn hosts(&self) -> impl Iterator<Item = HostId> + use<R, W> {
-        (0..self.world.hosts().len()).map(HostId::at)
+    /// A machine whose disk has failed or whose node has halted goes down first; one that is down comes up.
+    fn bring_up(&mut self, host: HostId) -> Checked {
+        self.act(Action::Perform { host })?;
+        let machine = self.world.host(host);
+        let halted = machine.seen().is_some_and(|seen| seen.fault.is_some());
+        if machine.disk().has_failed() || halted {
+            self.act(Action::Crash { host, keep: 0, torn: false, stray: 0 })?;
+        }
+        self.act(Action::Restart { host, tail: u64::MAX })
+    }
+
+    fn standings(&self) -> Vec<Standing> {
+        let standings = self.world.standings();
+        standings.into_iter().filter(|standing| self.among.contains(standing.host)).collect()
     }
 
     fn act(&mut self, action: Action) -> Checked {
@@ -58,14 +95,14 @@ impl<R: Rig, W: Watch<R>> Settling<'_, R, W> {
 
     /// As long as a scheduler with delays of its own would give it.
     fn wait_until_well(&mut self) -> Checked {
-        let longest = self.world.standings().iter().map(|standing| standing.last.index.raw()).max();
+        let longest = self.standings().iter().map(|standing| standing.last.index.raw()).max();
         let timeout = u64::from(self.world.setup().config.election_timeout_ticks);
         let patience = 60 * timeout + 8 * longest.unwrap_or(0);
         let mut verdict = Ok(());
         for nth in 1..=patience {
             self.tick()?;
             if nth % timeout == 0 {
-                verdict = judge_progress(&self.world.standings());
+                verdict = judge_progress(&self.standings());
                 if verdict.is_ok() {
                     return Ok(());
                 }
@@ -76,7 +113,7 @@ impl<R: Rig, W: Watch<R>> Settling<'_, R, W> {
 
     fn tick(&mut self) -> Checked {
         self.moment += crate::plan::Profile::TICK;
-        for host in self.hosts() {
+        for host in self.among.iter() {
             let due = match self.world.host(host).sleep() {
                 Some(sleep) => sleep <= self.sleeping[host.nth()] + 1,
                 None => false,
@@ -87,12 +124,14 @@ impl<R: Rig, W: Watch<R>> Settling<'_, R, W> {
             }
         }
         for _ in 0..ROUNDS {
-            let names: Vec<_> = self.world.network().names().collect();
+            let inside =
+                |name: &PacketName| self.among.contains(name.link.from) && self.among.contains(name.link.to);
+            let names: Vec<_> = self.world.network().names().filter(inside).collect();
             for packet in names {
                 self.tell_time(packet.link.to)?;
                 self.act(Action::Deliver { packet })?;
             }
-            for host in self.hosts() {
+            for host in self.among.iter() {
                 self.serve(host)?;
             }
         }

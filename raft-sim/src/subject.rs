@@ -1,13 +1,16 @@
 //! What a schedule is run on: a rig, whichever it is, around the core that this program was built with.
 
+use core::ops::ControlFlow;
 use std::io::{self, Write};
 
+use crate::columns::Columns;
 use crate::oracle::Violation;
 use crate::plan::Options;
 use crate::replay::{Replayed, record, replay};
 use crate::rig::Rig;
 use crate::run::{Report, run};
 use crate::schedule::Schedule;
+use crate::shrink::{Progress, ShrinkError, shrink};
 use crate::transcript::Transcript;
 
 /// A rig whose type does not matter.
@@ -21,11 +24,22 @@ pub trait Subject: Sync {
     /// Runs a schedule.
     fn replay(&self, schedule: &Schedule) -> Replayed;
 
-    /// Runs a schedule and writes it down, one line an action; the last lines say what was broken, and the digest.
+    /// Shortens a schedule, see [`shrink`].
+    ///
+    /// # Errors
+    /// It does not do what it says.
+    fn shrink(
+        &self,
+        schedule: &Schedule,
+        watch: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
+    ) -> Result<Schedule, ShrinkError>;
+
+    /// Runs a schedule and writes it down, one line an action, or with a column for every server; the last lines say what was
+    /// broken, and the digest.
     ///
     /// # Errors
     /// What kept it from being written.
-    fn tell(&self, schedule: &Schedule, out: &mut dyn Write) -> io::Result<Replayed>;
+    fn tell(&self, schedule: &Schedule, columns: bool, out: &mut dyn Write) -> io::Result<Replayed>;
 }
 
 impl<R: Rig + Sync> Subject for R {
@@ -43,13 +57,29 @@ impl<R: Rig + Sync> Subject for R {
         replay(schedule, self.clone(), &mut ())
     }
 
-    fn tell(&self, schedule: &Schedule, out: &mut dyn Write) -> io::Result<Replayed> {
+    fn shrink(
+        &self,
+        schedule: &Schedule,
+        watch: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
+    ) -> Result<Schedule, ShrinkError> {
+        shrink(schedule, self, watch)
+    }
+
+    fn tell(&self, schedule: &Schedule, columns: bool, out: &mut dyn Write) -> io::Result<Replayed> {
         for note in &schedule.notes {
             writeln!(out, "# {note}")?;
         }
-        let mut transcript = Transcript::untimed(out);
-        let replayed = replay(schedule, self.clone(), &mut transcript);
-        transcript.finish()?;
+        let replayed = if columns {
+            let mut columns = Columns::new(out, schedule.setup.hosts);
+            let replayed = replay(schedule, self.clone(), &mut columns);
+            columns.finish()?;
+            replayed
+        } else {
+            let mut transcript = Transcript::untimed(out);
+            let replayed = replay(schedule, self.clone(), &mut transcript);
+            transcript.finish()?;
+            replayed
+        };
         if replayed.impossible != 0 {
             writeln!(out, "# {} actions could not happen and were passed over", replayed.impossible)?;
         }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use crate::action::{Action, HostId};
 use crate::plan::Profile;
 use crate::rig::Rig;
+use crate::schedule::Ending;
 use crate::scheduler::Watch;
 use crate::world::World;
 
@@ -61,6 +62,12 @@ impl<'a> Transcript<'a> {
 }
 
 impl<R: Rig> Watch<R> for Transcript<'_> {
+    fn ends(&mut self, ending: Ending) {
+        if ending != Ending::Nothing && self.failed.is_none() {
+            self.failed = writeln!(self.out, "# afterwards {ending}").err();
+        }
+    }
+
     fn happened(&mut self, moment: u64, action: Action, world: &World<R>) {
         if self.failed.is_none() {
             self.failed = self.line(moment, action, world).err();

@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use raft_sim::canary::{Bench, Break, Canary};
-use raft_sim::{Ending, Honest, Options, Schedule, Subject, record, replay, run};
+use raft_sim::{Ending, Honest, HostSet, Options, Schedule, Subject, record, replay, run};
 
 fn raft_sim(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_raft-sim")).args(arguments).output().unwrap()
@@ -55,7 +55,7 @@ fn schedule_of_no_progress_settles() {
     let stopped = rig("clock-stops-at-heal");
     let report = stopped.find(20).unwrap();
     let (schedule, _) = stopped.record(report.seed, &Options::default());
-    assert_eq!(schedule.ending, Ending::Settled);
+    assert_eq!(schedule.ending, Ending::Settled(HostSet::of_bits((1 << schedule.setup.hosts) - 1)));
     assert_eq!(schedule.actions.len() as u64, Options::ACTIONS);
     assert_eq!(stopped.replay(&schedule).violation.map(|violation| violation.oracle), Some("progress"));
     assert_eq!(replay(&schedule, Honest, &mut ()).violation, None);
@@ -67,7 +67,7 @@ fn honest_worlds_settle() {
     for seed in 0..40 {
         let (mut schedule, _) = record(seed, &Options { actions: 700, ..Options::default() }, &Honest);
         schedule.actions.truncate(100 + 13 * seed as usize);
-        schedule.ending = Ending::Settled;
+        schedule.ending = Ending::Settled(HostSet::of_bits((1 << schedule.setup.hosts) - 1));
         assert_eq!(replay(&schedule, Honest, &mut ()).violation, None, "seed {seed}");
     }
 }

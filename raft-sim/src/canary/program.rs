@@ -4,8 +4,12 @@
 //! raft-sim search            seed, oracle and what was seen of the first run that breaks a rule, with tabs between; or nothing
 //! raft-sim record NAME SEED  the schedule of that run, broken as NAME
 //! raft-sim replay FILE       the schedule as text
+//! raft-sim columns FILE      the same, with a column for every server
+//! raft-sim shrink FILE       after every attempt to shorten it a line: how many there were, and the length in bytes of the
+//!                            better schedule that follows, or 0
 //! ```
 
+use core::ops::ControlFlow;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -46,14 +50,34 @@ fn obey(words: &[&str]) -> io::Result<ExitCode> {
             write!(out, "{}", recorded(&Honest, name, seed, &Options::default()))?;
             Ok(ExitCode::SUCCESS)
         }
-        ["replay", file] => {
-            let replayed = Honest.tell(&read(file)?, &mut out)?;
+        [how @ ("replay" | "columns"), file] => {
+            let replayed = Honest.tell(&read(file)?, how == "columns", &mut out)?;
             Ok(ExitCode::from(u8::from(replayed.violation.is_some())))
         }
-        _ => Err(io::Error::other("search, record NAME SEED or replay FILE")),
+        ["shrink", file] => shrink_aloud(&read(file)?, &mut out),
+        _ => Err(io::Error::other("search, record NAME SEED, or replay, columns or shrink FILE")),
     }
 }
 
 fn read(file: &str) -> io::Result<Schedule> {
     std::fs::read_to_string(file)?.parse().map_err(io::Error::other)
+}
+
+fn shrink_aloud(schedule: &Schedule, out: &mut dyn Write) -> io::Result<ExitCode> {
+    let mut say = |tried: u64, text: &str| {
+        writeln!(out, "{tried} {}", text.len())?;
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    };
+    let mut failed = Ok(());
+    let mut tried = 0;
+    let best = Honest.shrink(schedule, &mut |progress| {
+        let text = if progress.better { progress.best.to_string() } else { String::new() };
+        tried = progress.tried;
+        failed = say(tried, &text);
+        if failed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    failed?;
+    say(tried, &best.map_err(io::Error::other)?.to_string())?;
+    Ok(ExitCode::SUCCESS)
 }

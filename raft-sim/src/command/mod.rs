@@ -4,6 +4,7 @@ mod canaries;
 mod replay;
 mod run;
 mod schedule;
+mod shrink;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ enum Command {
     Run(run::Run),
     /// Print one run as text, of a seed or of a file, one line an action; its last line is its digest
     Replay(replay::Replay),
+    /// Shorten a run that breaks a rule, and make a test of it
+    Shrink(shrink::Shrink),
     /// Break disks, networks, drivers and the core on purpose, and see that the right oracle reports each
     Canaries(canaries::Canaries),
 }
@@ -112,6 +115,7 @@ pub(crate) fn main() -> ExitCode {
     match cli.command {
         Command::Run(run) => run.execute(&stop),
         Command::Replay(replay) => replay.execute(),
+        Command::Shrink(shrink) => shrink.execute(&stop),
         Command::Canaries(canaries) => canaries.execute(&stop),
     }
 }

@@ -18,6 +18,9 @@ pub(super) struct Replay {
     /// Which run
     #[arg(long)]
     seed: Option<u64>,
+    /// Print a column for every server
+    #[arg(long, requires = "file")]
+    columns: bool,
     #[command(flatten)]
     options: RunOptions,
 }
@@ -25,7 +28,7 @@ pub(super) struct Replay {
 impl Replay {
     pub(super) fn execute(&self) -> ExitCode {
         let outcome = match (&self.file, self.seed) {
-            (Some(file), _) => return replay_file(file),
+            (Some(file), _) => return replay_file(file, self.columns),
             (None, seed) => self.print(seed.unwrap_or_default()),
         };
         written(outcome)
@@ -63,17 +66,17 @@ fn written(outcome: io::Result<ExitCode>) -> ExitCode {
     }
 }
 
-fn replay_file(file: &Path) -> ExitCode {
+fn replay_file(file: &Path, columns: bool) -> ExitCode {
     let (opened, place) = match schedule::open(file) {
         Ok(opened) => opened,
         Err(code) => return code,
     };
     let tell = |rig: &dyn Subject| -> io::Result<ExitCode> {
-        let replayed = rig.tell(&opened, &mut BufWriter::new(io::stdout().lock()))?;
+        let replayed = rig.tell(&opened, columns, &mut BufWriter::new(io::stdout().lock()))?;
         Ok(if replayed.violation.is_some() { ExitCode::from(VIOLATION) } else { ExitCode::SUCCESS })
     };
     match place {
         Place::Here(rig) => written(tell(rig)),
-        Place::Copy(program) => schedule::pass_on(&program, "replay", file),
+        Place::Copy(program) => schedule::pass_on(&program, if columns { "columns" } else { "replay" }, file),
     }
 }

@@ -36,6 +36,7 @@ use raft_core::{
 
 use self::disks::DiskModels;
 pub use self::disruption::Disruption;
+pub(crate) use self::progress::NAME as PROGRESS;
 pub use self::progress::Standing;
 pub(crate) use self::progress::{judge as judge_progress, terms_rise};
 pub use self::term_log::{LogView, TermLog};

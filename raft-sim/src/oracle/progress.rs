@@ -5,7 +5,7 @@ use raft_core::{LogIndex, Pair, Position, Term};
 use super::{Verdict, broken};
 use crate::action::HostId;
 
-pub(super) const NAME: &str = "progress";
+pub(crate) const NAME: &str = "progress";
 const RULE: &str = "once faults stop in a quorum it has a leader, its logs become equal, every call is answered and no term rises any \
                     more, whatever stays broken outside (Raft thesis §3.9: a steady leader as long as timing suffices)";
 

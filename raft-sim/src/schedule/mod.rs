@@ -18,10 +18,10 @@
 //! What is not known in a file of a known version is an error, never skipped; what a later program wants to add, it adds
 //! with a new version.
 
-mod settings;
+pub(crate) mod settings;
 mod text;
 
-use crate::action::Action;
+use crate::action::{Action, HostSet};
 use crate::world::Setup;
 
 pub use self::text::{ScheduleError, ScheduleProblem};
@@ -53,8 +53,9 @@ pub enum Ending {
     Nothing,
     /// All has to be well at once, as the oracle `progress` understands it.
     Judged,
-    /// Faults stop, everything that is down comes up, and within the time for it all has to be well.
-    Settled,
+    /// Faults stop among these machines, they come up, and within the time for it all has to be well there. The others do
+    /// nothing any more.
+    Settled(HostSet),
 }
 
 /// How far shortening has come.

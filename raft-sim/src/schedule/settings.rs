@@ -25,6 +25,15 @@ macro_rules! settings {
             })*
             names.iter().position(|known| *known == name)
         }
+
+        /// For each setting that differs: `config` with this one as in `plain`.
+        pub(crate) fn plainer(config: &Config, plain: &Config) -> Vec<Config> {
+            let mut plainer = Vec::new();
+            $(if config.$name != plain.$name {
+                plainer.push(Config { $name: plain.$name, ..*config });
+            })*
+            plainer
+        }
     };
 }
 

@@ -49,9 +49,23 @@ pub enum ScheduleProblem {
     UnknownAction(String),
 }
 
-impl Ending {
-    const NAMED: [(&'static str, Ending); 3] =
-        [("nothing", Ending::Nothing), ("judged", Ending::Judged), ("settled", Ending::Settled)];
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ending::Nothing => f.write_str("nothing"),
+            Ending::Judged => f.write_str("judged"),
+            Ending::Settled(among) => write!(f, "settled {among}"),
+        }
+    }
+}
+
+fn ending(words: &[&str]) -> Option<Ending> {
+    match words {
+        ["nothing"] => Some(Ending::Nothing),
+        ["judged"] => Some(Ending::Judged),
+        ["settled", among] => Some(Ending::Settled(among.parse().ok()?)),
+        _ => None,
+    }
 }
 
 impl fmt::Display for Schedule {
@@ -70,8 +84,7 @@ impl fmt::Display for Schedule {
         if let Some(oracle) = &self.expects {
             writeln!(f, "expects {oracle}")?;
         }
-        let ending = Ending::NAMED.iter().find(|(_, ending)| *ending == self.ending);
-        writeln!(f, "afterwards {}", ending.map_or("nothing", |(name, _)| name))?;
+        writeln!(f, "afterwards {}", self.ending)?;
         if let Some(shortened) = &self.shortened {
             writeln!(f, "shortened {shortened}")?;
         }
@@ -151,10 +164,7 @@ impl Head {
             }
             ["broken", name] => once(&mut self.broken, Some(name.to_owned()), line),
             ["expects", oracle] => once(&mut self.expects, Some(oracle.to_owned()), line),
-            ["afterwards", what] => {
-                let ending = Ending::NAMED.iter().find(|(name, _)| *name == what);
-                once(&mut self.ending, ending.map(|(_, ending)| *ending), line)
-            }
+            ["afterwards", ref rest @ ..] => once(&mut self.ending, ending(rest), line),
             ["shortened", ref rest @ ..] => once(&mut self.shortened, shortened(rest), line),
             _ => Err(ScheduleProblem::UnknownHead(line.to_owned())),
         }
@@ -226,6 +236,7 @@ impl FromStr for Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::action::HostSet;
     use crate::plan::Options;
     use crate::run::plan;
 
@@ -235,7 +246,7 @@ mod tests {
             setup: plan(seed, &Options::default()).setup,
             broken: Some("vote-by-index".to_owned()),
             expects: Some("votes".to_owned()),
-            ending: Ending::Settled,
+            ending: Ending::Settled(HostSet::of_bits(5)),
             shortened: Some(Shortened { source: seed, stage: seed.is_multiple_of(2).then(Stage::default) }),
             actions: ["tick 1 +3", "step 1 effects 2", "heal"].map(|line| line.parse().unwrap()).into(),
         }
@@ -281,7 +292,7 @@ mod tests {
                 ScheduleProblem::UnknownAction("heel".to_owned()),
             ),
             (
-                good.replace("afterwards settled", "afterwards settled\nafterwards nothing"),
+                good.replace("afterwards settled 1,3", "afterwards settled 1,3\nafterwards nothing"),
                 head_at("afterwards") + 1,
                 ScheduleProblem::Twice("afterwards nothing".to_owned()),
             ),

@@ -1,0 +1,96 @@
+//! Actions that say less: without some machines, with smaller numbers.
+
+use crate::action::{Action, HostId, HostSet, Link};
+
+/// The machines that an action is about.
+pub(super) fn hosts_of(action: Action) -> HostSet {
+    let mut hosts = HostSet::EMPTY;
+    renamed(action, &mut |host| {
+        hosts = hosts.with(host);
+        Some(host)
+    });
+    hosts
+}
+
+/// The action with its machines under other names; `None` where one of them has no new name. A partition forgets it.
+pub(super) fn renamed(action: Action, name: &mut dyn FnMut(HostId) -> Option<HostId>) -> Option<Action> {
+    let mut action = action;
+    match &mut action {
+        Action::Deliver { packet } | Action::Drop { packet } | Action::Duplicate { packet } => {
+            let Link { from, to } = packet.link;
+            packet.link = Link { from: name(from)?, to: name(to)? };
+        }
+        Action::Cut { link } | Action::Mend { link } => {
+            *link = Link { from: name(link.from)?, to: name(link.to)? };
+        }
+        Action::Partition { side } => {
+            *side = side.iter().filter_map(name).collect();
+            if side.is_empty() {
+                return None;
+            }
+        }
+        Action::Transfer { host, to, .. } => {
+            *host = name(*host)?;
+            if let Some(to) = to {
+                *to = name(*to)?;
+            }
+        }
+        Action::Tick { host, .. }
+        | Action::Step { host, .. }
+        | Action::Perform { host }
+        | Action::Sync { host, .. }
+        | Action::Applied { host }
+        | Action::Fetched { host }
+        | Action::Crash { host, .. }
+        | Action::Restart { host, .. }
+        | Action::FailWrite { host }
+        | Action::Damage { host, .. }
+        | Action::Wipe { host }
+        | Action::RollBack { host, .. }
+        | Action::Propose { host, .. }
+        | Action::Call { host, .. }
+        | Action::Campaign { host }
+        | Action::StepDown { host }
+        | Action::ForgetLeader { host } => *host = name(*host)?,
+        Action::Heal => {}
+    }
+    Some(action)
+}
+
+/// Actions that could stand for this one and say less, the boldest first.
+pub(super) fn simpler(action: Action) -> Vec<Action> {
+    match action {
+        Action::Tick { host, elapsed } => {
+            let shorter = [1, elapsed / 2, elapsed - elapsed.min(1)];
+            let shorter = shorter.into_iter().filter(|fewer| (1..elapsed).contains(fewer));
+            shorter.map(|elapsed| Action::Tick { host, elapsed }).collect()
+        }
+        Action::Step { host, effects: Some(_) } => vec![Action::Step { host, effects: None }],
+        Action::Crash { host, keep, torn, stray } => {
+            let mut less = Vec::new();
+            if stray != 0 {
+                less.push(Action::Crash { host, keep, torn, stray: 0 });
+            }
+            if torn {
+                less.push(Action::Crash { host, keep, torn: false, stray });
+            }
+            if keep != 0 {
+                less.push(Action::Crash { host, keep: keep - 1, torn, stray });
+            }
+            less
+        }
+        Action::Restart { host, tail } if tail != u64::MAX => vec![Action::Restart { host, tail: u64::MAX }],
+        Action::Propose { host, request, commands, bytes } => {
+            let mut less = Vec::new();
+            if 1 < commands {
+                less.push(Action::Propose { host, request, commands: 1, bytes });
+                less.push(Action::Propose { host, request, commands: commands - 1, bytes });
+            }
+            if 8 < bytes {
+                less.push(Action::Propose { host, request, commands, bytes: 8 });
+            }
+            less
+        }
+        _ => Vec::new(),
+    }
+}
