@@ -34,18 +34,19 @@ impl StateMachine for Commands {
     }
 }
 
-pub(crate) struct Cluster {
+/// Servers with this state machine.
+pub(crate) struct Cluster<S: StateMachine = Commands> {
     temporary: TempDir,
     pub(crate) founders: Membership,
     listeners: Vec<TcpListener>,
-    pub(crate) servers: Vec<Option<Handle<Commands>>>,
+    pub(crate) servers: Vec<Option<Handle<S>>>,
     /// What the next starts use.
     pub(crate) log: LogOptions,
     pub(crate) config: Config,
     pub(crate) drain: Duration,
 }
 
-impl Cluster {
+impl<S: StateMachine + Default> Cluster<S> {
     /// `count` formatted folders and as many addresses; nothing runs yet.
     pub(crate) fn prepare(count: u64) -> Self {
         let temporary = tempfile::tempdir().expect("a temporary folder");
@@ -103,13 +104,13 @@ impl Cluster {
 
     pub(crate) async fn start(&mut self, nth: usize) -> Result<(), StartError> {
         let directory = DataDir::open(self.path(nth)).expect("it is formatted");
-        self.servers[nth] = Some(start(directory, self.options(nth), Commands::default()).await?);
+        self.servers[nth] = Some(start(directory, self.options(nth), S::default()).await?);
         Ok(())
     }
 
     pub(crate) async fn start_with_storage(&mut self, nth: usize, storage: Arc<dyn Storage>) {
         let directory = DataDir::open(self.path(nth)).expect("it is formatted").with_log_storage(storage);
-        let server = start(directory, self.options(nth), Commands::default()).await;
+        let server = start(directory, self.options(nth), S::default()).await;
         self.servers[nth] = Some(server.expect("nothing is wrong yet"));
     }
 
@@ -119,16 +120,16 @@ impl Cluster {
         assert!(server.stopped().await.is_clean());
     }
 
-    pub(crate) fn server(&self, nth: usize) -> &Handle<Commands> {
+    pub(crate) fn server(&self, nth: usize) -> &Handle<S> {
         self.servers[nth].as_ref().expect("it runs")
     }
 
-    pub(crate) fn running(&self) -> impl Iterator<Item = &Handle<Commands>> {
+    pub(crate) fn running(&self) -> impl Iterator<Item = &Handle<S>> {
         self.servers.iter().flatten()
     }
 
     /// A server that leads, once there is one.
-    pub(crate) async fn leader(&self) -> Handle<Commands> {
+    pub(crate) async fn leader(&self) -> Handle<S> {
         let mut candidates = JoinSet::new();
         for server in self.running().cloned() {
             candidates.spawn(async move {
@@ -150,7 +151,7 @@ impl Cluster {
     }
 
     /// Proposes at whoever leads, again where it certainly had no effect. `None` where it may have happened or not.
-    pub(crate) async fn propose(&self, command: impl Into<Bytes>) -> Option<Applied<usize>> {
+    pub(crate) async fn propose(&self, command: impl Into<Bytes>) -> Option<Applied<S::Output>> {
         let command = command.into();
         soon("an answer", async {
             loop {
@@ -166,7 +167,7 @@ impl Cluster {
     }
 
     /// Proposes until it is certain that it happened, through whatever change of leader. It may then have happened twice.
-    pub(crate) async fn insist(&self, command: impl Into<Bytes>) -> Applied<usize> {
+    pub(crate) async fn insist(&self, command: impl Into<Bytes>) -> Applied<S::Output> {
         let command = command.into();
         soon("a command that happens", async {
             loop {
@@ -177,7 +178,9 @@ impl Cluster {
         })
         .await
     }
+}
 
+impl Cluster {
     /// Waits until a server has applied the log up to `index`, and returns the commands it then has.
     pub(crate) async fn commands(&self, nth: usize, index: LogIndex) -> Vec<(Position, Bytes)> {
         let server = self.server(nth);
