@@ -8,7 +8,51 @@ use crate::rig::Rig;
 use crate::run::{Report, run};
 use crate::tally::{Counts, RunDigest};
 
-/// What came of a range of seeds. Equal for equal seeds and options, whatever the machine and the number of threads.
+/// Seeds `from..to`, or of them a shard: every `of`-th, beginning with the `nth`, counted from 1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Seeds {
+    /// The first.
+    pub from: u64,
+    /// The first that is no longer in it.
+    pub to: u64,
+    /// Which shard, from 1.
+    pub nth: u64,
+    /// Of how many, at least 1.
+    pub of: u64,
+}
+
+impl From<(u64, u64)> for Seeds {
+    fn from((from, to): (u64, u64)) -> Self {
+        Seeds { from, to, nth: 1, of: 1 }
+    }
+}
+
+impl Seeds {
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        let behind = self.to.saturating_sub(self.from).saturating_sub(self.nth.saturating_sub(1));
+        behind.div_ceil(self.of.max(1))
+    }
+
+    /// One of them by its place, from 0.
+    fn at(&self, place: u64) -> Option<u64> {
+        let seed = self.from + self.nth.saturating_sub(1) + place.checked_mul(self.of.max(1))?;
+        (seed < self.to).then_some(seed)
+    }
+}
+
+/// What came of one run, in numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ended {
+    /// Its seed.
+    pub seed: u64,
+    /// Its digest.
+    pub digest: u64,
+    /// What happened.
+    pub counts: Counts,
+}
+
+/// What came of many seeds. Equal for equal seeds and options, whatever the machine and the number of threads.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Summary {
     /// How many seeds were run.
@@ -19,19 +63,34 @@ pub struct Summary {
     pub medians: Counts,
     /// The digest of their digests, in order.
     pub digest: u64,
+    /// Every run, in order of the seeds. That of several shards together is the whole.
+    pub runs: Vec<Ended>,
     /// The runs that broke a rule, in order.
     pub violations: Vec<Report>,
     /// Whether it was stopped before the end; then what it says depends on when.
     pub stopped: bool,
 }
 
+impl Summary {
+    /// Of these runs, in whatever order they are, when there should be `expected`.
+    pub fn of(mut runs: Vec<Ended>, expected: u64) -> Self {
+        runs.sort_unstable_by_key(|run| run.seed);
+        let mut digest = RunDigest::default();
+        let mut counts = Counts::default();
+        for run in &runs {
+            digest.add(&[run.seed, run.digest]);
+            counts.add(&run.counts);
+        }
+        let of_runs: Vec<Counts> = runs.iter().map(|run| run.counts).collect();
+        let (seeds, digest, medians) = (runs.len() as u64, digest.value(), Counts::medians(&of_runs));
+        Summary { seeds, counts, medians, digest, runs, violations: Vec::new(), stopped: seeds < expected }
+    }
+}
+
 /// What is kept while runs end out of order.
 #[derive(Default)]
 struct Collected {
-    digests: Vec<(u64, u64)>,
-    counts: Counts,
-    // Of every run, since a median needs all of them.
-    of_runs: Vec<Counts>,
+    runs: Vec<Ended>,
     violations: Vec<Report>,
 }
 
@@ -40,33 +99,29 @@ fn lock(collected: &Mutex<Collected>) -> MutexGuard<'_, Collected> {
     collected.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs seeds `from..to` on `jobs` threads (at least one). Begins no further run once `stop` is set.
+/// Runs these seeds on `jobs` threads (at least one). Begins no further run once `stop` is set.
 /// `progress` is told after every run how many have ended.
 pub fn campaign<R: Rig + Sync>(
-    (from, to): (u64, u64),
+    seeds: impl Into<Seeds>,
     options: &Options,
     jobs: u32,
     rig: &R,
     stop: &AtomicBool,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Summary {
-    let next = AtomicU64::new(from);
+    let seeds: Seeds = seeds.into();
+    let next = AtomicU64::new(0);
     let collected = Mutex::new(Collected::default());
     let work = || {
         while !stop.load(Ordering::Relaxed) {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if to <= seed {
-                break;
-            }
+            let Some(seed) = seeds.at(next.fetch_add(1, Ordering::Relaxed)) else { break };
             let report = run(seed, options, rig.clone(), &mut ());
             let mut collected = lock(&collected);
-            collected.digests.push((seed, report.digest));
-            collected.counts.add(&report.counts);
-            collected.of_runs.push(report.counts);
+            collected.runs.push(Ended { seed, digest: report.digest, counts: report.counts });
             if report.violation.is_some() {
                 collected.violations.push(report);
             }
-            progress(collected.digests.len() as u64);
+            progress(collected.runs.len() as u64);
         }
     };
     std::thread::scope(|scope| {
@@ -76,19 +131,6 @@ pub fn campaign<R: Rig + Sync>(
         work();
     });
     let mut collected = std::mem::take(&mut *lock(&collected));
-    collected.digests.sort_unstable();
     collected.violations.sort_unstable_by_key(|report| report.seed);
-    let mut digest = RunDigest::default();
-    for (seed, of_run) in &collected.digests {
-        digest.add(&[*seed, *of_run]);
-    }
-    let seeds = collected.digests.len() as u64;
-    Summary {
-        seeds,
-        counts: collected.counts,
-        medians: Counts::medians(&collected.of_runs),
-        digest: digest.value(),
-        violations: collected.violations,
-        stopped: seeds < to.saturating_sub(from),
-    }
+    Summary { violations: collected.violations, ..Summary::of(collected.runs, seeds.count()) }
 }

@@ -44,7 +44,7 @@ mod transcript;
 mod world;
 
 pub use crate::action::{Action, HostId, HostSet, Link, PacketName, ParseActionError};
-pub use crate::campaign::{Summary, campaign};
+pub use crate::campaign::{Ended, Seeds, Summary, campaign};
 pub use crate::client::Asked;
 pub use crate::columns::Columns;
 pub use crate::cpu_time::cpu_time_ms;

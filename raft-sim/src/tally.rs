@@ -19,6 +19,11 @@ macro_rules! counts {
                 [$((stringify!($name), self.$name)),*].into_iter()
             }
 
+            /// The numbers of these names; `None` where one is missing.
+            pub fn of_named(of: impl Fn(&str) -> Option<u64>) -> Option<Counts> {
+                Some(Counts { $($name: of(stringify!($name))?,)* })
+            }
+
             /// The median of each number; where their count is even, the lower of the two in the middle.
             pub fn medians(runs: &[Counts]) -> Counts {
                 let median = |of: &dyn Fn(&Counts) -> u64| {

@@ -8,7 +8,7 @@ use clap::Args;
 use raft_sim::canary::{Bench, CANARIES, Canary, CanaryError, SEEDS};
 use raft_sim::{Honest, Options, campaign};
 
-use super::{UNFINISHED, VIOLATION, stopped};
+use super::{UNFINISHED, VIOLATION, parse_shard, stopped};
 
 #[derive(Args)]
 pub(super) struct Canaries {
@@ -17,7 +17,7 @@ pub(super) struct Canaries {
     only: Option<String>,
     /// Only every N-th canary, beginning with the I-th, counted from 1: `I/N`
     #[arg(long, value_name = "I/N", value_parser = parse_shard, conflicts_with = "only")]
-    shard: Option<(usize, usize)>,
+    shard: Option<(u64, u64)>,
     /// The sources to break a copy of; without it those that this command was built from
     #[arg(long, value_name = "DIR")]
     source: Option<PathBuf>,
@@ -26,19 +26,11 @@ pub(super) struct Canaries {
     save: Option<PathBuf>,
 }
 
-fn parse_shard(text: &str) -> Result<(usize, usize), String> {
-    let parts = text.split_once('/').and_then(|(nth, of)| Some((nth.parse().ok()?, of.parse().ok()?)));
-    match parts {
-        Some((nth, of)) if (1..=of).contains(&nth) => Ok((nth, of)),
-        _ => Err("a shard is written I/N, with I from 1 to N".to_owned()),
-    }
-}
-
 impl Canaries {
     pub(super) fn execute(&self, stop: &AtomicBool) -> ExitCode {
         let chosen: Vec<&Canary> = match (&self.only, self.shard) {
             (Some(name), _) => CANARIES.iter().filter(|canary| canary.name == name).collect(),
-            (None, Some((nth, of))) => CANARIES.iter().skip(nth - 1).step_by(of).collect(),
+            (None, Some((nth, of))) => CANARIES.iter().skip(nth as usize - 1).step_by(of as usize).collect(),
             (None, None) => CANARIES.iter().collect(),
         };
         if chosen.is_empty() {

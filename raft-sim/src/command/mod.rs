@@ -1,7 +1,9 @@
 //! The command line. The last line on stdout is the verdict; nothing on stdout depends on time or machine, unless asked for.
 
 mod canaries;
+mod merge;
 mod replay;
+mod report;
 mod run;
 mod schedule;
 mod shrink;
@@ -29,6 +31,8 @@ struct Cli {
 enum Command {
     /// Run many seeds and report what happened in all of them
     Run(run::Run),
+    /// Put the reports of all shards of a campaign together
+    Merge(merge::Merge),
     /// Print one run as text, of a seed or of a file, one line an action; its last line is its digest
     Replay(replay::Replay),
     /// Shorten a run that breaks a rule, and make a test of it
@@ -38,7 +42,7 @@ enum Command {
 }
 
 /// What sets up a run besides its seed.
-#[derive(Args, Clone, Copy)]
+#[derive(Args, Clone, Copy, PartialEq, Eq)]
 struct RunOptions {
     /// How many servers, 1 to 9; without it each seed draws its own number
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
@@ -83,6 +87,15 @@ fn parse_range(text: &str) -> Result<(u64, u64), String> {
     if from < to { Ok((from, to)) } else { Err("the range is empty".to_owned()) }
 }
 
+/// The I-th of N parts, `I/N`.
+fn parse_shard(text: &str) -> Result<(u64, u64), String> {
+    let parts = text.split_once('/').and_then(|(nth, of)| Some((nth.parse().ok()?, of.parse().ok()?)));
+    match parts {
+        Some((nth, of)) if (1..=of).contains(&nth) => Ok((nth, of)),
+        _ => Err("a shard is written I/N, with I from 1 to N".to_owned()),
+    }
+}
+
 /// Set by SIGINT and SIGTERM, also where the parent had them ignored. A second one ends the process at once.
 fn stop_flag() -> std::io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -114,6 +127,7 @@ pub(crate) fn main() -> ExitCode {
     };
     match cli.command {
         Command::Run(run) => run.execute(&stop),
+        Command::Merge(merge) => merge.execute(),
         Command::Replay(replay) => replay.execute(),
         Command::Shrink(shrink) => shrink.execute(&stop),
         Command::Canaries(canaries) => canaries.execute(&stop),

@@ -1,0 +1,188 @@
+//! What came of many runs, as text and as JSON; of shards, put together again.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use raft_sim::{Counts, Ended, Report, Seeds, Summary};
+use serde_json::{Map, Value, json};
+
+use super::{RunOptions, UNFINISHED, VIOLATION};
+
+/// From this many seeds on a count of zero is a failure: a simulator in which nothing happens proves nothing.
+const SEEDS_THAT_MUST_SHOW: u64 = 100;
+
+/// A run that broke a rule, in words.
+pub(super) struct Found {
+    pub(super) seed: u64,
+    actions: u64,
+    /// Oracle, rule, what was seen, the command that shows it, and the file where there is one; with their names.
+    words: Vec<(&'static str, String)>,
+}
+
+const WORDS: [&str; 5] = ["oracle", "rule", "seen", "replay", "file"];
+
+impl Found {
+    pub(super) fn of(report: &Report, options: &RunOptions, file: Option<String>) -> Option<Self> {
+        let violation = report.violation.as_ref()?;
+        let replay = format!("raft-sim replay --seed {}{}", report.seed, options.typed());
+        let said = [violation.oracle, violation.rule, &violation.what, &replay].map(str::to_owned);
+        let words = WORDS.into_iter().zip(said.into_iter().chain(file)).collect();
+        Some(Found { seed: report.seed, actions: report.counts.actions, words })
+    }
+
+    fn to_json(&self) -> Value {
+        let mut found = Map::from_iter([
+            ("seed".to_owned(), json!(self.seed)),
+            ("actions".to_owned(), json!(self.actions)),
+        ]);
+        found.extend(self.words.iter().map(|(name, word)| ((*name).to_owned(), json!(word))));
+        Value::Object(found)
+    }
+
+    fn from_json(value: &Value) -> Option<Self> {
+        let word = |name: &'static str| Some((name, value.get(name)?.as_str()?.to_owned()));
+        let words = WORDS.into_iter().filter_map(word).collect();
+        Some(Found { seed: value["seed"].as_u64()?, actions: value["actions"].as_u64()?, words })
+    }
+}
+
+/// All that is known of a campaign, or of a shard of one.
+pub(super) struct Whole {
+    pub(super) seeds: Seeds,
+    /// Which shard it is, if it is one.
+    pub(super) shard: Option<(u64, u64)>,
+    pub(super) options: RunOptions,
+    pub(super) summary: Summary,
+    pub(super) found: Vec<Found>,
+}
+
+impl Whole {
+    /// The counts that are zero though they must not be. In a cluster of one or two no log is ever cut off: the only other
+    /// server's vote, or its absence, always decides for the longer log.
+    fn quiet(&self) -> Vec<&'static str> {
+        let Counts { elections, commits, crashes, truncations, lost_writes, .. } = self.summary.counts;
+        let cuts = if self.options.nodes.is_some_and(|nodes| nodes < 3) { 1 } else { truncations };
+        let counts = [
+            ("elections", elections),
+            ("commits", commits),
+            ("crashes", crashes),
+            ("truncations", cuts),
+            ("lost writes", lost_writes),
+        ];
+        let enough = SEEDS_THAT_MUST_SHOW <= self.summary.seeds && !self.summary.stopped;
+        counts.iter().filter(|(_, count)| enough && *count == 0).map(|(name, _)| *name).collect()
+    }
+
+    pub(super) fn is_bad(&self) -> bool {
+        !self.found.is_empty() || self.summary.stopped || !self.quiet().is_empty()
+    }
+
+    pub(super) fn print(&self) {
+        let summary = &self.summary;
+        println!("{:<14}{}..{}", "seeds", self.seeds.from, self.seeds.to);
+        if let Some((nth, of)) = self.shard {
+            println!("{:<14}{nth}/{of}", "shard");
+        }
+        for (name, count) in summary.counts.named() {
+            println!("{:<14}{count}", name.replace('_', " "));
+        }
+        let Counts { actions, commits, elections, crashes, partitions, cuts, .. } = summary.medians;
+        println!(
+            "{:<14}{actions} actions, {commits} commits, {elections} elections, {crashes} crashes, {partitions} partitions, {cuts} cuts",
+            "median run"
+        );
+        println!("{:<14}{:016x}", "digest", summary.digest);
+        for found in &self.found {
+            println!("seed {} breaks a rule after {} actions", found.seed, found.actions);
+            for (name, word) in &found.words {
+                println!("  {name:<8}{word}");
+            }
+        }
+    }
+
+    /// The last line.
+    pub(super) fn verdict(&self) -> ExitCode {
+        let runs = self.summary.seeds;
+        let quiet = self.quiet();
+        if let Some(first) = self.found.first() {
+            let file = first.words.iter().find(|(name, _)| *name == "file");
+            let see = file.map_or_else(String::new, |(_, file)| format!("; see {file}"));
+            println!("violated: {} of {runs} runs broke a rule{see}", self.found.len());
+            ExitCode::from(VIOLATION)
+        } else if self.summary.stopped {
+            println!("unfinished: {runs} of {} runs, all clean", self.seeds.count());
+            ExitCode::from(UNFINISHED)
+        } else if !quiet.is_empty() {
+            println!("too quiet: {runs} runs without any {}", quiet.join(" or "));
+            ExitCode::from(VIOLATION)
+        } else {
+            println!("clean: {runs} runs");
+            ExitCode::SUCCESS
+        }
+    }
+
+    /// Writes the report, if there is a file for it; the exit code where that fails.
+    pub(super) fn write_json(&self, file: Option<&Path>) -> Option<ExitCode> {
+        let file = file?;
+        let error = std::fs::write(file, format!("{:#}\n", self.to_json())).err()?;
+        eprintln!("raft-sim: can not write {}: {error}", file.display());
+        Some(ExitCode::from(UNFINISHED))
+    }
+
+    fn to_json(&self) -> Value {
+        let Summary { seeds, counts, medians, digest, runs, stopped, .. } = &self.summary;
+        let named = |counts: &Counts| -> Map<_, _> {
+            counts.named().map(|(name, count)| (name.to_owned(), json!(count))).collect()
+        };
+        let RunOptions { nodes, actions, profile } = self.options;
+        let mut report = json!({
+            "seeds": { "from": self.seeds.from, "to": self.seeds.to, "run": seeds },
+            "options": { "nodes": nodes, "actions": actions, "profile": profile.name() },
+            "counts": named(counts),
+            "medians": named(medians),
+            "digest": format!("{digest:016x}"),
+            "violations": self.found.iter().map(Found::to_json).collect::<Vec<_>>(),
+            "too_quiet": self.quiet(),
+            "finished": !stopped,
+        });
+        if let Some((nth, of)) = self.shard {
+            report["shard"] = json!({ "nth": nth, "of": of });
+            // Medians and digests of shards do not add up, so each run is in it: its counts in the order of their names.
+            let run = |run: &Ended| {
+                let counts: Vec<u64> = run.counts.named().map(|(_, count)| count).collect();
+                json!([run.seed, format!("{:016x}", run.digest), counts])
+            };
+            report["counted"] = json!(counts.named().map(|(name, _)| name).collect::<Vec<_>>());
+            report["runs"] = json!(runs.iter().map(run).collect::<Vec<_>>());
+        }
+        report
+    }
+
+    /// Reads the report of a shard; `None` where it is none.
+    pub(super) fn from_json(report: &Value) -> Option<Self> {
+        let number = |value: &Value| value.as_u64();
+        let (nth, of) = (number(&report["shard"]["nth"])?, number(&report["shard"]["of"])?);
+        let (from, to) = (number(&report["seeds"]["from"])?, number(&report["seeds"]["to"])?);
+        let options = &report["options"];
+        let nodes = number(&options["nodes"]).and_then(|nodes| u8::try_from(nodes).ok());
+        let profile = super::parse_mix(options["profile"].as_str()?).ok()?;
+        let options = RunOptions { nodes, actions: number(&options["actions"])?, profile };
+        let names: Vec<&str> =
+            report["counted"].as_array()?.iter().map(Value::as_str).collect::<Option<_>>()?;
+        let run = |run: &Value| {
+            let count = |name: &str| number(&run[2][names.iter().position(|known| *known == name)?]);
+            let digest = u64::from_str_radix(run[1].as_str()?, 16).ok()?;
+            Some(Ended { seed: number(&run[0])?, digest, counts: Counts::of_named(count)? })
+        };
+        let runs = report["runs"].as_array()?.iter().map(run).collect::<Option<_>>()?;
+        let found = report["violations"].as_array()?.iter().map(Found::from_json).collect::<Option<_>>()?;
+        let seeds = Seeds { from, to, nth, of };
+        Some(Whole {
+            seeds,
+            shard: Some((nth, of)),
+            options,
+            summary: Summary::of(runs, seeds.count()),
+            found,
+        })
+    }
+}
