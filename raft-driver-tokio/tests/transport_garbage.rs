@@ -50,7 +50,7 @@ fn verdict(answer: &[u8]) -> u32 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn garbage_on_the_peer_port_is_refused_and_the_server_goes_on() {
-    let cluster = Cluster::started(1).await;
+    let cluster: Cluster = Cluster::started(1).await;
     let address = cluster.server(0).local_addr();
     let (id, me, caller) = (cluster.founders.cluster_id(), cluster.pair(0), pair(9, 9));
 
@@ -82,7 +82,7 @@ async fn garbage_on_the_peer_port_is_refused_and_the_server_goes_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn newer_connection_of_a_caller_replaces_the_older() {
-    let cluster = Cluster::started(1).await;
+    let cluster: Cluster = Cluster::started(1).await;
     let address = cluster.server(0).local_addr();
     let good = hello(cluster.founders.cluster_id(), pair(9, 9), cluster.pair(0));
     let mut welcome = [0; 12];
