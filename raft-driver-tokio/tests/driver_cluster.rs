@@ -21,7 +21,7 @@ const LONG: Duration = Duration::from_secs(30);
 /// stopped and started, so that everything is replayed by fetches; then more commands; then the disks are compared.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_servers_replicate_and_replay_everything_after_a_restart() {
-    let mut cluster = Cluster::started(3).await;
+    let mut cluster: Cluster = Cluster::started(3).await;
     let mut acknowledged = Vec::new();
     let mut last = LogIndex::ZERO;
     for round in 0..2 {
@@ -63,7 +63,7 @@ async fn three_servers_replicate_and_replay_everything_after_a_restart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn follower_refuses_a_proposal_and_names_the_leader() {
-    let cluster = Cluster::started(3).await;
+    let cluster: Cluster = Cluster::started(3).await;
     cluster.propose("one").await;
     let leader = cluster.leader().await.status().identity.pair;
     let follower = (0..3).find(|nth| cluster.pair(*nth) != leader).expect("three are more than one");
@@ -81,7 +81,7 @@ async fn follower_refuses_a_proposal_and_names_the_leader() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leader_that_is_stopped_is_replaced_and_catches_up_later() {
-    let mut cluster = Cluster::started(3).await;
+    let mut cluster: Cluster = Cluster::started(3).await;
     cluster.propose("before").await;
     let leader = cluster.leader().await.status().identity.pair;
     let nth = (0..3).find(|nth| cluster.pair(*nth) == leader).expect("one of them");
@@ -103,7 +103,7 @@ async fn leader_that_is_stopped_is_replaced_and_catches_up_later() {
 /// call an election of themselves for days.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leader_that_is_shut_down_hands_over() {
-    let mut cluster = Cluster::prepare(3);
+    let mut cluster: Cluster = Cluster::prepare(3);
     let patient = Config { election_timeout_ticks: 1_000_000, heartbeat_ticks: 10, ..cluster.config };
     // The first two elections are called by the one that is in a hurry; then it is patient too.
     cluster.config = patient;
@@ -126,7 +126,7 @@ async fn leader_that_is_shut_down_hands_over() {
 /// it back; it can not found again, and while the others go on it hears nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wiped_founder_can_not_found_again_and_nobody_counts_it() {
-    let mut cluster = Cluster::started(3).await;
+    let mut cluster: Cluster = Cluster::started(3).await;
     cluster.propose("before").await;
     cluster.stop(2).await;
     fs::remove_dir_all(cluster.path(2)).expect("a good disk");
@@ -155,12 +155,12 @@ async fn wiped_founder_can_not_found_again_and_nobody_counts_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn start_refuses_another_cluster_another_list_another_servers_folder_and_a_port_in_use() {
-    let mut cluster = Cluster::started(3).await;
+    let mut cluster: Cluster = Cluster::started(3).await;
     cluster.propose("one").await;
     for nth in 0..3 {
         cluster.stop(nth).await;
     }
-    let other = Cluster::prepare(3);
+    let other: Cluster = Cluster::prepare(3);
     let open = |nth| DataDir::open(cluster.path(nth)).expect("it is formatted");
     for bootstrap in [false, true] {
         let mut options = Options::new("127.0.0.1:0", other.founders.clone());
@@ -191,7 +191,7 @@ async fn start_refuses_another_cluster_another_list_another_servers_folder_and_a
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damaged_log_is_refused_with_file_and_place() {
-    let mut cluster = Cluster::started(1).await;
+    let mut cluster: Cluster = Cluster::started(1).await;
     for number in 0..30 {
         cluster.insist(format!("{number} {}", "x".repeat(200))).await;
     }
@@ -268,7 +268,7 @@ impl StorageFile for FillingFile {
 /// leader's disk becomes full between two proposals, and has room again for the next start.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn full_disk_stops_its_server_and_nothing_acknowledged_is_lost() {
-    let mut cluster = Cluster::prepare(3);
+    let mut cluster: Cluster = Cluster::prepare(3);
     let mut full = Vec::new();
     for nth in 0..3 {
         let switch = Arc::new(AtomicBool::new(false));
@@ -308,7 +308,7 @@ async fn full_disk_stops_its_server_and_nothing_acknowledged_is_lost() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn panic_of_the_state_machine_stops_the_server() {
-    let cluster = Cluster::started(1).await;
+    let cluster: Cluster = Cluster::started(1).await;
     cluster.propose("one").await;
     let server = cluster.server(0).clone();
     let answer = soon("an answer", server.propose("panic".into(), LONG)).await;
@@ -318,7 +318,7 @@ async fn panic_of_the_state_machine_stops_the_server() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn proposal_without_a_quorum_ends_at_its_deadline_and_may_have_happened() {
-    let mut cluster = Cluster::started(2).await;
+    let mut cluster: Cluster = Cluster::started(2).await;
     let error = soon("an answer that is no refusal", async {
         loop {
             cluster.insist("one").await;
@@ -340,7 +340,7 @@ async fn proposal_without_a_quorum_ends_at_its_deadline_and_may_have_happened() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dropping_the_last_handle_frees_the_folder() {
-    let mut cluster = Cluster::started(1).await;
+    let mut cluster: Cluster = Cluster::started(1).await;
     cluster.propose("one").await;
     let server = cluster.servers[0].take().expect("it runs");
     let mut status = server.subscribe();
