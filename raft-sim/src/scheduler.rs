@@ -13,6 +13,8 @@ mod weather;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use raft_core::Term;
+
 use self::clients::Clients;
 use self::clock::Machine;
 use self::weather::Weather;
@@ -80,6 +82,8 @@ pub struct Scheduler<'a, R: Rig, W: Watch<R>> {
     peaceful: HostSet,
     siege: u64,
     disruption: Disruption,
+    /// Who led the clique, and which term, when that was looked at last.
+    last_seen_leading: Option<(HostId, Term)>,
     weather: Weather,
     random: Random,
     watch: &'a mut W,
@@ -111,6 +115,7 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
             peaceful: HostSet::EMPTY,
             siege: 0,
             disruption: Disruption::default(),
+            last_seen_leading: None,
             weather: Weather::new(hosts),
             random,
             watch,

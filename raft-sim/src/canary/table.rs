@@ -153,12 +153,6 @@ pub const CANARIES: &[Canary] = &[
         how: core!("election.rs": "if timeout <= self.election_elapsed && !waits {" => "if self.campaigns == 0 && timeout <= self.election_elapsed && !waits {"),
     },
     Canary {
-        name: "pre-vote-in-presence",
-        what: "a pre-vote given though a leader is heard (B5)",
-        oracle: "no-disruption",
-        how: core!("election.rs": "<= term && !self.hears_leader() && self.log.last()" => "<= term && self.log.last()"),
-    },
-    Canary {
         name: "fetched-beyond-limit",
         what: "an append of fetched entries that heeds no limit",
         oracle: "caps",

@@ -32,6 +32,9 @@ pub struct Disruption {
 impl Disruption {
     /// From here on this leader of `term` is to stay, while nothing goes wrong in `clique`.
     pub fn settled(&mut self, clique: HostSet, leader: HostId, term: Term) {
+        if self.settled.is_some_and(|settled| settled.leader == leader && settled.term == term) {
+            return;
+        }
         self.settled = Some(Settled { clique, leader, term, campaigns: self.campaigns.len() });
     }
 

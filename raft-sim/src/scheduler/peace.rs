@@ -24,23 +24,46 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
         let Some(clique) = self.draw_quorum(able, HostSet::EMPTY.with(leader)) else { return Ok(()) };
         self.siege += 1;
         self.pacify(clique)?;
-        self.at(self.election_timeouts(4), Event::Settled(self.siege));
-        self.at(self.election_timeouts(16), Event::Peace(self.siege));
+        self.last_seen_leading = None;
+        self.at(self.election_timeouts(1), Event::Settled(self.siege));
+        self.at(self.election_timeouts(40), Event::Peace(self.siege));
         Ok(())
     }
 
-    /// From here on the clique has stood for two election timeouts, by any of its clocks, and so has its leader.
+    /// Looks who leads, every three election timeouts: who did so the last time too has stood, with its clique, for two election
+    /// timeouts by any clock, and is to stay.
     pub(super) fn settled(&mut self, siege: u64) -> Checked {
         if siege != self.siege || self.peaceful.is_empty() || self.settling {
             return Ok(());
         }
-        match self.leader().filter(|leader| self.peaceful.contains(*leader)) {
-            Some(leader) => {
-                let term = self.world.host(leader).seen().map(|seen| seen.term).unwrap_or_default();
-                self.disruption.settled(self.peaceful, leader, term);
+        self.at(self.election_timeouts(3), Event::Settled(siege));
+        let leader = self.leader().filter(|leader| self.peaceful.contains(*leader));
+        let seen = leader.and_then(|leader| Some((leader, self.world.host(leader).seen()?.term)));
+        if let Some((leader, term)) = seen
+            && self.last_seen_leading == seen
+        {
+            self.disruption.settled(self.peaceful, leader, term);
+        }
+        let steady = seen.is_some() && self.last_seen_leading == seen;
+        self.last_seen_leading = seen;
+        self.besiege(steady)
+    }
+
+    /// Those outside are made to miss the leader and nobody else, which is when they would disturb it: again and again, with time
+    /// between to catch up. One that has become the leader is cut off.
+    fn besiege(&mut self, steady: bool) -> Checked {
+        let Some(leader) = self.leader() else { return Ok(()) };
+        let inside = self.peaceful;
+        if !inside.contains(leader) {
+            return self.cut_ways(|link| link.from == leader || link.to == leader);
+        }
+        if steady && self.random.chance(512) {
+            return self.cut_ways(|link| link.from == leader && !inside.contains(link.to));
+        }
+        for link in self.world.network().cuts().collect::<Vec<_>>() {
+            if inside.contains(link.from) || inside.contains(link.to) {
+                self.act(Action::Mend { link })?;
             }
-            // Nobody leads in it yet, which is no matter of this rule; it is asked again.
-            None => self.at(self.election_timeouts(3), Event::Settled(siege)),
         }
         Ok(())
     }

@@ -92,6 +92,7 @@ impl<R: Rig> World<R> {
         } else if done {
             // It looks like a torn end, so that what was there is as if it had never been.
             self.counts.roll_backs += 1;
+            machine.applied = LogIndex::ZERO;
             self.oracles.rolled_back(host, machine.disk.batches().take(record as usize));
         }
         Ok(changed(done))
