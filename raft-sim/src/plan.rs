@@ -32,6 +32,11 @@ pub enum Mix {
 }
 
 impl Mix {
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Mix::Default, Mix::Swarm, Mix::Hopeless].into_iter().find(|mix| mix.name() == name)
+    }
+
     /// Its name on the command line.
     pub const fn name(self) -> &'static str {
         match self {

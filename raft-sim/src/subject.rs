@@ -15,8 +15,8 @@ use crate::transcript::Transcript;
 
 /// A rig whose type does not matter.
 pub trait Subject: Sync {
-    /// The first run of a seed below `seeds` that breaks a rule.
-    fn find(&self, seeds: u64) -> Option<Report>;
+    /// The first run of a seed below `seeds` that breaks a rule, with these options.
+    fn find(&self, seeds: u64, options: &Options) -> Option<Report>;
 
     /// The schedule of a seed's run, see [`record`].
     fn record(&self, seed: u64, options: &Options) -> (Schedule, Option<Violation>);
@@ -43,9 +43,8 @@ pub trait Subject: Sync {
 }
 
 impl<R: Rig + Sync> Subject for R {
-    fn find(&self, seeds: u64) -> Option<Report> {
-        let options = Options::default();
-        let reports = (0..seeds).map(|seed| run(seed, &options, self.clone(), &mut ()));
+    fn find(&self, seeds: u64, options: &Options) -> Option<Report> {
+        let reports = (0..seeds).map(|seed| run(seed, options, self.clone(), &mut ()));
         reports.into_iter().find(|report| report.violation.is_some())
     }
 

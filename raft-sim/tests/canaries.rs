@@ -6,15 +6,18 @@
 use std::sync::atomic::AtomicBool;
 
 use raft_sim::canary::{Bench, Break, CANARIES, Canary, CanaryError, Replacement, SEEDS};
-use raft_sim::{Honest, Options, campaign};
+use raft_sim::{Honest, Mix, Options, campaign};
 
 /// Goal: an oracle that sees a canary does not see ghosts. Method: the unbroken world passes the same seeds.
 #[test]
 fn unbroken_world_passes_the_seeds_of_the_canaries() {
     let stop = AtomicBool::new(false);
-    let summary = campaign((0, SEEDS), &Options::default(), 2, &Honest, &stop, &|_| {});
-    assert_eq!(summary.violations, []);
-    assert_eq!(summary.seeds, SEEDS);
+    for mix in [Mix::Default, Mix::Swarm] {
+        let summary =
+            campaign((0, SEEDS), &Options { mix, ..Options::default() }, 2, &Honest, &stop, &|_| {});
+        assert_eq!(summary.violations, []);
+        assert_eq!(summary.seeds, SEEDS);
+    }
 }
 
 fn assert_flies(canary: &Canary, bench: &Bench) {

@@ -39,7 +39,7 @@ fn schedule_is_the_run() {
 #[test]
 fn schedule_breaks_the_same_rule() {
     for name in ["forgetful-disk", "early-synced", "fed-backwards", "answered-twice"] {
-        let report = rig(name).find(20).unwrap();
+        let report = rig(name).find(20, &Options::default()).unwrap();
         let (schedule, violation) = rig(name).record(report.seed, &Options::default());
         assert_eq!(violation, report.violation);
         let replayed = rig(name).replay(&schedule);
@@ -53,7 +53,7 @@ fn schedule_breaks_the_same_rule() {
 #[test]
 fn schedule_of_no_progress_settles() {
     let stopped = rig("clock-stops-at-heal");
-    let report = stopped.find(20).unwrap();
+    let report = stopped.find(20, &Options::default()).unwrap();
     let (schedule, _) = stopped.record(report.seed, &Options::default());
     assert_eq!(schedule.ending, Ending::Settled(HostSet::of_bits((1 << schedule.setup.hosts) - 1)));
     assert_eq!(schedule.actions.len() as u64, Options::ACTIONS);
@@ -78,7 +78,9 @@ fn honest_worlds_settle() {
 fn replay_shows_a_saved_violation() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
-    let schedule = Canary::named("damaged-commit").unwrap().record(&Bench::new(None), 0).unwrap();
+    let canary = Canary::named("damaged-commit").unwrap();
+    let seen = canary.fly(&Bench::new(None)).unwrap();
+    let schedule = canary.record(&Bench::new(None), &seen).unwrap();
     let file = format!("{path}/run.schedule");
     std::fs::write(&file, schedule.to_string()).unwrap();
     let output = raft_sim(&["replay", &file]);

@@ -18,7 +18,7 @@ fn rig(name: &str) -> &'static dyn Subject {
 }
 
 fn failing(name: &str) -> Schedule {
-    let report = rig(name).find(20).unwrap();
+    let report = rig(name).find(20, &Options::default()).unwrap();
     let (schedule, _) = rig(name).record(report.seed, &Options::default());
     Schedule { broken: Some(name.to_owned()), ..schedule }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{CanaryError, Replacement};
+use super::{CanaryError, ParseSightingError, Replacement, Sighting};
 use crate::schedule::{Schedule, ScheduleError};
 
 /// Where broken copies are made and built.
@@ -30,20 +30,20 @@ impl Bench {
         Bench { source, target: target.join("canaries") }
     }
 
-    /// Builds a copy with these replacements and lets it look for a run that breaks a rule: seed, oracle, what was seen.
+    /// Builds a copy with these replacements and lets it look for a run that breaks a rule.
     ///
     /// # Errors
     /// A replacement that does not fit exactly once, or a copy that can not be made, built or run.
-    pub fn probe(&self, replacements: &[Replacement]) -> Result<Option<(u64, String, String)>, CanaryError> {
+    pub fn probe(&self, replacements: &[Replacement]) -> Result<Option<Sighting>, CanaryError> {
         let line = self.output(replacements, &["search"])?;
-        let mut parts = line.trim_end().splitn(3, '\t');
-        Ok(match (parts.next().map(str::parse), parts.next(), parts.next()) {
-            (Some(Ok(seed)), Some(oracle), Some(what)) => Some((seed, oracle.to_owned(), what.to_owned())),
-            _ => None,
-        })
+        if line.is_empty() {
+            return Ok(None);
+        }
+        let seen = line.trim_end().parse();
+        seen.map(Some).map_err(|error: ParseSightingError| CanaryError::Build(error.to_string()))
     }
 
-    /// Builds a copy with these replacements and lets it write down the run of a seed, as that of the canary `name`.
+    /// Builds a copy with these replacements and lets it write down the run of a sighting, as that of the canary `name`.
     ///
     /// # Errors
     /// A replacement that does not fit exactly once, or a copy that can not be made, built or run.
@@ -51,9 +51,10 @@ impl Bench {
         &self,
         replacements: &[Replacement],
         name: &str,
-        seed: u64,
+        seen: &Sighting,
     ) -> Result<Schedule, CanaryError> {
-        let text = self.output(replacements, &["record", name, &seed.to_string()])?;
+        let text =
+            self.output(replacements, &["record", name, seen.profile.name(), &seen.seed.to_string()])?;
         text.parse().map_err(|error: ScheduleError| CanaryError::Build(error.to_string()))
     }
 

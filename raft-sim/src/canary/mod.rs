@@ -7,19 +7,21 @@
 mod copy;
 mod program;
 mod rigs;
+mod sighting;
 mod table;
 
 use core::fmt;
 
-use crate::plan::Options;
+use crate::plan::{Mix, Options};
 use crate::schedule::Schedule;
 use crate::subject::Subject;
 
 pub use self::copy::Bench;
 pub use self::program::main as broken_main;
+pub use self::sighting::{ParseSightingError, Sighting};
 pub use self::table::CANARIES;
 
-/// Within how many seeds, from 0 on, a canary must be seen.
+/// Within how many seeds of a profile, from 0 on, a canary must be seen.
 pub const SEEDS: u64 = 200;
 
 /// A piece of source that is replaced. It has to be there exactly once.
@@ -71,15 +73,8 @@ pub enum CanaryError {
     #[error("not seen within {SEEDS} seeds")]
     Unseen,
     /// Another oracle was first.
-    #[error("seed {seed} was reported by `{oracle}`: {what}")]
-    OtherOracle {
-        /// The seed.
-        seed: u64,
-        /// The oracle that reported it.
-        oracle: String,
-        /// What it saw.
-        what: String,
-    },
+    #[error("seed {} of the profile {} was reported by `{}`: {}", .0.seed, .0.profile.name(), .0.oracle, .0.what)]
+    OtherOracle(Sighting),
     /// A replacement does not fit the sources.
     #[error("the text to replace is {found} times in {file}, not once")]
     Stale {
@@ -102,41 +97,38 @@ impl Canary {
         CANARIES.iter().find(|canary| canary.name == name)
     }
 
-    /// Runs seeds from 0 on until one breaks a rule; the seed, if the expected oracle was the one to report it.
+    /// Looks for a run that breaks a rule, and returns it if the expected oracle was the one to report it.
     ///
     /// # Errors
     /// Nothing was seen, another oracle was first, or the broken copy can not be built.
-    pub fn fly(&self, bench: &Bench) -> Result<u64, CanaryError> {
+    pub fn fly(&self, bench: &Bench) -> Result<Sighting, CanaryError> {
         let seen = match self.how {
-            Break::Rig(rig) => rig.find(SEEDS).and_then(|report| {
-                let violation = report.violation?;
-                Some((report.seed, violation.oracle.to_owned(), violation.what))
-            }),
+            Break::Rig(rig) => Sighting::look(rig),
             Break::Core(replacements) => bench.probe(replacements)?,
         };
         match seen {
             None => Err(CanaryError::Unseen),
-            Some((seed, oracle, _)) if oracle == self.oracle => Ok(seed),
-            Some((seed, oracle, what)) => Err(CanaryError::OtherOracle { seed, oracle, what }),
+            Some(seen) if seen.oracle == self.oracle => Ok(seen),
+            Some(seen) => Err(CanaryError::OtherOracle(seen)),
         }
     }
 
-    /// The run of this seed as a schedule.
+    /// The run of a sighting as a schedule.
     ///
     /// # Errors
     /// The broken copy can not be built or run.
-    pub fn record(&self, bench: &Bench, seed: u64) -> Result<Schedule, CanaryError> {
+    pub fn record(&self, bench: &Bench, seen: &Sighting) -> Result<Schedule, CanaryError> {
         match self.how {
-            Break::Rig(rig) => Ok(recorded(rig, self.name, seed, &Options::default())),
-            Break::Core(replacements) => bench.record(replacements, self.name, seed),
+            Break::Rig(rig) => Ok(recorded(rig, self.name, seen.seed, seen.profile)),
+            Break::Core(replacements) => bench.record(replacements, self.name, seen),
         }
     }
 }
 
 /// The run of a seed as a schedule that says what has to be broken for it.
-fn recorded(rig: &dyn Subject, name: &str, seed: u64, options: &Options) -> Schedule {
-    let (mut schedule, violation) = rig.record(seed, options);
-    schedule.notes.push(format!("seed {seed} with the canary {name}"));
+fn recorded(rig: &dyn Subject, name: &str, seed: u64, profile: Mix) -> Schedule {
+    let (mut schedule, violation) = rig.record(seed, &Options { mix: profile, ..Options::default() });
+    schedule.notes.push(format!("seed {seed} of the profile {} with the canary {name}", profile.name()));
     schedule.notes.extend(violation.map(|violation| violation.to_string()));
     schedule.broken = Some(name.to_owned());
     schedule

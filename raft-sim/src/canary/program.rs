@@ -1,20 +1,21 @@
 //! What a copy with a broken core does when it is run: this same simulator without its command line, told what to do by a word.
 //!
 //! ```text
-//! raft-sim search            seed, oracle and what was seen of the first run that breaks a rule, with tabs between; or nothing
-//! raft-sim record NAME SEED  the schedule of that run, broken as NAME
-//! raft-sim replay FILE       the schedule as text
-//! raft-sim columns FILE      the same, with a column for every server
-//! raft-sim shrink FILE       after every attempt to shorten it a line: how many there were, and the length in bytes of the
-//!                            better schedule that follows, or 0
+//! raft-sim search                     the first run that breaks a rule, as a [`Sighting`]; or nothing
+//! raft-sim record NAME PROFILE SEED   the schedule of that run, broken as NAME
+//! raft-sim replay FILE                the schedule as text
+//! raft-sim columns FILE               the same, with a column for every server
+//! raft-sim shrink FILE                after every attempt to shorten it a line: how many there were, and the length
+//!                                     in bytes of the better schedule that follows, or 0
 //! ```
 
 use core::ops::ControlFlow;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use super::{SEEDS, recorded};
-use crate::plan::Options;
+use super::recorded;
+use super::sighting::Sighting;
+use crate::plan::Mix;
 use crate::rig::Honest;
 use crate::schedule::Schedule;
 use crate::subject::Subject;
@@ -38,16 +39,15 @@ fn obey(words: &[&str]) -> io::Result<ExitCode> {
     let mut out = io::stdout().lock();
     match *words {
         ["search"] => {
-            if let Some(report) = Honest.find(SEEDS)
-                && let Some(violation) = report.violation
-            {
-                writeln!(out, "{}\t{}\t{}", report.seed, violation.oracle, violation.what)?;
+            if let Some(sighting) = Sighting::look(&Honest) {
+                writeln!(out, "{sighting}")?;
             }
             Ok(ExitCode::SUCCESS)
         }
-        ["record", name, seed] => {
+        ["record", name, profile, seed] => {
+            let mix = Mix::named(profile).ok_or_else(|| io::Error::other("no such profile"))?;
             let seed = seed.parse().map_err(io::Error::other)?;
-            write!(out, "{}", recorded(&Honest, name, seed, &Options::default()))?;
+            write!(out, "{}", recorded(&Honest, name, seed, mix))?;
             Ok(ExitCode::SUCCESS)
         }
         [how @ ("replay" | "columns"), file] => {
@@ -55,7 +55,7 @@ fn obey(words: &[&str]) -> io::Result<ExitCode> {
             Ok(ExitCode::from(u8::from(replayed.violation.is_some())))
         }
         ["shrink", file] => shrink_aloud(&read(file)?, &mut out),
-        _ => Err(io::Error::other("search, record NAME SEED, or replay, columns or shrink FILE")),
+        _ => Err(io::Error::other("search, record NAME PROFILE SEED, or replay, columns or shrink FILE")),
     }
 }
 

@@ -72,11 +72,7 @@ impl RunOptions {
 }
 
 fn parse_mix(text: &str) -> Result<Mix, String> {
-    let known = [Mix::Default, Mix::Swarm, Mix::Hopeless];
-    known
-        .into_iter()
-        .find(|mix| mix.name() == text)
-        .ok_or_else(|| "one of default, swarm, hopeless".to_owned())
+    Mix::named(text).ok_or_else(|| "one of default, swarm, hopeless".to_owned())
 }
 
 /// A half-open range `A..B`.
