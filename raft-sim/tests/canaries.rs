@@ -3,10 +3,11 @@
 //! All broken disks, networks and drivers are tried here, and those broken cores that every Raft must never be; `raft-sim
 //! canaries` tries all.
 
+use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
 use raft_sim::canary::{Bench, Break, CANARIES, Canary, CanaryError, Replacement, SEEDS};
-use raft_sim::{Honest, Mix, Options, campaign};
+use raft_sim::{Honest, Mix, Options, Schedule, campaign, replay};
 
 /// Goal: an oracle that sees a canary does not see ghosts. Method: the unbroken world passes the same seeds.
 #[test]
@@ -45,6 +46,7 @@ fn broken_cores_are_seen_by_their_oracles() {
         let canary = CANARIES.iter().find(|canary| canary.name == name).unwrap();
         assert_flies(canary, &bench);
     }
+    short_run_of_a_broken_core(&bench);
     // Goal: a canary that no longer applies is a failure, not a success. Method: a text that is nowhere.
     let gone = Replacement { file: "raft-core/src/step.rs", from: "no such text", to: "" };
     assert!(matches!(bench.probe(&[gone]), Err(CanaryError::Stale { found: 0, .. })));
@@ -62,4 +64,26 @@ fn canaries_fit_the_sources() {
             assert_eq!(text.matches(replacement.from).count(), 1, "{}: {}", canary.name, replacement.from);
         }
     }
+}
+
+/// Goal: a bug in the core goes from a seed to a short run and a test by two commands. Method: a vote that compares only indexes;
+/// the short run breaks the same rule in the broken core, and none in the unbroken one.
+fn short_run_of_a_broken_core(bench: &Bench) {
+    let canary = Canary::named("vote-by-index").unwrap();
+    let seen = canary.fly(bench).unwrap();
+    let schedule = canary.record(bench, &seen).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("run.schedule"), schedule.to_string()).unwrap();
+    let raft_sim =
+        |arguments: &[&str]| Command::new(env!("CARGO_BIN_EXE_raft-sim")).args(arguments).output().unwrap();
+    let shrunk = raft_sim(&["shrink", &path("run.schedule"), "--test", &path("test.rs")]);
+    assert_eq!(shrunk.status.code(), Some(0), "{}", String::from_utf8_lossy(&shrunk.stderr));
+    let short: Schedule = std::fs::read_to_string(path("run.short.schedule")).unwrap().parse().unwrap();
+    assert!(short.actions.len() <= 80, "{short}");
+    assert_eq!(replay(&short, Honest, &mut ()).violation, None);
+    assert!(std::fs::read_to_string(path("test.rs")).unwrap().contains("#[test]"));
+    let again = raft_sim(&["replay", "--columns", &path("run.short.schedule")]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stdout).contains("\nviolated leader-completeness: "));
 }
