@@ -117,7 +117,6 @@ impl Run {
     }
 
     #[cfg(not(feature = "marks"))]
-    #[allow(clippy::unused_self)]
     fn unmarked(&self, _summary: &Summary) -> Vec<&'static str> {
         Vec::new()
     }
