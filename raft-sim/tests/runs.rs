@@ -16,12 +16,12 @@ fn digests_of_seeds_are_golden() {
         .map(|seed| format!("{:016x}", run(seed, &Options::default(), Honest, &mut ()).digest))
         .collect();
     let golden = [
-        "e212bfdf1044c179",
-        "78c01dd919bfef9b",
-        "3d5c2c63074ced72",
-        "34043c0eba54136b",
-        "c462feaac3ff59a9",
-        "2b93a9f1e1ce6175",
+        "61ff8679bcf72bdb",
+        "66b9c7cfbda080ca",
+        "9f038398a0014853",
+        "66a39d3b6f09e3bd",
+        "5f33d5e91a769040",
+        "7efdd324e0793442",
     ];
     assert_eq!(digests, golden);
 }
