@@ -195,10 +195,17 @@ impl Progress {
         let missing = self.in_flight.iter().find(|append| self.held < append.last);
         if stuck && missing.is_some_and(|append| append.round.next() < round) {
             reached(Mark::LossConcluded);
-            let next = if self.mode == Mode::Probe { self.next } else { self.held.next() };
-            self.in_flight.clear();
-            self.in_flight_bytes = 0;
-            self.next = next;
+            if self.mode == Mode::Replicate {
+                self.next = self.held.next();
+            }
+            // What has arrived stays in the window until it is durable there: else a follower whose disk stands still
+            // would be sent another window's worth after each loss, and hold ever more in memory (B26).
+            while let Some(lost) = self.in_flight.back()
+                && self.held < lost.last
+            {
+                self.in_flight_bytes -= lost.bytes;
+                self.in_flight.pop_back();
+            }
         }
     }
 
@@ -340,6 +347,26 @@ mod tests {
                 progress.acknowledged(BOOT, None, at(first + 2), at(first + 2));
             }
             assert_eq!(progress.check(at(100), 1000), Ok(()));
+        }
+    }
+
+    /// B26: an append that is lost opens the window no further than that: what has arrived before it and is not durable yet
+    /// still counts, in packets and in bytes, however often something is lost.
+    #[test]
+    fn loss_opens_no_new_window() {
+        for (packets_max, bytes_max) in [(3, 1000), (1000, 30)] {
+            let mut progress = replicating(5);
+            for last in 6..=8 {
+                send(&mut progress, last, 1);
+            }
+            for round in 2..=4 {
+                progress.acknowledged(BOOT, Some(Round::new(round)), at(7), at(5));
+            }
+            assert_eq!(progress.next(), at(8), "8 is lost");
+            assert!(progress.may_send(packets_max, bytes_max));
+            send(&mut progress, 8, 4);
+            assert!(!progress.may_send(packets_max, bytes_max), "6 and 7 are there, and not durable");
+            assert_eq!(progress.check(at(8), packets_max), Ok(()));
         }
     }
 
