@@ -165,7 +165,9 @@ impl Recovered {
     }
 
     fn term_at(&self, index: LogIndex) -> Option<Term> {
-        let in_tail = self.tail.iter().find(|run| run.first() <= index && index <= run.last());
+        // From the end, where what is asked for nearly always is: a recovery asks once for each of its writes.
+        let in_tail =
+            self.tail.iter().rev().find(|run| run.first() <= index).filter(|run| index <= run.last());
         let before = || self.terms.iter().rev().find(|start| start.first <= index).map(|start| start.term);
         in_tail.map(Run::term).or_else(before)
     }
