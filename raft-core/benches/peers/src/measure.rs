@@ -1,7 +1,7 @@
 //! CPU time of runs, and what goes over the wire in them.
 
 use crate::cluster::{self, Cluster, Options};
-use crate::omni::Omni;
+use crate::omni::{InArc, InBytes, Omni};
 use crate::ours::Ours;
 use crate::raft_rs::RaftRs;
 use crate::{Case, System};
@@ -36,7 +36,8 @@ pub fn run(case: Case, keep: u64, entries: u64) {
     }
     match case.system {
         System::Ours => drive::<Ours>(case, keep, entries),
-        System::Omnipaxos => drive::<Omni>(case, keep, entries),
+        System::Omnipaxos => drive::<Omni<InBytes>>(case, keep, entries),
+        System::OmnipaxosArc => drive::<Omni<InArc>>(case, keep, entries),
         System::Raft => drive::<RaftRs>(case, keep, entries),
     }
 }
@@ -48,7 +49,8 @@ pub fn interleaved(cases: &[Case], keep: u64, entries: u64, runs: usize) -> Vec<
         for (case, timed) in cases.iter().zip(&mut all) {
             timed.push(match case.system {
                 System::Ours => once::<Ours>(*case, keep, entries),
-                System::Omnipaxos => once::<Omni>(*case, keep, entries),
+                System::Omnipaxos => once::<Omni<InBytes>>(*case, keep, entries),
+                System::OmnipaxosArc => once::<Omni<InArc>>(*case, keep, entries),
                 System::Raft => once::<RaftRs>(*case, keep, entries),
             });
         }

@@ -105,6 +105,7 @@ impl fmt::Display for Report {
             let system = match figures.case.system {
                 System::Ours => "**raft-core**",
                 System::Omnipaxos => "omnipaxos",
+                System::OmnipaxosArc => "omnipaxos, `Arc<[u8]>`",
                 System::Raft => "raft",
             };
             writeln!(
