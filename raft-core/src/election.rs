@@ -91,10 +91,9 @@ impl Node {
 
     /// Asks for votes once the candidate's own vote is durable, and counts that vote.
     pub(crate) fn derive_candidacy(&mut self, ready: &mut Ready) {
-        let durable = self.disk.durable_hard_state() == self.hard_state;
         if let Role::Candidate { announced, granted, .. } = &mut self.role
             && !*announced
-            && durable
+            && self.disk.durable_hard_state() == self.hard_state
         {
             *announced = true;
             granted.push(self.identity.pair);
@@ -206,9 +205,9 @@ impl Node {
 
     /// Tells a candidate of its vote, once that is durable.
     pub(crate) fn derive_vote(&mut self, ready: &mut Ready) {
-        let durable = self.disk.durable_hard_state() == self.hard_state;
         if let Role::Follower { vote_owed, .. } = &mut self.role
-            && durable
+            && vote_owed.is_some()
+            && self.disk.durable_hard_state() == self.hard_state
             && let Some((candidate, boot)) = vote_owed.take()
         {
             ready.send.push(self.packet(candidate, Body::Vote { boot, granted: true }));

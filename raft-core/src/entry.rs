@@ -134,6 +134,22 @@ impl Run {
         Ok(Run { term, first, entries, from: 0, to, size, may_configure })
     }
 
+    /// A run of what is known to be one: at least one entry, at most 2³² − 1, indexes in range, and what else is known of
+    /// the entries is said, so that nobody has to look at them.
+    pub(crate) fn of_known(
+        term: Term,
+        first: LogIndex,
+        entries: impl ExactSizeIterator<Item = Entry>,
+        size: u64,
+        may_configure: bool,
+    ) -> Self {
+        let entries: Arc<[Entry]> = entries.collect();
+        debug_assert!(!entries.is_empty(), "a run holds at least one entry");
+        debug_assert!(entries.iter().map(Entry::size).sum::<u64>() == size, "the size is that of the entries");
+        let to = entries.len() as u32;
+        Run { term, first, entries, from: 0, to, size, may_configure }
+    }
+
     /// The term of every entry in it.
     pub const fn term(&self) -> Term {
         self.term
@@ -374,6 +390,16 @@ impl Runs {
             let at = move |nth: usize| Position { term, index: first.plus(nth as u64) };
             run.entries().iter().enumerate().map(move |(nth, entry)| (at(nth), entry))
         })
+    }
+}
+
+/// The runs in order.
+impl IntoIterator for Runs {
+    type Item = Run;
+    type IntoIter = core::iter::Chain<core::option::IntoIter<Run>, alloc::vec::IntoIter<Run>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.head.into_iter().chain(self.rest)
     }
 }
 

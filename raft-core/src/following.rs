@@ -48,7 +48,7 @@ impl Node {
         boot: Boot,
         previous: Position,
         commit: LogIndex,
-        entries: &Runs,
+        entries: Runs,
         ready: &mut Ready,
     ) {
         if !self.follow(leader, boot, ready) {
@@ -66,13 +66,13 @@ impl Node {
             return;
         }
         let membership_before = self.log.membership().map(|(index, _)| *index);
-        for run in entries.iter() {
+        let last = entries.last_position().map_or(previous.index, |last| last.index);
+        for run in entries {
             if let Err(fault) = self.take_run(run) {
                 return self.halt(fault, ready);
             }
         }
         self.tell_membership_since(membership_before, ready);
-        let last = entries.last_position().map_or(previous.index, |last| last.index);
         if let Role::Follower { following: Some(following), .. } = &mut self.role {
             following.owed = true;
         }
@@ -82,8 +82,8 @@ impl Node {
 
     /// Appends what of a run is new. Only a real conflict cuts the log: an append that is late or overlaps must leave
     /// what it does not speak of (B15).
-    fn take_run(&mut self, run: &Run) -> Result<(), Fault> {
-        let Some(conflict) = self.first_conflict(run) else {
+    fn take_run(&mut self, run: Run) -> Result<(), Fault> {
+        let Some(conflict) = self.first_conflict(&run) else {
             reached(Mark::AppendOverlaps);
             return Ok(());
         };
@@ -109,7 +109,9 @@ impl Node {
             self.log.truncate(conflict);
             self.disk.truncated(conflict);
         }
-        if let Some(new) = run.slice(conflict, run.last()) {
+        if conflict == run.first() {
+            self.log.append_run(run);
+        } else if let Some(new) = run.slice(conflict, run.last()) {
             self.log.append_run(new);
         }
         Ok(())

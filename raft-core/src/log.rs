@@ -52,6 +52,10 @@ pub(crate) struct Log {
     tail_bytes: u64,
     /// Entries appended one by one since the last [`seal`](Self::seal), so that those of one step share one allocation.
     open: Vec<Entry>,
+    /// The sizes of the entries in `open`, summed.
+    open_bytes: u64,
+    /// Whether a configuration is among the entries in `open`.
+    open_configures: bool,
     last: Position,
     last_time: LogTime,
     /// Every configuration in the log, with its index. Invariant: indexes rise strictly.
@@ -78,6 +82,8 @@ impl Log {
             tail: tail.iter().cloned().collect(),
             tail_bytes: tail.size(),
             open: Vec::new(),
+            open_bytes: 0,
+            open_configures: false,
             memberships,
         }
     }
@@ -101,6 +107,7 @@ impl Log {
     }
 
     /// The term of the entry at `index`; 0 for index 0, and where it has been forgotten; `None` behind the end.
+    #[inline]
     pub(crate) fn term_at(&self, index: LogIndex) -> Option<Term> {
         if self.last.index < index {
             return None;
@@ -110,8 +117,12 @@ impl Log {
         {
             return Some(start.term);
         }
+        Some(self.older_term_at(index))
+    }
+
+    fn older_term_at(&self, index: LogIndex) -> Term {
         let nth = self.terms.partition_point(|start| start.first <= index);
-        Some(nth.checked_sub(1).map_or(Term::ZERO, |nth| self.terms[nth].term))
+        nth.checked_sub(1).map_or(Term::ZERO, |nth| self.terms[nth].term)
     }
 
     /// Whether the log holds an entry at this position, or the position is the one before the first entry.
@@ -137,34 +148,41 @@ impl Log {
             "what is open is sealed before a new term begins"
         );
         let index = self.last.index.next();
-        self.note(term, index, core::slice::from_ref(&entry));
+        self.note_term(term, index);
+        if let Payload::Membership(membership) = &entry.payload {
+            self.memberships.push((index, Arc::clone(membership)));
+            self.open_configures = true;
+        }
         self.last_time = entry.time;
+        self.open_bytes += entry.size();
         self.open.push(entry);
         self.last = Position { term, index };
     }
 
     /// Makes one run of what was appended one by one.
+    #[inline]
     pub(crate) fn seal(&mut self) {
-        if self.open.is_empty() {
-            return;
+        if !self.open.is_empty() {
+            self.seal_open();
         }
+    }
+
+    fn seal_open(&mut self) {
         let first = LogIndex::new(self.last.index.raw() + 1 - self.open.len() as u64);
-        let term = self.last.term;
-        let run = match self.open.len() {
-            1 => self.open.pop().map(|entry| Run::new(term, first, [entry])),
-            _ => Some(Run::new(term, first, self.open.drain(..))),
-        };
-        if let Some(Ok(run)) = run {
-            self.push_run(run);
-        }
+        let (term, size) = (self.last.term, core::mem::take(&mut self.open_bytes));
+        let configures = core::mem::take(&mut self.open_configures);
+        let run = Run::of_known(term, first, self.open.drain(..), size, configures);
+        self.push_run(run);
     }
 
     /// Appends a run right behind the end.
     pub(crate) fn append_run(&mut self, run: Run) {
         debug_assert!(self.open.is_empty(), "runs come from leaders, single entries are the leader's own");
         debug_assert!(run.first() == self.last.index.next() && self.last.term <= run.term());
-        let entries = if run.may_configure() { run.entries() } else { &[] };
-        self.note(run.term(), run.first(), entries);
+        self.note_term(run.term(), run.first());
+        if run.may_configure() {
+            self.note_memberships(&run);
+        }
         self.last_time = run.entries().last().map_or(self.last_time, |entry| entry.time);
         self.last = run.last_position();
         self.push_run(run);
@@ -177,7 +195,14 @@ impl Log {
 
     /// Lets go of the oldest entries while the tail is larger than `bytes_max`, but of none above `up_to`. They can be
     /// fetched. And of the oldest term pairs, where they are too many, and the entries that they speak of are gone.
+    #[inline]
     pub(crate) fn evict(&mut self, up_to: LogIndex, bytes_max: u64) {
+        if bytes_max < self.tail_bytes || TERM_STARTS_MAX < self.terms.len() {
+            self.evict_oldest(up_to, bytes_max);
+        }
+    }
+
+    fn evict_oldest(&mut self, up_to: LogIndex, bytes_max: u64) {
         while bytes_max < self.tail_bytes
             && let Some(run) = self.tail.front()
             && run.last() <= up_to
@@ -202,14 +227,17 @@ impl Log {
         self.terms.front().map_or(LogIndex::ZERO, |start| start.first)
     }
 
-    /// What term pairs and configurations have to know of new entries.
-    fn note(&mut self, term: Term, first: LogIndex, entries: &[Entry]) {
-        if self.terms.back().is_none_or(|start| start.term < term) {
+    /// What term pairs have to know of new entries at the end.
+    fn note_term(&mut self, term: Term, first: LogIndex) {
+        if self.terms.is_empty() || self.last.term < term {
             self.terms.push_back(TermStart { term, first });
         }
-        for (nth, entry) in entries.iter().enumerate() {
+    }
+
+    fn note_memberships(&mut self, run: &Run) {
+        for (nth, entry) in run.entries().iter().enumerate() {
             if let Payload::Membership(membership) = &entry.payload {
-                self.memberships.push((first.plus(nth as u64), Arc::clone(membership)));
+                self.memberships.push((run.first().plus(nth as u64), Arc::clone(membership)));
             }
         }
     }
@@ -269,7 +297,11 @@ impl Log {
         if let Some(run) = self.tail.back()
             && run.first() <= from
         {
-            // All of it is in the last run: by far the most common.
+            // All of it is in the last run, and mostly it is all of that run.
+            if run.first() == from && run.last() <= to && run.size() <= bytes_max && run.len() <= entries_max
+            {
+                return Some((Runs::from(run.clone()), run.size()));
+            }
             let part = run.slice(from, to)?.into_prefix(bytes_max, entries_max);
             let size = part.size();
             return Some((Runs::from(part), size));

@@ -175,18 +175,24 @@ impl Node {
     /// leader's own term, since a majority alone does not keep them from being replaced (Raft thesis §3.6.2, figure 3.7).
     pub(crate) fn derive_commit(&mut self, ready: &mut Ready) {
         let Role::Leader { followers, .. } = &self.role else { return };
+        if self.commit == self.log.last().index {
+            return;
+        }
         // The leader counts itself like any voter: with what is durable (B19).
-        let durable = followers.iter().filter(|follower| follower.voter).map(Progress::matched);
-        let index = quorum::quorum_index(durable.chain([self.disk.durable_end()]));
-        if self.commit < index && self.log.term_at(index) != Some(self.hard_state.term) {
-            reached(Mark::OlderTermWaits);
+        let own = self.disk.durable_end();
+        let durable = || followers.iter().filter(|follower| follower.voter).map(Progress::matched).chain([own]);
+        // Mostly there is nothing new yet, and whether there is takes less than where it ends.
+        if !quorum::is_quorum(durable().map(|index| self.commit < index)) {
+            return;
         }
-        if self.commit < index && self.log.term_at(index) == Some(self.hard_state.term) {
-            if self.disk.durable_end() < index {
-                reached(Mark::CommitsBeforeOwnDisk);
-            }
-            self.raise_commit(index, ready);
+        let index = quorum::quorum_index(durable());
+        if self.log.term_at(index) != Some(self.hard_state.term) {
+            return reached(Mark::OlderTermWaits);
         }
+        if own < index {
+            reached(Mark::CommitsBeforeOwnDisk);
+        }
+        self.raise_commit(index, ready);
     }
 
     /// Sends what is due: heartbeats, entries as far as the windows allow, and the commit index where nothing carries it.

@@ -111,7 +111,7 @@ impl Node {
             Body::TimeoutNow => self.timeout_now_received(from, ready),
             Body::RequestPreVote { .. } | Body::PreVote { .. } => {} // Answered above, whatever the terms.
             Body::Append { previous, commit, entries } => {
-                self.append_received(from, boot, previous, commit, &entries, ready);
+                self.append_received(from, boot, previous, commit, entries, ready);
             }
             Body::Heartbeat { round, commit } => self.heartbeat_received(from, boot, round, commit, ready),
             Body::Commit { commit } => {
@@ -272,33 +272,32 @@ impl Node {
 
     /// For how many ticks nothing is due.
     fn sleep(&self) -> Option<u32> {
+        // One more than any number of ticks stands for never, so that the earliest is the least.
+        const NEVER: u64 = 1 << 32;
         if self.fault.is_some() {
             return None;
         }
-        let stall = self.disk.stalls_in(self.config.disk_stall_ticks);
+        let ticks = |ticks: Option<u32>| ticks.map_or(NEVER, u64::from);
+        let stall = ticks(self.disk.stalls_in(self.config.disk_stall_ticks));
         // A stalled disk keeps the server from campaigning: the time is up, and it is the disk that is waited for.
-        let election = (self.voter && stall != Some(0))
-            .then(|| self.election_timeout.saturating_sub(self.election_elapsed));
-        let pace = |since: u32| Some(self.config.heartbeat_ticks.saturating_sub(since));
+        let election = if self.voter && stall != 0 {
+            u64::from(self.election_timeout.saturating_sub(self.election_elapsed))
+        } else {
+            NEVER
+        };
+        let pace = |since: u32| u64::from(self.config.heartbeat_ticks.saturating_sub(since));
         let due = match self.role {
             Role::Follower { .. } => election,
+            Role::PreCandidate { .. } | Role::Candidate { announced: true, .. } if election == NEVER => NEVER,
             Role::PreCandidate { since_asked, .. } | Role::Candidate { announced: true, since_asked, .. } => {
-                earlier(election, election.and(pace(since_asked)))
+                election.min(pace(since_asked))
             }
             // Its own vote is not durable: it is the disk that is waited for.
-            Role::Candidate { announced: false, .. } => None,
-            Role::Leader { since_heartbeat, .. } => earlier(pace(since_heartbeat), stall),
+            Role::Candidate { announced: false, .. } => NEVER,
+            Role::Leader { since_heartbeat, .. } => pace(since_heartbeat).min(stall),
         };
-        earlier(due, self.transfer_ends_in())
-    }
-}
-
-/// The earlier of two times, either of which may never come.
-const fn earlier(a: Option<u32>, b: Option<u32>) -> Option<u32> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(if a < b { a } else { b }),
-        (Some(only), None) | (None, Some(only)) => Some(only),
-        (None, None) => None,
+        // Only never does not fit.
+        u32::try_from(due.min(ticks(self.transfer_ends_in()))).ok()
     }
 }
 
