@@ -67,12 +67,15 @@ impl Node {
         }
         let membership_before = self.log.membership().map(|(index, _)| *index);
         let last = entries.last_position().map_or(previous.index, |last| last.index);
+        let mut undone = false;
         for run in entries {
-            if let Err(fault) = self.take_run(run) {
-                return self.halt(fault, ready);
+            match self.take_run(run) {
+                Ok(cut) => undone |= cut,
+                Err(fault) => return self.halt(fault, ready),
             }
         }
-        self.tell_membership_since(membership_before, ready);
+        // One that was replaced by another at the same index is another one, too.
+        self.tell_membership_since(membership_before.filter(|_| !undone), ready);
         if let Role::Follower { following: Some(following), .. } = &mut self.role {
             following.owed = true;
         }
@@ -81,11 +84,11 @@ impl Node {
     }
 
     /// Appends what of a run is new. Only a real conflict cuts the log: an append that is late or overlaps must leave
-    /// what it does not speak of (B15).
-    fn take_run(&mut self, run: Run) -> Result<(), Fault> {
+    /// what it does not speak of (B15). Returns whether a configuration was undone by that.
+    fn take_run(&mut self, run: Run) -> Result<bool, Fault> {
         let Some(conflict) = self.first_conflict(&run) else {
             reached(Mark::AppendOverlaps);
-            return Ok(());
+            return Ok(false);
         };
         // What is kept before it may be committed with a greater term than the leader claimed: then that leader can not have
         // been elected by a majority that holds it.
@@ -100,13 +103,14 @@ impl Node {
         {
             return Err(Fault::OtherFounding);
         }
+        let mut undone = false;
         if conflict <= self.log.last().index {
             if conflict <= self.verified() {
                 // A leader only ever appends to its log (Raft thesis §3.5); this entry is its own.
                 return Err(Fault::LeaderRewrites);
             }
             reached(Mark::ConflictCut);
-            self.log.truncate(conflict);
+            undone = self.log.truncate(conflict);
             self.disk.truncated(conflict);
         }
         if conflict == run.first() {
@@ -114,7 +118,7 @@ impl Node {
         } else if let Some(new) = run.slice(conflict, run.last()) {
             self.log.append_run(new);
         }
-        Ok(())
+        Ok(undone)
     }
 
     /// Whether this is the founding entry of this server's cluster.

@@ -4,8 +4,8 @@ mod common;
 
 use common::{Cluster, config, pair, plain};
 use raft_core::{
-    Body, Boot, Entry, Event, Fault, LogIndex, LogTime, Message, Packet, Payload, Position, RoleKind, Run,
-    Runs, Term,
+    Body, Boot, Entry, Event, Fault, LogIndex, LogTime, Membership, Message, Packet, Payload, Position,
+    RoleKind, Run, Runs, Suffrage, Term,
 };
 
 fn packet(cluster: &Cluster, from: u64, to: u64, term: u64, body: Body) -> Message {
@@ -232,6 +232,31 @@ fn server_without_a_configuration_does_not_campaign() {
     cluster.elect(1);
     cluster.run(5);
     assert_eq!(cluster.node(3).status().last, cluster.node(1).status().last);
+}
+
+/// §4.1: a server uses the latest configuration in its log, also where a new leader has replaced one by another at the very
+/// same index: that is told, and the server knows whether it votes (B33).
+#[test]
+fn replaced_configuration_is_in_force() {
+    let mut cluster = Cluster::new(3);
+    let mut servers = common::membership(3).servers().to_vec();
+    servers[2].suffrage = Suffrage::Learner;
+    let demoted = Membership::new(servers).expect("valid");
+    for (leader, term, configuration) in [(1, 1, demoted), (2, 2, common::membership(3))] {
+        let payload = Payload::Membership(std::sync::Arc::new(configuration.clone()));
+        let entry = Entry::new(LogTime::ZERO, payload);
+        let entries = Run::new(Term::new(term), LogIndex::new(2), [entry]).expect("one entry").into();
+        let body = Body::Append { previous: Position::new(0, 1), commit: LogIndex::new(1), entries };
+        let append = packet(&cluster, leader, 3, term, body);
+        cluster.machine(3).events.clear();
+        cluster.step(3, append);
+        let event = Event::Membership { index: LogIndex::new(2), membership: configuration.clone().into() };
+        assert!(cluster.machine(3).events.contains(&event), "term {term}");
+        let mut later = cluster.clone();
+        later.step(3, Message::Campaign);
+        let campaigns = later.node(3).status().role == RoleKind::PreCandidate;
+        assert_eq!(campaigns, configuration.is_voter(pair(3)), "term {term}");
+    }
 }
 
 /// The sleep that a step announces is the time to the next election or heartbeat, no longer and no shorter.
