@@ -8,20 +8,21 @@
 #[expect(unreachable_pub, reason = "generated code says `pub` and is kept private as a whole")]
 mod generated;
 
-use alloc::boxed::Box;
-use alloc::sync::Arc;
+mod bulk;
+
 use alloc::vec::Vec;
 use core::fmt;
 
 use bytes::Bytes;
 use prost::Message as _;
+use prost::encoding::{encode_varint, encoded_len_varint};
 
 use self::generated as wire;
-use crate::entry::{Entry, Payload, Run, RunError, Runs};
+use crate::entry::{Entry, RunError, Runs};
 use crate::identity::{Boot, ClusterId, Incarnation, NodeId, Pair};
 use crate::membership::{Membership, MembershipError, Server, Suffrage};
 use crate::packet::{Body, Packet};
-use crate::position::{Attempt, LogIndex, LogTime, Position, Round, Term, WriteNumber};
+use crate::position::{Attempt, LogIndex, Position, Round, Term, WriteNumber};
 use crate::write::{HardState, Write};
 
 /// Why bytes are not what they should be. All of them say that the sender or the disk is broken, or newer than this.
@@ -66,7 +67,32 @@ impl core::error::Error for DecodeError {}
 
 /// Encodes a packet.
 pub fn encode_packet(packet: &Packet) -> Vec<u8> {
-    wire_packet(packet).encode_to_vec()
+    let head = wire_packet(packet);
+    let Body::Append { previous, commit, entries } = &packet.body else {
+        return head.encode_to_vec();
+    };
+    let (previous, commit) = (Some(wire_position(*previous)), commit.raw());
+    let body = wire::Append { previous, commit, runs: Vec::new() };
+    let body_len = body.encoded_len() + bulk::runs_len(entries);
+    let lens = encoded_len_varint(PACKET_APPEND) + encoded_len_varint(body_len as u64);
+    let mut out = Vec::with_capacity(head.encoded_len() + lens + body_len);
+    // Protobuf writes fields in the order of their numbers: the body of a packet comes last, and so do the runs in it.
+    put(&head, &mut out);
+    encode_varint(PACKET_APPEND, &mut out);
+    encode_varint(body_len as u64, &mut out);
+    put(&body, &mut out);
+    bulk::put_runs(APPEND_RUN, entries, &mut out);
+    out
+}
+
+// The keys of fields that hold bytes with their length before them: number × 8 + 2.
+const PACKET_APPEND: u64 = 18 * 8 + 2;
+const APPEND_RUN: u8 = 3 * 8 + 2;
+const WRITE_RUN: u8 = 6 * 8 + 2;
+
+fn put(message: &impl prost::Message, out: &mut Vec<u8>) {
+    let encoded = message.encode(out);
+    debug_assert!(encoded.is_ok(), "a vector has room for everything");
 }
 
 /// Decodes a packet.
@@ -88,10 +114,9 @@ pub fn decode_packet(bytes: Bytes) -> Result<Packet, DecodeError> {
 
 /// Encodes an entry: as it came, where it came with fields that this version does not know.
 pub fn encode_entry(entry: &Entry) -> Bytes {
-    if let Some(original) = &entry.original {
-        return Bytes::clone(original);
-    }
-    wire_entry(entry).encode_to_vec().into()
+    let mut out = Vec::with_capacity(bulk::entry_len(entry));
+    bulk::put_entry(entry, &mut out);
+    out.into()
 }
 
 /// Decodes an entry.
@@ -99,15 +124,7 @@ pub fn encode_entry(entry: &Entry) -> Bytes {
 /// # Errors
 /// Where the bytes are not a valid entry.
 pub fn decode_entry(bytes: &Bytes) -> Result<Entry, DecodeError> {
-    let entry = wire::Entry::decode(Bytes::clone(bytes)).map_err(|_| DecodeError::Malformed)?;
-    // Encoding anew what was understood yields the shortest form, so an equal length says that nothing was lost.
-    let original = (entry.encoded_len() != bytes.len()).then(|| Box::new(Bytes::clone(bytes)));
-    let payload = match entry.payload.ok_or(DecodeError::Unknown("entry"))? {
-        wire::entry::Payload::Noop(_) => Payload::Noop,
-        wire::entry::Payload::Command(command) => Payload::Command(command),
-        wire::entry::Payload::Membership(m) => Payload::Membership(Arc::new(membership(m)?)),
-    };
-    Ok(Entry { time: LogTime::new(entry.time), payload, original })
+    bulk::entry(bytes, 0, bytes.len())
 }
 
 /// Encodes a configuration. Equal configurations have equal encodings, and the digest of the founding one's is the cluster
@@ -133,15 +150,18 @@ pub fn decode_membership(bytes: Bytes) -> Result<Membership, DecodeError> {
 
 /// Encodes a write batch.
 pub fn encode_write(write: &Write) -> Vec<u8> {
-    wire::Write {
+    let head = wire::Write {
         number: write.number.raw(),
         term: write.hard_state.term.raw(),
         vote: write.hard_state.vote.map(wire_pair),
         commit: write.commit.raw(),
         first: write.entries.first().map_or(0, LogIndex::raw),
-        runs: wire_runs(&write.entries),
-    }
-    .encode_to_vec()
+        runs: Vec::new(),
+    };
+    let mut out = Vec::with_capacity(head.encoded_len() + bulk::runs_len(&write.entries));
+    put(&head, &mut out);
+    bulk::put_runs(WRITE_RUN, &write.entries, &mut out);
+    out
 }
 
 /// Decodes a write batch.
@@ -155,7 +175,7 @@ pub fn decode_write(bytes: Bytes) -> Result<Write, DecodeError> {
     let entries = if write.runs.is_empty() {
         Runs::new()
     } else {
-        runs(write.runs, index(write.first)?, Term::ZERO, hard_state.term)?
+        runs(&write.runs, index(write.first)?, Term::ZERO, hard_state.term)?
     };
     Ok(Write { number: WriteNumber::new(write.number), hard_state, entries, commit: index(write.commit)? })
 }
@@ -179,23 +199,6 @@ const fn wire_position(position: Position) -> wire::Position {
     wire::Position { term: position.term.raw(), index: position.index.raw() }
 }
 
-fn wire_runs(runs: &Runs) -> Vec<wire::Run> {
-    let one = |run: &Run| wire::Run {
-        term: run.term().raw(),
-        entries: run.entries().iter().map(encode_entry).collect(),
-    };
-    runs.iter().map(one).collect()
-}
-
-fn wire_entry(entry: &Entry) -> wire::Entry {
-    let payload = match &entry.payload {
-        Payload::Noop => wire::entry::Payload::Noop(wire::Noop {}),
-        Payload::Command(command) => wire::entry::Payload::Command(Bytes::clone(command)),
-        Payload::Membership(membership) => wire::entry::Payload::Membership(wire_membership(membership)),
-    };
-    wire::Entry { time: entry.time.raw(), payload: Some(payload) }
-}
-
 fn wire_membership(membership: &Membership) -> wire::Membership {
     let one = |server: &Server| wire::Server {
         pair: Some(wire_pair(server.pair)),
@@ -210,9 +213,24 @@ fn wire_membership(membership: &Membership) -> wire::Membership {
     wire::Membership { servers: membership.servers().iter().map(one).collect() }
 }
 
+/// A packet but for the entries of an append.
 fn wire_packet(packet: &Packet) -> wire::Packet {
+    let (cluster_high, cluster_low) = split(packet.cluster.raw());
+    wire::Packet {
+        cluster_high,
+        cluster_low,
+        from: Some(wire_pair(packet.from)),
+        boot: packet.boot.raw(),
+        to: Some(wire_pair(packet.to)),
+        term: packet.term.raw(),
+        body: wire_body(&packet.body),
+    }
+}
+
+/// A body; `None` for an append, which is written behind the rest without a copy.
+fn wire_body(body: &Body) -> Option<wire::packet::Body> {
     use wire::packet::Body as WireBody;
-    let body = match &packet.body {
+    Some(match body {
         Body::RequestVote { last } => {
             WireBody::RequestVote(wire::RequestVote { last: Some(wire_position(*last)) })
         }
@@ -226,11 +244,7 @@ fn wire_packet(packet: &Packet) -> wire::Packet {
             WireBody::PreVote(wire::PreVote { boot, attempt, granted: *granted })
         }
         Body::TimeoutNow => WireBody::TimeoutNow(wire::TimeoutNow {}),
-        Body::Append { previous, commit, entries } => WireBody::Append(wire::Append {
-            previous: Some(wire_position(*previous)),
-            commit: commit.raw(),
-            runs: wire_runs(entries),
-        }),
+        Body::Append { .. } => return None,
         Body::Heartbeat { round, commit } => {
             WireBody::Heartbeat(wire::Heartbeat { round: round.raw(), commit: commit.raw() })
         }
@@ -247,17 +261,7 @@ fn wire_packet(packet: &Packet) -> wire::Packet {
             previous: Some(wire_position(*previous)),
             hint: Some(wire_position(*hint)),
         }),
-    };
-    let (cluster_high, cluster_low) = split(packet.cluster.raw());
-    wire::Packet {
-        cluster_high,
-        cluster_low,
-        from: Some(wire_pair(packet.from)),
-        boot: packet.boot.raw(),
-        to: Some(wire_pair(packet.to)),
-        term: packet.term.raw(),
-        body: Some(body),
-    }
+    })
 }
 
 // From the wire to the strong types.
@@ -278,16 +282,14 @@ fn position(position: Option<wire::Position>) -> Result<Position, DecodeError> {
 }
 
 /// Entries from `first` on, their terms from `lowest` to `highest`.
-fn runs(runs: Vec<wire::Run>, first: LogIndex, lowest: Term, highest: Term) -> Result<Runs, DecodeError> {
+fn runs(runs: &[Bytes], first: LogIndex, lowest: Term, highest: Term) -> Result<Runs, DecodeError> {
     let mut all = Runs::new();
     let mut next = first;
-    for run in runs {
-        let term = Term::new(run.term);
-        if term < lowest || highest < term {
+    for bytes in runs {
+        let run = bulk::run(bytes, next)?;
+        if run.term() < lowest || highest < run.term() {
             return Err(DecodeError::EntryTerm);
         }
-        let entries = run.entries.iter().map(decode_entry).collect::<Result<Vec<_>, _>>()?;
-        let run = Run::new(term, next, entries).map_err(DecodeError::Entries)?;
         next = run.last().next();
         all.push(run).map_err(DecodeError::Entries)?;
     }
@@ -344,7 +346,7 @@ fn body(body: wire::packet::Body, term: Term) -> Result<Body, DecodeError> {
             if append.runs.is_empty() {
                 return Err(DecodeError::Entries(RunError::Empty));
             }
-            let entries = runs(append.runs, previous.index.next(), previous.term, term)?;
+            let entries = runs(&append.runs, previous.index.next(), previous.term, term)?;
             Body::Append { previous, commit: index(append.commit)?, entries }
         }
         WireBody::Heartbeat(heartbeat) => {

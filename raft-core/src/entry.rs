@@ -145,7 +145,10 @@ impl Run {
     ) -> Self {
         let entries: Arc<[Entry]> = entries.collect();
         debug_assert!(!entries.is_empty(), "a run holds at least one entry");
-        debug_assert!(entries.iter().map(Entry::size).sum::<u64>() == size, "the size is that of the entries");
+        debug_assert!(
+            entries.iter().map(Entry::size).sum::<u64>() == size,
+            "the size is that of the entries"
+        );
         let to = entries.len() as u32;
         Run { term, first, entries, from: 0, to, size, may_configure }
     }

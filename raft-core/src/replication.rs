@@ -180,7 +180,8 @@ impl Node {
         }
         // The leader counts itself like any voter: with what is durable (B19).
         let own = self.disk.durable_end();
-        let durable = || followers.iter().filter(|follower| follower.voter).map(Progress::matched).chain([own]);
+        let durable =
+            || followers.iter().filter(|follower| follower.voter).map(Progress::matched).chain([own]);
         // Mostly there is nothing new yet, and whether there is takes less than where it ends.
         if !quorum::is_quorum(durable().map(|index| self.commit < index)) {
             return;

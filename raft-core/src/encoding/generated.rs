@@ -18,7 +18,7 @@ pub struct Position {
     #[prost(uint64, tag = "2")]
     pub index: u64,
 }
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Packet {
     #[prost(fixed64, tag = "1")]
     pub cluster_high: u64,
@@ -37,7 +37,7 @@ pub struct Packet {
 }
 /// Nested message and enum types in `Packet`.
 pub mod packet {
-    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Body {
         #[prost(message, tag = "16")]
         RequestVote(super::RequestVote),
@@ -93,15 +93,15 @@ pub struct PreVote {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TimeoutNow {}
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Append {
     #[prost(message, optional, tag = "1")]
     pub previous: ::core::option::Option<Position>,
     #[prost(uint64, tag = "2")]
     pub commit: u64,
-    /// the first begins at previous.index + 1
-    #[prost(message, repeated, tag = "3")]
-    pub runs: ::prost::alloc::vec::Vec<Run>,
+    /// each an encoded Run; the first begins at previous.index + 1
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub runs: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Heartbeat {
@@ -186,7 +186,7 @@ pub struct Membership {
     pub servers: ::prost::alloc::vec::Vec<Server>,
 }
 /// A batch for the disk.
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Write {
     #[prost(uint64, tag = "1")]
     pub number: u64,
@@ -199,8 +199,9 @@ pub struct Write {
     /// the index of the first entry; 0 without entries
     #[prost(uint64, tag = "5")]
     pub first: u64,
-    #[prost(message, repeated, tag = "6")]
-    pub runs: ::prost::alloc::vec::Vec<Run>,
+    /// each an encoded Run
+    #[prost(bytes = "bytes", repeated, tag = "6")]
+    pub runs: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
