@@ -1,0 +1,179 @@
+//! Goal: the tables of `docs/capabilities.md` and `docs/known-bugs.md` name tests, canaries and oracles that exist, one line a
+//! label, none missing. Method: the tables are read, and each name is looked for in the sources of the workspace.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A line of a table: the label, and the names in backticks in its last column.
+#[derive(Debug, PartialEq)]
+struct Row {
+    label: String,
+    names: Vec<String>,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+}
+
+/// All lines of tables whose first cell is a label, which have exactly three cells.
+fn rows(text: &str) -> Vec<Row> {
+    let lines = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| label"));
+    lines
+        .map(|line| {
+            let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+            assert_eq!(cells.len(), 3, "label, API or guard, tests: {line}");
+            let names = cells[2].split('`').skip(1).step_by(2).map(str::to_owned).collect();
+            Row { label: cells[0].to_owned(), names }
+        })
+        .collect()
+}
+
+/// The names of all tests of a source: functions below `#[test]`, and those in a block of properties.
+fn tests_in(source: &str) -> BTreeSet<String> {
+    let mut tests = BTreeSet::new();
+    let (mut marked, mut block) = (false, None);
+    for line in source.lines() {
+        let (text, indent) = (line.trim_start(), line.len() - line.trim_start().len());
+        if text.starts_with("proptest! {") || text.starts_with("quickcheck! {") {
+            block = Some(indent);
+        } else if block == Some(indent) && text == "}" {
+            block = None;
+        } else if text == "#[test]" {
+            marked = true;
+        } else if let Some(name) = text.strip_prefix("fn ").and_then(|rest| rest.split('(').next()) {
+            if std::mem::take(&mut marked) || block.is_some_and(|block| indent == block + 4) {
+                tests.insert(name.to_owned());
+            }
+        }
+    }
+    tests
+}
+
+fn sources(folder: &Path, found: &mut Vec<String>) {
+    let entries = fs::read_dir(folder).unwrap_or_else(|why| panic!("{}: {why}", folder.display()));
+    for entry in entries {
+        let path = entry.expect("a folder that can be read").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(read(&path));
+        }
+    }
+}
+
+/// What a table may name: the tests of core and simulator, the canaries, and the oracles.
+fn known_names() -> BTreeSet<String> {
+    let mut all = Vec::new();
+    for folder in ["raft-core/src", "raft-core/tests", "raft-sim/src", "raft-sim/tests"] {
+        sources(&root().join(folder), &mut all);
+    }
+    let mut names: BTreeSet<String> = all.iter().flat_map(|source| tests_in(source)).collect();
+    let quoted = |line: &str| line.split('"').nth(1).map(str::to_owned);
+    for source in &all {
+        let lines = source.lines().map(str::trim_start);
+        let named =
+            lines.filter(|line| line.starts_with("name: \"") || line.contains("const NAME: &str = \""));
+        names.extend(named.filter_map(quoted));
+    }
+    names
+}
+
+/// What is wrong with a table: labels that are missing, there twice, or not asked for; rows that name nothing, or what does not
+/// exist.
+fn faults(rows: &[Row], labels: &[String], known: &BTreeSet<String>) -> Vec<String> {
+    let mut faults = Vec::new();
+    for label in labels {
+        let count = rows.iter().filter(|row| row.label == *label).count();
+        if count != 1 {
+            faults.push(format!("{label} has {count} lines"));
+        }
+    }
+    for row in rows {
+        if row.names.is_empty() {
+            faults.push(format!("{} names no test", row.label));
+        }
+        let unknown = row.names.iter().filter(|name| !known.contains(*name));
+        faults.extend(unknown.map(|name| format!("{} names `{name}`, which does not exist", row.label)));
+    }
+    faults
+}
+
+fn labels(letter: char, numbers: impl IntoIterator<Item = u32>) -> Vec<String> {
+    numbers.into_iter().map(|number| format!("{letter}{number}")).collect()
+}
+
+#[test]
+fn capabilities_name_tests_that_exist() {
+    let mut wanted = labels('C', (1..=13).chain([21, 22, 24]));
+    wanted.extend(["M13".to_owned(), "S7".to_owned()]);
+    let table = rows(&read(&root().join("docs/capabilities.md")));
+    assert_eq!(faults(&table, &wanted, &known_names()), [""; 0]);
+}
+
+#[test]
+fn known_bugs_name_tests_and_canaries_that_exist() {
+    let wanted = labels('B', (1..=31).chain([51, 52]));
+    let table = rows(&read(&root().join("docs/known-bugs.md")));
+    assert_eq!(faults(&table, &wanted, &known_names()), [""; 0]);
+}
+
+/// The check can fail: a line that is missing, one that is there twice, one that names nothing, and one that names a function that
+/// is no test are all seen.
+#[test]
+fn wrong_tables_are_seen() {
+    let source = "#[test]\nfn real() {\n}\nfn helper() {\n}\nproptest! {\n    #[test]\n    fn property(a in 0..1) {\n    }\n}\nfn late() {\n}\n";
+    let known = tests_in(source);
+    assert_eq!(known, BTreeSet::from(["real".to_owned(), "property".to_owned()]));
+    let table = rows(
+        "| label | API | test |\n|---|---|---|\n| A1 | x | `real`, `property` |\n| A2 | x | `helper` |\n| A3 | x | none |\n| A3 | x | `real` |\n",
+    );
+    let expected =
+        ["A3 has 2 lines", "A4 has 0 lines", "A2 names `helper`, which does not exist", "A3 names no test"];
+    assert_eq!(faults(&table, &labels('A', 1..=4), &known), expected);
+}
+
+/// Words that stand for what the core must not know: the world outside, and what differs between two machines.
+const FORBIDDEN: [&str; 14] = [
+    "std::",
+    "unsafe",
+    "f32",
+    "f64",
+    "Instant",
+    "SystemTime",
+    "thread",
+    "HashMap",
+    "HashSet",
+    "RandomState",
+    "rand::",
+    "static mut",
+    "println!",
+    "env!",
+];
+
+/// The lines of code, comments and tests left out, that name something forbidden.
+fn impurities(source: &str) -> Vec<&str> {
+    let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.filter(|line| FORBIDDEN.iter().any(|word| line.contains(word))).collect()
+}
+
+/// Contract rules 1 and 2: the core is a function. It names no clock, thread, file, random source, floating point number, hash map with a
+/// seed of its own, nor `unsafe` code. (That it links without `std` is checked by building it so.)
+#[test]
+fn core_names_nothing_of_the_world() {
+    let mut all = Vec::new();
+    sources(&root().join("raft-core/src"), &mut all);
+    assert!(20 < all.len());
+    let found: Vec<&str> = all.iter().flat_map(|source| impurities(source)).collect();
+    assert_eq!(found, [""; 0]);
+    assert!(all.iter().any(|source| source.lines().any(|line| line == "#![no_std]")));
+    for word in FORBIDDEN {
+        assert_eq!(impurities(&format!("use {word};")).len(), 1, "{word}");
+        assert_eq!(impurities(&format!("// {word}")).len(), 0, "{word}");
+    }
+}
