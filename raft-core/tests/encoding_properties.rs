@@ -8,10 +8,10 @@ use proptest::collection::{hash_set, vec};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use raft_core::{
-    Body, Boot, ClusterId, Entry, HardState, Incarnation, LogIndex, LogTime, Membership, NodeId, Packet,
-    Pair, Payload, Position, Round, Run, Runs, Server, Suffrage, Term, Write, WriteNumber, decode_entry,
-    decode_membership, decode_packet, decode_write, encode_entry, encode_membership, encode_packet,
-    encode_write,
+    Attempt, Body, Boot, ClusterId, Entry, HardState, Incarnation, LogIndex, LogTime, Membership, NodeId,
+    Packet, Pair, Payload, Position, Round, Run, Runs, Server, Suffrage, Term, Write, WriteNumber,
+    decode_entry, decode_membership, decode_packet, decode_write, encode_entry, encode_membership,
+    encode_packet, encode_write,
 };
 
 fn pairs() -> impl Strategy<Value = Pair> {
@@ -86,9 +86,18 @@ fn positions() -> impl Strategy<Value = Position> {
 fn bodies() -> impl Strategy<Value = Body> {
     let boot = any::<u64>().prop_map(Boot::new);
     let round = any::<u64>().prop_map(Round::new);
+    let attempt = any::<u64>().prop_map(Attempt::new);
     prop_oneof![
         positions().prop_map(|last| Body::RequestVote { last }),
         (boot.clone(), any::<bool>()).prop_map(|(boot, granted)| Body::Vote { boot, granted }),
+        (attempt.clone(), positions()).prop_map(|(attempt, last)| Body::RequestPreVote { attempt, last }),
+        (boot.clone(), attempt, any::<bool>()).prop_map(|(boot, attempt, granted)| Body::PreVote {
+            boot,
+            attempt,
+            granted
+        }),
+        Just(Body::TimeoutNow),
+        Just(Body::NewerTerm),
         appends(),
         (round.clone(), indexes()).prop_map(|(round, commit)| Body::Heartbeat { round, commit }),
         indexes().prop_map(|commit| Body::Commit { commit }),
