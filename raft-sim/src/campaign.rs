@@ -7,6 +7,7 @@ use crate::plan::Options;
 use crate::rig::Rig;
 use crate::run::{Report, run};
 use crate::tally::{Counts, RunDigest};
+use crate::until::Until;
 
 /// Seeds `from..to`, or of them a shard: every `of`-th, beginning with the `nth`, counted from 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,8 +37,16 @@ impl Seeds {
 
     /// One of them by its place, from 0.
     fn at(&self, place: u64) -> Option<u64> {
-        let seed = self.from + self.nth.saturating_sub(1) + place.checked_mul(self.of.max(1))?;
+        let first = self.from.checked_add(self.nth.saturating_sub(1))?;
+        let seed = first.checked_add(place.checked_mul(self.of.max(1))?)?;
         (seed < self.to).then_some(seed)
+    }
+
+    /// Of these the rest that begins with the first that is not among `runs`, which stand in order; `None` where all are.
+    pub fn rest(&self, runs: &[Ended]) -> Option<Seeds> {
+        let done = runs.iter().zip(0..).take_while(|(run, place)| self.at(*place) == Some(run.seed)).count();
+        let from = self.at(done as u64)?;
+        Some(Seeds { from, nth: 1, ..*self })
     }
 }
 
@@ -99,8 +108,8 @@ fn lock(collected: &Mutex<Collected>) -> MutexGuard<'_, Collected> {
     collected.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs these seeds on `jobs` threads (at least one). Begins no further run once `stop` is set.
-/// `progress` is told after every run how many have ended.
+/// Runs these seeds on `jobs` threads (at least one). Once `stop` is set, runs that have not ended are given up and no further one
+/// is begun. `progress` is told after every run how many have ended.
 pub fn campaign<R: Rig + Sync>(
     seeds: impl Into<Seeds>,
     options: &Options,
@@ -115,7 +124,10 @@ pub fn campaign<R: Rig + Sync>(
     let work = || {
         while !stop.load(Ordering::Relaxed) {
             let Some(seed) = seeds.at(next.fetch_add(1, Ordering::Relaxed)) else { break };
-            let report = run(seed, options, rig.clone(), &mut ());
+            let report = run(seed, options, rig.clone(), &mut Until::new(stop, ()));
+            if report.stopped {
+                break;
+            }
             let mut collected = lock(&collected);
             collected.runs.push(Ended { seed, digest: report.digest, counts: report.counts });
             if report.violation.is_some() {

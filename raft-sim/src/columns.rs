@@ -171,6 +171,10 @@ impl<R: Rig> Watch<R> for Columns<'_> {
         }
     }
 
+    fn stops(&self) -> bool {
+        self.failed.is_some()
+    }
+
     fn happened(&mut self, _moment: u64, action: Action, world: &World<R>) {
         if let Action::Crash { host, .. } = action {
             self.seen[host.nth()] = None;

@@ -41,6 +41,7 @@ mod subject;
 mod swarm;
 mod tally;
 mod transcript;
+mod until;
 mod world;
 
 pub use crate::action::{Action, HostId, HostSet, Link, PacketName, ParseActionError};
@@ -64,4 +65,5 @@ pub use crate::subject::Subject;
 pub use crate::swarm::{Fault, Faults, Recurring};
 pub use crate::tally::{Counts, RunDigest};
 pub use crate::transcript::Transcript;
+pub use crate::until::Until;
 pub use crate::world::{Applied, News, Setup, World};

@@ -24,6 +24,8 @@ pub struct Replayed {
     pub digest: u64,
     /// How many actions could not happen and were passed over.
     pub impossible: u64,
+    /// Whether it ended before its end because whoever watched wanted to see no more. The rest is then that of a part.
+    pub stopped: bool,
 }
 
 /// Lets one thing happen and tells `watch`.
@@ -54,6 +56,7 @@ pub fn replay<R: Rig, W: Watch<R>>(schedule: &Schedule, rig: R, watch: &mut W) -
         Ok(verdict) => verdict.err().map(|violation| *violation),
         Err(panic) => Some(of_panic(&*panic)),
     };
+    replayed.stopped = replayed.violation.is_none() && watch.stops();
     replayed
 }
 
@@ -64,6 +67,9 @@ fn play<R: Rig, W: Watch<R>>(
     impossible: &mut u64,
 ) -> Result<(), Box<Violation>> {
     for action in &schedule.actions {
+        if watch.stops() {
+            return Ok(());
+        }
         let outcome = act(world, watch, 0, *action)?;
         *impossible += u64::from(outcome == Applied::Impossible);
     }
@@ -82,7 +88,7 @@ pub(crate) fn finish<R: Rig, W: Watch<R>>(
         Ending::Judged => judge_progress(&world.standings()),
         Ending::Settled(among) => settle(world, watch, among),
     }?;
-    world.judge_history()
+    if watch.stops() { Ok(()) } else { world.judge_history() }
 }
 
 /// Writes down every action, and how many of them came before the faults stopped.

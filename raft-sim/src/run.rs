@@ -21,6 +21,8 @@ pub struct Report {
     pub digest: u64,
     /// The rule that broke, if one did; the run ended there.
     pub violation: Option<Violation>,
+    /// Whether it ended before its end because whoever watched wanted to see no more. The rest is then that of a part.
+    pub stopped: bool,
 }
 
 /// Draws the plan of this seed.
@@ -35,6 +37,7 @@ pub fn run<R: Rig, W: Watch<R>>(seed: u64, options: &Options, rig: R, watch: &mu
         counts: Counts::default(),
         digest: 0,
         violation: Some(of_panic(&*panic)),
+        stopped: false,
     })
 }
 
@@ -52,9 +55,13 @@ fn run_to_end<R: Rig, W: Watch<R>>(seed: u64, options: &Options, rig: R, watch: 
     let mut scheduler = match Scheduler::new(plan, random, rig, watch) {
         Ok(scheduler) => scheduler,
         Err(violation) => {
-            return Report { seed, counts: Counts::default(), digest: 0, violation: Some(*violation) };
+            let violation = Some(*violation);
+            return Report { seed, counts: Counts::default(), digest: 0, violation, stopped: false };
         }
     };
     let violation = scheduler.run().err().map(|violation| *violation);
-    Report { seed, counts: scheduler.world.counts(), digest: scheduler.world.digest(), violation }
+    let counts = Counts { ticks: scheduler.ticks(), ..scheduler.world.counts() };
+    let digest = scheduler.world.digest();
+    let stopped = violation.is_none() && watch.stops();
+    Report { seed, counts, digest, violation, stopped }
 }

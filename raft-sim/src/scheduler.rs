@@ -38,6 +38,12 @@ pub trait Watch<R: Rig> {
 
     /// `moment` is virtual time, see [`Profile::TICK`].
     fn happened(&mut self, moment: u64, action: Action, world: &World<R>);
+
+    /// Whether it wants to see no more: the run ends before its next event, and is not judged as a whole. Once it says so it
+    /// has to go on saying so.
+    fn stops(&self) -> bool {
+        false
+    }
 }
 
 /// Nobody watches.
@@ -146,16 +152,24 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
     }
 
     /// Runs to the end: the planned number of actions with faults, then without, until all is well or the time for it is
-    /// over.
+    /// over; or until whoever watches wants to see no more.
     ///
     /// # Errors
     /// The rule that was broken.
     pub fn run(&mut self) -> Checked {
         while self.world.counts().actions < self.plan.actions {
+            if self.watch.stops() {
+                return Ok(());
+            }
             self.next()?;
         }
         self.settle()?;
-        self.world.judge_history()
+        if self.watch.stops() { Ok(()) } else { self.world.judge_history() }
+    }
+
+    /// How much virtual time has passed, in ticks.
+    pub fn ticks(&self) -> u64 {
+        self.now / Profile::TICK
     }
 
     fn all(&self) -> impl Iterator<Item = HostId> + use<R, W> {

@@ -100,6 +100,9 @@ impl<R: Rig, W: Watch<R>> Settling<'_, R, W> {
         let patience = 60 * timeout + 8 * longest.unwrap_or(0);
         let mut verdict = Ok(());
         for nth in 1..=patience {
+            if self.watch.stops() {
+                return Ok(());
+            }
             self.tick()?;
             if nth % timeout == 0 {
                 verdict = judge_progress(&self.standings());

@@ -2,6 +2,7 @@
 
 use core::ops::ControlFlow;
 use std::io::{self, Write};
+use std::sync::atomic::AtomicBool;
 
 use crate::columns::Columns;
 use crate::oracle::Violation;
@@ -12,11 +13,17 @@ use crate::run::{Report, run};
 use crate::schedule::Schedule;
 use crate::shrink::{Progress, ShrinkError, shrink};
 use crate::transcript::Transcript;
+use crate::until::Until;
 
 /// A rig whose type does not matter.
 pub trait Subject: Sync {
-    /// The first run of a seed below `seeds` that breaks a rule, with these options.
-    fn find(&self, seeds: u64, options: &Options) -> Option<Report>;
+    /// The first run of a seed below `seeds` that breaks a rule, with these options; none either where `stop` was set before.
+    fn find_until(&self, seeds: u64, options: &Options, stop: &AtomicBool) -> Option<Report>;
+
+    /// The same, to the end.
+    fn find(&self, seeds: u64, options: &Options) -> Option<Report> {
+        self.find_until(seeds, options, &AtomicBool::new(false))
+    }
 
     /// The schedule of a seed's run, see [`record`].
     fn record(&self, seed: u64, options: &Options) -> (Schedule, Option<Violation>);
@@ -35,17 +42,24 @@ pub trait Subject: Sync {
     ) -> Result<Schedule, ShrinkError>;
 
     /// Runs a schedule and writes it down, one line an action, or with a column for every server; the last lines say what was
-    /// broken, and the digest.
+    /// broken, and the digest. Once `stop` is set it ends, without such lines.
     ///
     /// # Errors
     /// What kept it from being written.
-    fn tell(&self, schedule: &Schedule, columns: bool, out: &mut dyn Write) -> io::Result<Replayed>;
+    fn tell(
+        &self,
+        schedule: &Schedule,
+        columns: bool,
+        out: &mut dyn Write,
+        stop: &AtomicBool,
+    ) -> io::Result<Replayed>;
 }
 
 impl<R: Rig + Sync> Subject for R {
-    fn find(&self, seeds: u64, options: &Options) -> Option<Report> {
-        let reports = (0..seeds).map(|seed| run(seed, options, self.clone(), &mut ()));
-        reports.into_iter().find(|report| report.violation.is_some())
+    fn find_until(&self, seeds: u64, options: &Options, stop: &AtomicBool) -> Option<Report> {
+        let mut watch = Until::new(stop, ());
+        let mut reports = (0..seeds).map(|seed| run(seed, options, self.clone(), &mut watch));
+        reports.find(|report| report.violation.is_some() || report.stopped).filter(|report| !report.stopped)
     }
 
     fn record(&self, seed: u64, options: &Options) -> (Schedule, Option<Violation>) {
@@ -64,21 +78,31 @@ impl<R: Rig + Sync> Subject for R {
         shrink(schedule, self, watch)
     }
 
-    fn tell(&self, schedule: &Schedule, columns: bool, out: &mut dyn Write) -> io::Result<Replayed> {
+    fn tell(
+        &self,
+        schedule: &Schedule,
+        columns: bool,
+        out: &mut dyn Write,
+        stop: &AtomicBool,
+    ) -> io::Result<Replayed> {
         for note in &schedule.notes {
             writeln!(out, "# {note}")?;
         }
         let replayed = if columns {
-            let mut columns = Columns::new(out, schedule.setup.hosts);
+            let mut columns = Until::new(stop, Columns::new(out, schedule.setup.hosts));
             let replayed = replay(schedule, self.clone(), &mut columns);
-            columns.finish()?;
+            columns.into_inner().finish()?;
             replayed
         } else {
-            let mut transcript = Transcript::untimed(out);
+            let mut transcript = Until::new(stop, Transcript::untimed(out));
             let replayed = replay(schedule, self.clone(), &mut transcript);
-            transcript.finish()?;
+            transcript.into_inner().finish()?;
             replayed
         };
+        if replayed.stopped {
+            out.flush()?;
+            return Ok(replayed);
+        }
         if replayed.impossible != 0 {
             writeln!(out, "# {} actions could not happen and were passed over", replayed.impossible)?;
         }

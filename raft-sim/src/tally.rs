@@ -45,6 +45,8 @@ macro_rules! counts {
 counts! {
     /// Actions that happened.
     actions,
+    /// Ticks of virtual time that passed; none in a schedule, which has no time of its own.
+    ticks,
     /// Steps of nodes.
     steps,
     /// Leaders elected.

@@ -68,6 +68,10 @@ impl<R: Rig> Watch<R> for Transcript<'_> {
         }
     }
 
+    fn stops(&self) -> bool {
+        self.failed.is_some()
+    }
+
     fn happened(&mut self, moment: u64, action: Action, world: &World<R>) {
         if self.failed.is_none() {
             self.failed = self.line(moment, action, world).err();

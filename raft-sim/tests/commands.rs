@@ -69,14 +69,84 @@ fn wrong_usage_is_refused() {
         &["run"][..],
         &["run", "--seeds", "5"],
         &["run", "--seeds", "5..5"],
+        &["run", "--seeds", "7..5"],
+        &["run", "--seeds", "0..18446744073709551616"],
+        &["run", "--seeds", "-1..5"],
         &["run", "--seeds", "0..1", "--nodes", "0"],
+        &["run", "--seeds", "0..1", "--nodes", "10"],
+        &["run", "--seeds", "0..1", "--actions", "0"],
         &["run", "--seeds", "0..1", "--jobs", "0"],
+        &["run", "--seeds", "0..1", "--jobs", "1025"],
+        &["run", "--seeds", "0..1", "--profile", "sunny"],
+        &["run", "--seeds", "0..2", "--shard", "0/2"],
+        &["run", "--seeds", "0..2", "--shard", "3/3"],
+        &["run", "--seeds", "0..2", "--shard", "18446744073709551615/18446744073709551615"],
+        &["merge"],
+        &["merge", "no-such-report.json"],
         &["replay"],
+        &["replay", "--seed", "1", "no-such.schedule"],
+        &["replay", "--seed", "1", "--columns"],
+        &["replay", "no-such.schedule", "--nodes", "3"],
+        &["replay", "no-such.schedule"],
+        &["replay", "Cargo.toml"],
+        &["shrink", "no-such.schedule"],
         &["canaries", "--only", "no-such-bird"],
+        &["canaries", "--from", "no-such-bird"],
         &["canaries", "--shard", "3/2"],
+        &["canaries", "--shard", "1001/2000"],
+        &["canaries", "--source", "/no-such-folder"],
     ] {
         let output = raft_sim(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        assert!(!output.stderr.is_empty());
+        assert!(!output.stderr.is_empty(), "{arguments:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
     }
+}
+
+/// Goal: seeds at the end of their range are seeds like others. Method: the last there is, also in a shard.
+#[test]
+fn run_knows_the_greatest_seeds() {
+    let last = ["run", "--seeds", "18446744073709551613..18446744073709551615", "--actions", "100"];
+    let whole = raft_sim(&last);
+    assert_eq!(whole.status.code(), Some(0));
+    assert_eq!(stdout(&whole).lines().last(), Some("clean: 2 runs"));
+    let shard = raft_sim(&[&last[..], &["--shard", "2/2"]].concat());
+    assert_eq!(stdout(&shard).lines().last(), Some("clean: 1 runs"));
+}
+
+/// Goal: what can not be written is said before the first run, and not after hours. Method: runs that would take for ever, and targets
+/// of every kind below a file that is no folder.
+#[test]
+fn unwritable_targets_are_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let below = file.join("below");
+    let (file, below) = (file.to_str().unwrap(), below.to_str().unwrap());
+    let folder = folder.path().to_str().unwrap();
+    let endless = ["run", "--seeds", "0..9", "--actions", "1000000000000"];
+    for (arguments, expected) in [
+        ([&endless[..], &["--json", below]].concat(), below),
+        ([&endless[..], &["--json", folder]].concat(), folder),
+        ([&endless[..], &["--save", below]].concat(), below),
+        ([&endless[..], &["--save", file]].concat(), file),
+        (vec!["canaries", "--save", below], below),
+    ] {
+        let output = raft_sim(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.starts_with(&format!("raft-sim: can not write {expected}: ")), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+}
+
+/// Goal: `--timing` says how fast it was, in steps and in simulated time. Method: the lines, which are there only when asked for.
+#[test]
+fn timing_is_printed_when_asked_for() {
+    let arguments = ["run", "--seeds", "0..4", "--actions", "2000"];
+    assert!(!stdout(&raft_sim(&arguments)).contains("second"));
+    let text = stdout(&raft_sim(&[&arguments[..], &["--timing"]].concat()));
+    let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(line("speed").contains(" node steps per "), "{text}");
+    assert!(line("real time").ends_with(" times real time"), "{text}");
 }

@@ -4,9 +4,11 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use super::{CanaryError, ParseSightingError, Replacement, Sighting};
+use super::{CanaryError, ParseSightingError, Replacement, Sighting, child};
 use crate::schedule::{Schedule, ScheduleError};
 
 /// Where broken copies are made and built.
@@ -14,6 +16,7 @@ use crate::schedule::{Schedule, ScheduleError};
 pub struct Bench {
     source: PathBuf,
     target: PathBuf,
+    stop: Arc<AtomicBool>,
 }
 
 /// What a copy consists of, below the top of the workspace.
@@ -27,13 +30,37 @@ impl Bench {
         let source = source.unwrap_or_else(own);
         let target =
             std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| source.join("target"), PathBuf::from);
-        Bench { source, target: target.join("canaries") }
+        Bench { source, target: target.join("canaries"), stop: Arc::default() }
+    }
+
+    /// One that builds, runs and looks only until `stop` is set.
+    #[must_use]
+    pub fn until(self, stop: &Arc<AtomicBool>) -> Self {
+        Bench { stop: Arc::clone(stop), ..self }
+    }
+
+    /// Until when it works.
+    pub(super) fn stop(&self) -> &AtomicBool {
+        &self.stop
+    }
+
+    /// Builds a copy with these replacements and lets it do that, with our own stdout and stderr.
+    ///
+    /// # Errors
+    /// A replacement that does not fit exactly once, or a copy that can not be made, built or run; or the bench was stopped.
+    pub fn show(
+        &self,
+        replacements: &[Replacement],
+        what: &str,
+        file: &Path,
+    ) -> Result<ExitStatus, CanaryError> {
+        child::status(Command::new(self.program(replacements)?).arg(what).arg(file), &self.stop)
     }
 
     /// Builds a copy with these replacements and lets it look for a run that breaks a rule.
     ///
     /// # Errors
-    /// A replacement that does not fit exactly once, or a copy that can not be made, built or run.
+    /// A replacement that does not fit exactly once, or a copy that can not be made, built or run; or the bench was stopped.
     pub fn probe(&self, replacements: &[Replacement]) -> Result<Option<Sighting>, CanaryError> {
         let line = self.output(replacements, &["search"])?;
         if line.is_empty() {
@@ -46,7 +73,7 @@ impl Bench {
     /// Builds a copy with these replacements and lets it write down the run of a sighting, as that of the canary `name`.
     ///
     /// # Errors
-    /// A replacement that does not fit exactly once, or a copy that can not be made, built or run.
+    /// A replacement that does not fit exactly once, or a copy that can not be made, built or run; or the bench was stopped.
     pub fn record(
         &self,
         replacements: &[Replacement],
@@ -59,7 +86,7 @@ impl Bench {
     }
 
     fn output(&self, replacements: &[Replacement], arguments: &[&str]) -> Result<String, CanaryError> {
-        let output = Command::new(self.program(replacements)?).args(arguments).output()?;
+        let output = child::output(Command::new(self.program(replacements)?).args(arguments), &self.stop)?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
@@ -69,7 +96,7 @@ impl Bench {
     /// Builds a copy with these replacements; the program, which is there until the next is built.
     ///
     /// # Errors
-    /// A replacement that does not fit exactly once, or a copy that can not be made or built.
+    /// A replacement that does not fit exactly once, or a copy that can not be made or built; or the bench was stopped.
     pub fn program(&self, replacements: &[Replacement]) -> Result<PathBuf, CanaryError> {
         let copy = self.target.join("copy");
         self.copy_sources(&copy)?;
@@ -107,7 +134,7 @@ impl Bench {
         // What the calling cargo says about its own build must not reach this one.
         command.env_remove("CARGO_ENCODED_RUSTFLAGS");
         command.env("CARGO_TARGET_DIR", self.target.join("build"));
-        let output = command.output()?;
+        let output = child::output(&mut command, &self.stop)?;
         if output.status.success() {
             return Ok(());
         }

@@ -4,6 +4,7 @@
 //! Broken disks, networks and drivers are [rigs](crate::Rig). Broken cores are exact-text replacements in a copy of the sources,
 //! which is built apart; production code holds no switch for them. A replacement that no longer fits is a failure.
 
+mod child;
 mod copy;
 mod program;
 mod rigs;
@@ -11,6 +12,7 @@ mod sighting;
 mod table;
 
 use core::fmt;
+use std::sync::atomic::Ordering;
 
 use crate::plan::{Mix, Options};
 use crate::schedule::Schedule;
@@ -86,6 +88,9 @@ pub enum CanaryError {
     /// The copy could not be made.
     #[error("can not copy the sources: {0}")]
     Copy(#[from] std::io::Error),
+    /// The bench was stopped before there was an answer.
+    #[error("stopped before it was seen")]
+    Stopped,
     /// The copy does not build or run.
     #[error("the broken copy does not build or run: {0}")]
     Build(String),
@@ -100,13 +105,14 @@ impl Canary {
     /// Looks for a run that breaks a rule, and returns it if the expected oracle was the one to report it.
     ///
     /// # Errors
-    /// Nothing was seen, another oracle was first, or the broken copy can not be built.
+    /// Nothing was seen, another oracle was first, the broken copy can not be built, or the bench was stopped.
     pub fn fly(&self, bench: &Bench) -> Result<Sighting, CanaryError> {
         let seen = match self.how {
-            Break::Rig(rig) => Sighting::look(rig),
+            Break::Rig(rig) => Sighting::look(rig, bench.stop()),
             Break::Core(replacements) => bench.probe(replacements)?,
         };
         match seen {
+            None if bench.stop().load(Ordering::Relaxed) => Err(CanaryError::Stopped),
             None => Err(CanaryError::Unseen),
             Some(seen) if seen.oracle == self.oracle => Ok(seen),
             Some(seen) => Err(CanaryError::OtherOracle(seen)),

@@ -12,6 +12,7 @@
 use core::ops::ControlFlow;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 
 use super::recorded;
 use super::sighting::Sighting;
@@ -28,6 +29,8 @@ pub fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match obey(&words) {
         Ok(code) => code,
+        // Whoever read the output has seen enough of it.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(2),
         Err(error) => {
             eprintln!("raft-sim: {error}");
             ExitCode::from(2)
@@ -39,7 +42,7 @@ fn obey(words: &[&str]) -> io::Result<ExitCode> {
     let mut out = io::stdout().lock();
     match *words {
         ["search"] => {
-            if let Some(sighting) = Sighting::look(&Honest) {
+            if let Some(sighting) = Sighting::look(&Honest, &AtomicBool::new(false)) {
                 writeln!(out, "{sighting}")?;
             }
             Ok(ExitCode::SUCCESS)
@@ -51,7 +54,7 @@ fn obey(words: &[&str]) -> io::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         [how @ ("replay" | "columns"), file] => {
-            let replayed = Honest.tell(&read(file)?, how == "columns", &mut out)?;
+            let replayed = Honest.tell(&read(file)?, how == "columns", &mut out, &AtomicBool::new(false))?;
             Ok(ExitCode::from(u8::from(replayed.violation.is_some())))
         }
         ["shrink", file] => shrink_aloud(&read(file)?, &mut out),

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::str::FromStr;
+use std::sync::atomic::AtomicBool;
 
 use super::SEEDS;
 use crate::cpu_time::cpu_time_ms;
@@ -24,11 +25,11 @@ pub struct Sighting {
 }
 
 impl Sighting {
-    /// Looks for the first: all seeds with the usual faults, then all with those of a swarm.
-    pub(super) fn look(subject: &dyn Subject) -> Option<Self> {
+    /// Looks for the first until `stop` is set: all seeds with the usual faults, then all with those of a swarm.
+    pub(super) fn look(subject: &dyn Subject, stop: &AtomicBool) -> Option<Self> {
         let before = cpu_time_ms().unwrap_or(0);
         [Mix::Default, Mix::Swarm].into_iter().find_map(|profile| {
-            let report = subject.find(SEEDS, &Options { mix: profile, ..Options::default() })?;
+            let report = subject.find_until(SEEDS, &Options { mix: profile, ..Options::default() }, stop)?;
             let violation = report.violation?;
             let cpu_ms = cpu_time_ms().unwrap_or(0).saturating_sub(before);
             let (oracle, what) = (violation.oracle.to_owned(), violation.what);

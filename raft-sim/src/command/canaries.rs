@@ -1,14 +1,16 @@
 //! `raft-sim canaries`: broken behaviours, each with the oracle that must see it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use raft_sim::canary::{Bench, CANARIES, Canary, CanaryError, SEEDS, Sighting};
-use raft_sim::{Honest, Mix, Options, campaign};
+use raft_sim::{Honest, Mix, Options, Schedule, Subject};
 
-use super::{UNFINISHED, VIOLATION, parse_shard, stopped};
+use super::failure::{Failure, Out, open_folder};
+use super::schedule::canary;
+use super::stop::Stop;
+use super::{VIOLATION, parse_shard};
 
 #[derive(Args)]
 pub(super) struct Canaries {
@@ -18,6 +20,9 @@ pub(super) struct Canaries {
     /// Only every N-th canary, beginning with the I-th, counted from 1: `I/N`
     #[arg(long, value_name = "I/N", value_parser = parse_shard, conflicts_with = "only")]
     shard: Option<(u64, u64)>,
+    /// Begin with the canary of this name, to go on where one was stopped; of a shard with its own canary
+    #[arg(long, value_name = "NAME", conflicts_with = "only")]
+    from: Option<String>,
     /// The sources to break a copy of; without it those that this command was built from
     #[arg(long, value_name = "DIR")]
     source: Option<PathBuf>,
@@ -29,60 +34,146 @@ pub(super) struct Canaries {
     timing: bool,
 }
 
+/// How far it is.
+#[derive(Clone, Copy, Default)]
+struct Tried {
+    tried: usize,
+    missed: usize,
+}
+
 impl Canaries {
-    pub(super) fn execute(&self, stop: &AtomicBool) -> ExitCode {
-        let chosen: Vec<&Canary> = match (&self.only, self.shard) {
-            (Some(name), _) => CANARIES.iter().filter(|canary| canary.name == name).collect(),
-            (None, Some((nth, of))) => CANARIES.iter().skip(nth as usize - 1).step_by(of as usize).collect(),
-            (None, None) => CANARIES.iter().collect(),
-        };
-        if chosen.is_empty() {
-            let names: Vec<&str> = CANARIES.iter().map(|canary| canary.name).collect();
-            eprintln!("raft-sim: no such canary; there are {}", names.join(", "));
-            return ExitCode::from(2);
+    pub(super) fn execute(&self, out: &mut Out, stop: &Stop) -> Result<ExitCode, Failure> {
+        let chosen = self.chosen()?;
+        self.source.as_deref().map_or(Ok(()), has_sources)?;
+        self.save.as_deref().map_or(Ok(()), open_folder)?;
+        let bench = Bench::new(self.source.clone()).until(stop.flag());
+        if let Some(code) = self.unbroken(&bench, &chosen, out, stop)? {
+            return Ok(code);
         }
-        for profile in [Mix::Default, Mix::Swarm] {
-            let options = Options { mix: profile, ..Options::default() };
-            let unbroken = campaign((0, SEEDS), &options, 1, &Honest, stop, &|_| {});
-            if stopped(stop) {
-                return unfinished(0);
-            }
-            if let Some(report) = unbroken.violations.first() {
-                let (seed, profile) = (report.seed, profile.name());
-                println!("violated: the unbroken core fails at seed {seed} of the profile {profile}");
-                return ExitCode::from(VIOLATION);
-            }
-        }
-        self.row("canary", "oracle", ["profile", "seed", "CPU s"], "broken");
-        let bench = Bench::new(self.source.clone());
-        let mut missed = 0;
-        for (nth, canary) in chosen.iter().enumerate() {
-            if stopped(stop) {
-                return unfinished(nth);
-            }
-            match canary.fly(&bench) {
-                Ok(seen) => {
-                    if let Err(error) = self.save(canary, &bench, &seen) {
-                        eprintln!("raft-sim: can not write the run of {}: {error}", canary.name);
-                        return unfinished(nth);
+        self.row(out, "canary", "oracle", ["profile", "seed", "CPU s"], "broken")?;
+        let mut done = Tried::default();
+        for canary in &chosen {
+            let seen = canary.fly(&bench).and_then(|seen| Ok((self.recorded(canary, &bench, &seen)?, seen)));
+            match seen {
+                Err(CanaryError::Stopped) => return unfinished(out, stop, done, canary),
+                Ok((schedule, seen)) => {
+                    if let Some((schedule, file)) = schedule {
+                        super::schedule::write(&schedule, &file).map_err(Failure::write(&file))?;
                     }
                     let (seed, seconds) = (seen.seed.to_string(), tenths(seen.cpu_ms));
                     let seen = [seen.profile.name(), &seed, &seconds];
-                    self.row(canary.name, canary.oracle, seen, canary.what);
+                    self.row(out, canary.name, canary.oracle, seen, canary.what)?;
                 }
                 Err(error) => {
-                    missed += 1;
-                    self.row(canary.name, canary.oracle, ["-"; 3], &error.to_string());
+                    done.missed += 1;
+                    self.row(out, canary.name, canary.oracle, ["-"; 3], &error.to_string())?;
                 }
             }
+            done.tried += 1;
         }
-        if missed == 0 {
-            println!("clean: all {} canaries are seen, each by its oracle", chosen.len());
-            ExitCode::SUCCESS
+        if done.missed == 0 {
+            let count = match chosen.len() {
+                1 => "the canary is".to_owned(),
+                count => format!("all {count} canaries are"),
+            };
+            writeln!(out, "clean: {count} seen, each by its oracle")?;
+            Ok(ExitCode::SUCCESS)
         } else {
-            println!("violated: {missed} of {} canaries are not seen as they must be", chosen.len());
-            ExitCode::from(VIOLATION)
+            let Tried { tried, missed } = done;
+            writeln!(out, "violated: {missed} of {tried} canaries are not seen as they must be")?;
+            Ok(ExitCode::from(VIOLATION))
         }
+    }
+
+    /// Those that are to be tried, at least one.
+    fn chosen(&self) -> Result<Vec<&'static Canary>, Failure> {
+        if let Some(name) = &self.only {
+            return Ok(vec![canary(name)?]);
+        }
+        let (nth, of) = self.shard.unwrap_or((1, 1));
+        let (skipped, step) = (usize::try_from(nth - 1), usize::try_from(of));
+        let (skipped, step) = (skipped.unwrap_or(usize::MAX), step.unwrap_or(usize::MAX));
+        let mut chosen: Vec<&Canary> = CANARIES.iter().skip(skipped).step_by(step).collect();
+        if chosen.is_empty() {
+            return Err(Failure::EmptyShard { nth, of, count: CANARIES.len() as u64 });
+        }
+        if let Some(name) = &self.from {
+            let known = || chosen.iter().map(|canary| canary.name).collect::<Vec<_>>().join(", ");
+            let place = chosen.iter().position(|canary| canary.name == name);
+            let place = place.ok_or_else(|| Failure::NoCanary { name: name.clone(), known: known() })?;
+            chosen.drain(..place);
+        }
+        Ok(chosen)
+    }
+
+    /// What is not broken must not be reported. If it is, or that was stopped, the exit code.
+    fn unbroken(
+        &self,
+        bench: &Bench,
+        chosen: &[&Canary],
+        out: &mut Out,
+        stop: &Stop,
+    ) -> Result<Option<ExitCode>, Failure> {
+        let seen = if self.source.is_some() {
+            // A copy in which nothing is replaced.
+            match bench.probe(&[]) {
+                Ok(seen) => seen.map(|seen| (seen.seed, seen.profile)),
+                Err(CanaryError::Stopped) => None,
+                Err(error) => return Err(Failure::Bench { canary: "the unbroken copy".to_owned(), error }),
+            }
+        } else {
+            [Mix::Default, Mix::Swarm].into_iter().find_map(|mix| {
+                let options = Options { mix, ..Options::default() };
+                Honest.find_until(SEEDS, &options, stop.flag()).map(|report| (report.seed, mix))
+            })
+        };
+        if let Some((seed, mix)) = seen {
+            writeln!(out, "violated: the unbroken core fails at seed {seed} of the profile {}", mix.name())?;
+            return Ok(Some(ExitCode::from(VIOLATION)));
+        }
+        if stop.is_set() { unfinished(out, stop, Tried::default(), chosen[0]).map(Some) } else { Ok(None) }
+    }
+
+    /// The run that shows it and the file for it, if there is a folder for such files.
+    fn recorded(
+        &self,
+        canary: &Canary,
+        bench: &Bench,
+        seen: &Sighting,
+    ) -> Result<Option<(Schedule, PathBuf)>, CanaryError> {
+        let Some(folder) = &self.save else { return Ok(None) };
+        let file = folder.join(format!("{}.schedule", canary.name));
+        Ok(Some((canary.record(bench, seen)?, file)))
+    }
+
+    fn row(
+        &self,
+        out: &mut Out,
+        name: &str,
+        oracle: &str,
+        [profile, seed, seconds]: [&str; 3],
+        what: &str,
+    ) -> Result<(), Failure> {
+        let seconds = if self.timing { format!("{seconds:>7}") } else { String::new() };
+        writeln!(out, "{name:<26}{oracle:<22}{profile:<8}{seed:>5}{seconds}  {what}")?;
+        // The next one takes a while.
+        out.flush()
+    }
+}
+
+/// A folder without sources is refused before anything is run.
+fn has_sources(folder: &Path) -> Result<(), Failure> {
+    let parts = [
+        "Cargo.toml",
+        "Cargo.lock",
+        "raft-core/src",
+        "raft-core/Cargo.toml",
+        "raft-sim/src",
+        "raft-sim/Cargo.toml",
+    ];
+    match parts.into_iter().find(|part| !folder.join(part).exists()) {
+        Some(missing) => Err(Failure::NoSources { folder: folder.to_owned(), missing }),
+        None => Ok(()),
     }
 }
 
@@ -92,22 +183,15 @@ fn tenths(ms: u64) -> String {
     format!("{}.{}", tenths / 10, tenths % 10)
 }
 
-impl Canaries {
-    fn row(&self, name: &str, oracle: &str, [profile, seed, seconds]: [&str; 3], what: &str) {
-        let seconds = if self.timing { format!("{seconds:>7}") } else { String::new() };
-        println!("{name:<26}{oracle:<22}{profile:<8}{seed:>5}{seconds}  {what}");
+/// The last line of what was stopped before `next`.
+fn unfinished(out: &mut Out, stop: &Stop, done: Tried, next: &Canary) -> Result<ExitCode, Failure> {
+    let Tried { tried, missed } = done;
+    let then = format!("; stopped by {}; go on with --from {}", stop.name(), next.name);
+    if missed == 0 {
+        writeln!(out, "unfinished: {tried} canaries were tried, each seen by its oracle{then}")?;
+        Ok(stop.code())
+    } else {
+        writeln!(out, "violated: {missed} of {tried} canaries are not seen as they must be{then}")?;
+        Ok(ExitCode::from(VIOLATION))
     }
-
-    fn save(&self, canary: &Canary, bench: &Bench, seen: &Sighting) -> Result<(), CanaryError> {
-        let Some(folder) = &self.save else { return Ok(()) };
-        let schedule = canary.record(bench, seen)?;
-        std::fs::create_dir_all(folder)?;
-        super::schedule::write(&schedule, &folder.join(format!("{}.schedule", canary.name)))?;
-        Ok(())
-    }
-}
-
-fn unfinished(done: usize) -> ExitCode {
-    println!("unfinished: {done} canaries were tried");
-    ExitCode::from(UNFINISHED)
 }

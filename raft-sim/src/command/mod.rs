@@ -1,21 +1,26 @@
 //! The command line. The last line on stdout is the verdict; nothing on stdout depends on time or machine, unless asked for.
 
 mod canaries;
+mod failure;
 mod merge;
 mod replay;
 mod report;
 mod run;
 mod schedule;
 mod shrink;
+mod stop;
 
+use std::io::Write;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Parser, Subcommand};
 use raft_sim::{Mix, Options};
 
-/// Exit codes, alike for all commands; that for wrong usage is the command line parser's own.
+use self::failure::{Failure, Out};
+use self::stop::Stop;
+
+/// Exit codes, alike for all commands; that for wrong usage is the command line parser's own. Who was stopped by a signal exits with
+/// 128 and its number.
 const VIOLATION: u8 = 1;
 const USAGE: u8 = 2;
 const UNFINISHED: u8 = 3;
@@ -80,7 +85,10 @@ fn parse_range(text: &str) -> Result<(u64, u64), String> {
     let number = |text: &str| text.parse::<u64>().map_err(|error| format!("`{text}`: {error}"));
     let (from, to) = text.split_once("..").ok_or("a range is written A..B")?;
     let (from, to) = (number(from)?, number(to)?);
-    if from < to { Ok((from, to)) } else { Err("the range is empty".to_owned()) }
+    if to < from {
+        return Err(format!("a range goes upwards, as {to}..{from}"));
+    }
+    if from < to { Ok((from, to)) } else { Err("the range is empty; B is not in it".to_owned()) }
 }
 
 /// The I-th of N parts, `I/N`.
@@ -92,40 +100,36 @@ fn parse_shard(text: &str) -> Result<(u64, u64), String> {
     }
 }
 
-/// Set by SIGINT and SIGTERM, also where the parent had them ignored. A second one ends the process at once.
-fn stop_flag() -> std::io::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, i32::from(UNFINISHED), Arc::clone(&stop))?;
-        signal_hook::flag::register(signal, Arc::clone(&stop))?;
-    }
-    Ok(stop)
-}
-
-fn stopped(stop: &AtomicBool) -> bool {
-    stop.load(Ordering::Relaxed)
-}
-
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
     // A panic inside a run is reported as a broken rule of that run; elsewhere it still ends the process with code 101.
     std::panic::set_hook(Box::new(|panic| {
         if let Some(place) = panic.location().filter(|place| place.file().contains("command")) {
-            eprintln!("raft-sim: {panic} at {place}");
+            // Where stderr is gone too, the exit code has to do.
+            drop(writeln!(std::io::stderr(), "raft-sim: {panic} at {place}"));
         }
     }));
-    let stop = match stop_flag() {
-        Ok(stop) => stop,
-        Err(error) => {
-            eprintln!("raft-sim: can not handle signals: {error}");
-            return ExitCode::from(UNFINISHED);
-        }
+    let outcome = match Cli::try_parse() {
+        Ok(cli) => execute(&cli.command),
+        // Help is said on stdout and ends with 0, wrong usage on stderr, with 2.
+        Err(said) => said
+            .print()
+            .and_then(|()| std::io::stdout().flush())
+            .map(|()| ExitCode::from(said.exit_code().unsigned_abs() as u8))
+            .map_err(Failure::Stdout),
     };
-    match cli.command {
-        Command::Run(run) => run.execute(&stop),
-        Command::Merge(merge) => merge.execute(),
-        Command::Replay(replay) => replay.execute(),
-        Command::Shrink(shrink) => shrink.execute(&stop),
-        Command::Canaries(canaries) => canaries.execute(&stop),
-    }
+    outcome.unwrap_or_else(|failure| failure.end())
+}
+
+fn execute(command: &Command) -> Result<ExitCode, Failure> {
+    let mut out = Out::new();
+    let code = match command {
+        // It is over in a moment, and has nothing to go on with.
+        Command::Merge(merge) => merge.execute(&mut out),
+        Command::Run(run) => run.execute(&mut out, &Stop::on_signals()?),
+        Command::Replay(replay) => replay.execute(&mut out, &Stop::on_signals()?),
+        Command::Shrink(shrink) => shrink.execute(&mut out, &Stop::on_signals()?),
+        Command::Canaries(canaries) => canaries.execute(&mut out, &Stop::on_signals()?),
+    }?;
+    out.flush()?;
+    Ok(code)
 }

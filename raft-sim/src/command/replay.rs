@@ -1,47 +1,50 @@
 //! `raft-sim replay`: one run as text, of a seed or of a file.
 
-use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use raft_sim::{Honest, Subject, Transcript, plan, run};
+use raft_sim::canary::{Bench, CanaryError};
+use raft_sim::{Counts, Honest, Transcript, Until, plan, run};
 
+use super::failure::{Failure, Out};
 use super::schedule::{self, Place};
+use super::stop::Stop;
 use super::{RunOptions, UNFINISHED, VIOLATION};
 
 #[derive(Args)]
 pub(super) struct Replay {
     /// A schedule, as `run`, `canaries` and `shrink` write them
-    #[arg(value_name = "FILE", required_unless_present = "seed", conflicts_with = "seed")]
+    #[arg(value_name = "FILE", required_unless_present = "seed", conflicts_with_all = ["seed", "RunOptions"])]
     file: Option<PathBuf>,
     /// Which run
     #[arg(long)]
     seed: Option<u64>,
     /// Print a column for every server
-    #[arg(long, requires = "file")]
+    #[arg(long, requires = "file", conflicts_with = "seed")]
     columns: bool,
     #[command(flatten)]
     options: RunOptions,
 }
 
 impl Replay {
-    pub(super) fn execute(&self) -> ExitCode {
-        let outcome = match (&self.file, self.seed) {
-            (Some(file), _) => return replay_file(file, self.columns),
-            (None, seed) => self.print(seed.unwrap_or_default()),
-        };
-        written(outcome)
+    pub(super) fn execute(&self, out: &mut Out, stop: &Stop) -> Result<ExitCode, Failure> {
+        match &self.file {
+            Some(file) => replay_file(file, self.columns, out, stop),
+            None => self.print(self.seed.unwrap_or_default(), out, stop),
+        }
     }
 
-    fn print(&self, seed: u64) -> io::Result<ExitCode> {
+    fn print(&self, seed: u64, out: &mut Out, stop: &Stop) -> Result<ExitCode, Failure> {
         let options = self.options.options();
-        let mut out = BufWriter::new(io::stdout().lock());
         writeln!(out, "# seed {seed}")?;
         writeln!(out, "{}", plan(seed, &options))?;
-        let mut transcript = Transcript::timed(&mut out);
+        let mut transcript = Until::new(stop.flag(), Transcript::timed(out.plain()));
         let report = run(seed, &options, Honest, &mut transcript);
-        transcript.finish()?;
+        transcript.into_inner().finish().map_err(Failure::Stdout)?;
+        if report.stopped {
+            return stopped(report.counts, out, stop);
+        }
         for (name, count) in report.counts.named() {
             writeln!(out, "# {name} {count}")?;
         }
@@ -49,34 +52,40 @@ impl Replay {
             writeln!(out, "violated {violation}")?;
         }
         writeln!(out, "digest {:016x}", report.digest)?;
-        out.flush()?;
         Ok(if report.violation.is_some() { ExitCode::from(VIOLATION) } else { ExitCode::SUCCESS })
     }
 }
 
-fn written(outcome: io::Result<ExitCode>) -> ExitCode {
-    match outcome {
-        Ok(code) => code,
-        // Whoever read the output has seen enough of it.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("raft-sim: can not write the run: {error}");
-            ExitCode::from(UNFINISHED)
-        }
-    }
+/// The last line of a run that has no end.
+fn stopped(counts: Counts, out: &mut Out, stop: &Stop) -> Result<ExitCode, Failure> {
+    let (actions, name) = (counts.actions, stop.name());
+    writeln!(out, "unfinished: {actions} actions, then stopped by {name}; the same command begins anew")?;
+    Ok(stop.code())
 }
 
-fn replay_file(file: &Path, columns: bool) -> ExitCode {
-    let (opened, place) = match schedule::open(file) {
-        Ok(opened) => opened,
-        Err(code) => return code,
-    };
-    let tell = |rig: &dyn Subject| -> io::Result<ExitCode> {
-        let replayed = rig.tell(&opened, columns, &mut BufWriter::new(io::stdout().lock()))?;
-        Ok(if replayed.violation.is_some() { ExitCode::from(VIOLATION) } else { ExitCode::SUCCESS })
-    };
+fn replay_file(file: &Path, columns: bool, out: &mut Out, stop: &Stop) -> Result<ExitCode, Failure> {
+    let (opened, place) = schedule::open(file)?;
     match place {
-        Place::Here(rig) => written(tell(rig)),
-        Place::Copy(program) => schedule::pass_on(&program, if columns { "columns" } else { "replay" }, file),
+        Place::Here(rig) => {
+            let replayed = rig.tell(&opened, columns, out.plain(), stop.flag()).map_err(Failure::Stdout)?;
+            if replayed.stopped {
+                return stopped(replayed.counts, out, stop);
+            }
+            Ok(if replayed.violation.is_some() { ExitCode::from(VIOLATION) } else { ExitCode::SUCCESS })
+        }
+        Place::Copy { canary, replacements } => {
+            let bench = Bench::new(None).until(stop.flag());
+            match bench.show(replacements, if columns { "columns" } else { "replay" }, file) {
+                // Its exit code is ours.
+                Ok(status) => {
+                    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(UNFINISHED).into())
+                }
+                Err(CanaryError::Stopped) => {
+                    writeln!(out, "unfinished: stopped by {}; the same command begins anew", stop.name())?;
+                    Ok(stop.code())
+                }
+                Err(error) => Err(Failure::Bench { canary: canary.to_owned(), error }),
+            }
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! What came of many runs, as text and as JSON; of shards, put together again.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use raft_sim::{Counts, Ended, Report, Seeds, Summary};
 use serde_json::{Map, Value, json};
 
+use super::failure::{Failure, Out};
+use super::stop::Stop;
 use super::{RunOptions, UNFINISHED, VIOLATION};
 
 /// From this many seeds on a count of zero is a failure: a simulator in which nothing happens proves nothing.
@@ -54,6 +55,8 @@ pub(super) struct Whole {
     pub(super) options: RunOptions,
     pub(super) summary: Summary,
     pub(super) found: Vec<Found>,
+    /// What is missing of it.
+    pub(super) rests: Vec<Seeds>,
 }
 
 impl Whole {
@@ -77,56 +80,72 @@ impl Whole {
         !self.found.is_empty() || self.summary.stopped || !self.quiet().is_empty()
     }
 
-    pub(super) fn print(&self) {
+    pub(super) fn print(&self, out: &mut Out) -> Result<(), Failure> {
         let summary = &self.summary;
-        println!("{:<14}{}..{}", "seeds", self.seeds.from, self.seeds.to);
+        writeln!(out, "{:<14}{}..{}", "seeds", self.seeds.from, self.seeds.to)?;
         if let Some((nth, of)) = self.shard {
-            println!("{:<14}{nth}/{of}", "shard");
+            writeln!(out, "{:<14}{nth}/{of}", "shard")?;
         }
         for (name, count) in summary.counts.named() {
-            println!("{:<14}{count}", name.replace('_', " "));
+            writeln!(out, "{:<14}{count}", name.replace('_', " "))?;
         }
         let Counts { actions, commits, elections, crashes, partitions, cuts, .. } = summary.medians;
-        println!(
+        writeln!(
+            out,
             "{:<14}{actions} actions, {commits} commits, {elections} elections, {crashes} crashes, {partitions} partitions, {cuts} cuts",
             "median run"
-        );
-        println!("{:<14}{:016x}", "digest", summary.digest);
+        )?;
+        writeln!(out, "{:<14}{:016x}", "digest", summary.digest)?;
         for found in &self.found {
-            println!("seed {} breaks a rule after {} actions", found.seed, found.actions);
+            writeln!(out, "seed {} breaks a rule after {} actions", found.seed, found.actions)?;
             for (name, word) in &found.words {
-                println!("  {name:<8}{word}");
+                writeln!(out, "  {name:<8}{word}")?;
             }
         }
+        Ok(())
     }
 
-    /// The last line.
-    pub(super) fn verdict(&self) -> ExitCode {
+    /// The last line, and the exit code. `stop` is what could have stopped it, where it was this program that ran it.
+    pub(super) fn verdict(&self, out: &mut Out, stop: Option<&Stop>) -> Result<ExitCode, Failure> {
         let runs = self.summary.seeds;
         let quiet = self.quiet();
+        let stop = stop.filter(|stop| stop.is_set());
+        let mut rest = stop.map_or_else(String::new, |stop| format!("; stopped by {}", stop.name()));
+        if !self.rests.is_empty() {
+            rest += &format!("; go on with {}", self.rests().join(" and "));
+        }
         if let Some(first) = self.found.first() {
             let file = first.words.iter().find(|(name, _)| *name == "file");
             let see = file.map_or_else(String::new, |(_, file)| format!("; see {file}"));
-            println!("violated: {} of {runs} runs broke a rule{see}", self.found.len());
-            ExitCode::from(VIOLATION)
+            writeln!(out, "violated: {} of {runs} runs broke a rule{see}{rest}", self.found.len())?;
+            Ok(ExitCode::from(VIOLATION))
         } else if self.summary.stopped {
-            println!("unfinished: {runs} of {} runs, all clean", self.seeds.count());
-            ExitCode::from(UNFINISHED)
+            writeln!(out, "unfinished: {runs} of {} runs, all clean{rest}", self.seeds.count())?;
+            Ok(stop.map_or(ExitCode::from(UNFINISHED), Stop::code))
         } else if !quiet.is_empty() {
-            println!("too quiet: {runs} runs without any {}", quiet.join(" or "));
-            ExitCode::from(VIOLATION)
+            writeln!(out, "too quiet: {runs} runs without any {}", quiet.join(" or "))?;
+            Ok(ExitCode::from(VIOLATION))
         } else {
-            println!("clean: {runs} runs");
-            ExitCode::SUCCESS
+            writeln!(out, "clean: {runs} runs")?;
+            Ok(ExitCode::SUCCESS)
         }
     }
 
-    /// Writes the report, if there is a file for it; the exit code where that fails.
-    pub(super) fn write_json(&self, file: Option<&Path>) -> Option<ExitCode> {
-        let file = file?;
-        let error = std::fs::write(file, format!("{:#}\n", self.to_json())).err()?;
-        eprintln!("raft-sim: can not write {}: {error}", file.display());
-        Some(ExitCode::from(UNFINISHED))
+    /// With which options the seeds are run that are missing.
+    fn rests(&self) -> Vec<String> {
+        let typed = |rest: &Seeds| {
+            let Seeds { from, to, nth, of } = rest;
+            // Merged ones are shards, whatever the whole is.
+            let whole = self.shard.is_none() && *rest == Seeds::from((*from, *to));
+            let shard = if whole { String::new() } else { format!(" --shard {nth}/{of}") };
+            format!("--seeds {from}..{to}{shard}{}", self.options.typed())
+        };
+        self.rests.iter().map(typed).collect()
+    }
+
+    /// The report as JSON.
+    pub(super) fn json(&self) -> String {
+        format!("{:#}\n", self.to_json())
     }
 
     fn to_json(&self) -> Value {
@@ -145,6 +164,9 @@ impl Whole {
             "too_quiet": self.quiet(),
             "finished": !stopped,
         });
+        if !self.rests.is_empty() {
+            report["go_on"] = json!(self.rests());
+        }
         if let Some((nth, of)) = self.shard {
             report["shard"] = json!({ "nth": nth, "of": of });
             // Medians and digests of shards do not add up, so each run is in it: its counts in the order of their names.
@@ -177,12 +199,8 @@ impl Whole {
         let runs = report["runs"].as_array()?.iter().map(run).collect::<Option<_>>()?;
         let found = report["violations"].as_array()?.iter().map(Found::from_json).collect::<Option<_>>()?;
         let seeds = Seeds { from, to, nth, of };
-        Some(Whole {
-            seeds,
-            shard: Some((nth, of)),
-            options,
-            summary: Summary::of(runs, seeds.count()),
-            found,
-        })
+        let summary = Summary::of(runs, seeds.count());
+        let rests = seeds.rest(&summary.runs).into_iter().collect();
+        Some(Whole { seeds, shard: Some((nth, of)), options, summary, found, rests })
     }
 }

@@ -4,14 +4,15 @@ use std::io::{BufRead, BufReader, Read};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use raft_sim::canary::{Bench, CanaryError, Replacement};
 use raft_sim::{Progress, Schedule, Subject};
 
+use super::failure::{Failure, Out, Target};
 use super::schedule::{self, Place};
-use super::{UNFINISHED, USAGE, stopped};
+use super::stop::Stop;
 
 #[derive(Args)]
 pub(super) struct Shrink {
@@ -55,60 +56,119 @@ impl Keeper {
 }
 
 impl Shrink {
-    pub(super) fn execute(&self, stop: &AtomicBool) -> ExitCode {
-        let (given, place) = match schedule::open(&self.file) {
-            Ok(opened) => opened,
-            Err(code) => return code,
-        };
+    pub(super) fn execute(&self, out: &mut Out, stop: &Stop) -> Result<ExitCode, Failure> {
+        let (given, place) = schedule::open(&self.file)?;
         // What is half done already is gone on with in place.
         let own = if given.shortened.is_some() { self.file.clone() } else { short_name(&self.file) };
-        let out = self.out.clone().unwrap_or(own);
-        let from = match begun(&given, &out) {
-            Ok(from) => from,
-            Err(what) => {
-                eprintln!("raft-sim: {}: {what}", out.display());
-                return ExitCode::from(USAGE);
-            }
-        };
+        let short = self.out.clone().unwrap_or(own);
+        if given.shortened.is_none() && same_file(&self.file, &short) {
+            return Err(Failure::SameFile(short));
+        }
+        let from = begun(&given, &short)?;
+        let test = self.test.as_deref().map(|test| open_test(test, &[&self.file, &short])).transpose()?;
         let bar = ProgressBar::new_spinner();
         bar.set_style(
             ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
         );
-        let mut keeper = Keeper { out, bar, best: from.clone(), tried: 0, failed: None };
-        let outcome = match place {
-            Place::Here(rig) => here(rig, &from, stop, &mut keeper),
-            Place::Copy(program) => in_copy(&program, &from, stop, &mut keeper),
-        };
-        keeper.bar.finish_and_clear();
-        if let Err(what) = outcome {
-            eprintln!("raft-sim: {}: {what}", self.file.display());
-            return ExitCode::from(USAGE);
-        }
-        self.report(&given, keeper)
-    }
-
-    fn report(&self, given: &Schedule, mut keeper: Keeper) -> ExitCode {
+        let mut keeper = Keeper { out: short, bar, best: from.clone(), tried: 0, failed: None };
+        // Where it can not be written, that is found out now. And a copy finds it there, and whoever stops this too.
         keeper.write();
-        let test = test_of(&keeper.best);
-        let written = match &self.test {
-            Some(file) => std::fs::write(file, &test),
-            None => {
-                print!("{test}");
-                Ok(())
+        let outcome = match (keeper.failed.is_none(), place) {
+            (false, _) => Ok(()),
+            (true, Place::Here(rig)) => self.here(rig, &from, stop, &mut keeper),
+            (true, Place::Copy { canary, replacements }) => {
+                self.in_copy(canary, replacements, stop, &mut keeper)
             }
         };
-        if let Err(error) = keeper.failed.map_or(written, Err) {
-            eprintln!("raft-sim: can not write: {error}");
-            return ExitCode::from(UNFINISHED);
+        keeper.bar.finish_and_clear();
+        outcome?;
+        keeper.write();
+        if let Some(error) = keeper.failed {
+            return Err(Failure::Write { file: keeper.out, error });
         }
-        let (before, after) = (given.actions.len(), keeper.best.actions.len());
-        let (servers, left) = (given.setup.hosts, keeper.best.setup.hosts);
-        let done = keeper.best.shortened.is_some_and(|shortened| shortened.stage.is_none());
-        let verdict = if done { "shortened" } else { "unfinished" };
-        let file = keeper.out.display();
-        println!("{verdict}: {before} actions of {servers} servers to {after} of {left}; see {file}");
-        if done { ExitCode::SUCCESS } else { ExitCode::from(UNFINISHED) }
+        let text = test_of(&keeper.best);
+        match test {
+            Some(test) => test.fill(&text)?,
+            None => write!(out, "{text}")?,
+        }
+        verdict(&given, &keeper, out, stop)
     }
+
+    fn here(
+        &self,
+        rig: &dyn Subject,
+        from: &Schedule,
+        stop: &Stop,
+        keeper: &mut Keeper,
+    ) -> Result<(), Failure> {
+        let mut watch = |progress: Progress<'_>| {
+            keeper.keep(progress.tried, progress.best, progress.better);
+            let ends = stop.is_set() || keeper.failed.is_some();
+            if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let best = rig.shrink(from, &mut watch);
+        keeper.best = best.map_err(|error| Failure::NotShortened { file: self.file.clone(), error })?;
+        Ok(())
+    }
+
+    /// The program of a broken copy shortens its own runs, and tells what it found: after every attempt a line with the number
+    /// of attempts and the length in bytes of a schedule that follows, 0 where nothing has changed.
+    fn in_copy(
+        &self,
+        canary: &str,
+        replacements: &[Replacement],
+        stop: &Stop,
+        keeper: &mut Keeper,
+    ) -> Result<(), Failure> {
+        let failed = |error| Failure::Bench { canary: canary.to_owned(), error };
+        let program = match Bench::new(None).until(stop.flag()).program(replacements) {
+            Err(CanaryError::Stopped) => return Ok(()),
+            program => program.map_err(failed)?,
+        };
+        let mut command = Command::new(&program);
+        let mut child = command
+            .arg("shrink")
+            .arg(&keeper.out)
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| failed(error.into()))?;
+        let heard = hear(&mut child, canary, stop, keeper);
+        if heard.is_err() || stop.is_set() || keeper.failed.is_some() {
+            // It may have ended by itself, which is as well.
+            drop(child.kill());
+        }
+        let status = child.wait().map_err(|error| failed(error.into()))?;
+        heard?;
+        let given_up = stop.is_set() || keeper.failed.is_some();
+        if status.success() || given_up { Ok(()) } else { Err(Failure::CopyFailed(self.file.clone())) }
+    }
+}
+
+/// The last line.
+fn verdict(given: &Schedule, keeper: &Keeper, out: &mut Out, stop: &Stop) -> Result<ExitCode, Failure> {
+    let (before, after) = (given.actions.len(), keeper.best.actions.len());
+    let (servers, left) = (given.setup.hosts, keeper.best.setup.hosts);
+    let file = keeper.out.display();
+    let lengths = format!("{before} actions of {servers} servers to {after} of {left}; see {file}");
+    if keeper.best.shortened.is_some_and(|shortened| shortened.stage.is_none()) {
+        writeln!(out, "shortened: {lengths}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(out, "unfinished: {lengths}; stopped by {}; the same command goes on", stop.name())?;
+    Ok(stop.code())
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    let real = |file: &Path| std::fs::canonicalize(file).ok();
+    one == other || (real(one).is_some() && real(one) == real(other))
+}
+
+/// The file for the test, which must be no schedule.
+fn open_test(test: &Path, schedules: &[&Path]) -> Result<Target, Failure> {
+    if schedules.iter().any(|file| same_file(file, test)) {
+        return Err(Failure::SameFile(test.to_owned()));
+    }
+    Target::open(test)
 }
 
 fn short_name(file: &Path) -> PathBuf {
@@ -116,68 +176,38 @@ fn short_name(file: &Path) -> PathBuf {
 }
 
 /// What to begin with: the given schedule, or what an earlier attempt has made of it.
-fn begun(given: &Schedule, out: &Path) -> Result<Schedule, String> {
+fn begun(given: &Schedule, out: &Path) -> Result<Schedule, Failure> {
     let Ok(text) = std::fs::read_to_string(out) else { return Ok(given.clone()) };
-    let there: Schedule = text.parse().map_err(|error| format!("is there, and {error}"))?;
+    let there: Schedule = text.parse().map_err(|error| Failure::Schedule { file: out.to_owned(), error })?;
     let source = given.shortened.map_or(given.digest(), |shortened| shortened.source);
-    match there.shortened {
-        Some(shortened) if shortened.source == source => Ok(there),
-        _ => Err("is there, and was not made from this schedule".to_owned()),
-    }
+    // It is the given one still where it was stopped before the first attempt.
+    let made_from = there.shortened.map_or(there.digest(), |shortened| shortened.source);
+    if made_from == source { Ok(there) } else { Err(Failure::OtherSchedule(out.to_owned())) }
 }
 
-fn here(rig: &dyn Subject, from: &Schedule, stop: &AtomicBool, keeper: &mut Keeper) -> Result<(), String> {
-    let mut watch = |progress: Progress<'_>| {
-        keeper.keep(progress.tried, progress.best, progress.better);
-        if stopped(stop) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
-    let best = rig.shrink(from, &mut watch).map_err(|error| error.to_string())?;
-    keeper.best = best;
-    Ok(())
-}
-
-/// The program of a broken copy shortens its own runs, and tells what it found: after every attempt a line with the number
-/// of attempts and the length in bytes of a schedule that follows, 0 where nothing has changed.
-fn in_copy(program: &Path, from: &Schedule, stop: &AtomicBool, keeper: &mut Keeper) -> Result<(), String> {
-    // Written first, so that the program finds it, and whoever stops this too.
-    keeper.best.clone_from(from);
-    keeper.write();
-    let mut child = Command::new(program)
-        .arg("shrink")
-        .arg(&keeper.out)
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| error.to_string())?;
-    let heard = hear(&mut child, stop, keeper);
-    if heard.is_err() || stopped(stop) {
-        // It may have ended by itself, which is as well.
-        drop(child.kill());
-    }
-    let status = child.wait().map_err(|error| error.to_string())?;
-    heard?;
-    if status.success() || stopped(stop) { Ok(()) } else { Err("it can not be shortened".to_owned()) }
-}
-
-fn hear(child: &mut Child, stop: &AtomicBool, keeper: &mut Keeper) -> Result<(), String> {
+fn hear(child: &mut Child, canary: &str, stop: &Stop, keeper: &mut Keeper) -> Result<(), Failure> {
     let Some(stdout) = child.stdout.take() else { return Ok(()) };
+    let broken = |error: std::io::Error| Failure::Bench { canary: canary.to_owned(), error: error.into() };
+    let strange = |said: &str| Failure::CopySays { canary: canary.to_owned(), said: said.to_owned() };
     let mut told = BufReader::new(stdout);
     let mut line = String::new();
-    while !stopped(stop) {
+    while !stop.is_set() && keeper.failed.is_none() {
         line.clear();
-        if told.read_line(&mut line).map_err(|error| error.to_string())? == 0 {
+        if told.read_line(&mut line).map_err(broken)? == 0 {
             break;
         }
         let numbers: Option<(u64, usize)> = line
             .trim_end()
             .split_once(' ')
             .and_then(|(tried, length)| Some((tried.parse().ok()?, length.parse().ok()?)));
-        let (tried, length) = numbers.ok_or("its program says what nobody understands")?;
+        let (tried, length) = numbers.ok_or_else(|| strange(line.trim_end()))?;
         let best = if length == 0 {
             keeper.best.clone()
         } else {
             let mut text = vec![0; length];
-            told.read_exact(&mut text).map_err(|error| error.to_string())?;
-            String::from_utf8_lossy(&text).parse().map_err(|error| format!("its program says: {error}"))?
+            told.read_exact(&mut text).map_err(broken)?;
+            let text = String::from_utf8_lossy(&text);
+            text.parse().map_err(|_| strange(text.lines().next().unwrap_or_default()))?
         };
         keeper.keep(tried, &best, length != 0);
     }

@@ -153,6 +153,9 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
             }
         }
         self.wait_until_well()?;
+        if self.watch.stops() {
+            return Ok(());
+        }
         let before = self.inside();
         let end = self.now + self.election_timeouts(4);
         self.at(self.election_timeouts(4), Event::Check);
@@ -200,6 +203,9 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
             self.at(often, Event::Check);
             while self.now < next_check {
                 self.next()?;
+            }
+            if self.watch.stops() {
+                return Ok(());
             }
             let verdict = judge_progress(&self.inside());
             if verdict.is_ok() || end <= self.now {
