@@ -211,7 +211,4 @@ fn reordered_and_doubled_answers_are_harmless() {
     assert!(requests.iter().all(|id| matches!(cluster.outcome(*id), Some(Outcome::Committed { .. }))));
     assert!(appends(&cluster, 2).is_empty(), "nothing is sent again");
     assert_eq!(cluster.node(1).status().commit, LogIndex::new(5));
-    let round =
-        |packet: &Packet| matches!(packet.body, Body::Heartbeat { round, .. } if round == Round::new(1));
-    assert!(!cluster.network.iter().any(round));
 }
