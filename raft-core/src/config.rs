@@ -35,6 +35,10 @@ pub struct Config {
     /// The most of the log that is kept in memory once it is committed and durable, in bytes; what is older is fetched when
     /// it is needed. At least 1. Default 4 MiB.
     pub tail_bytes_max: u64,
+    /// The most terms whose first index is kept in memory, once they are committed and their entries are not in memory any
+    /// more. A follower that has fallen behind further is repaired all the same, in more round trips. At least 1. Default
+    /// 1,024.
+    pub terms_max: u32,
     /// The most that one packet carries in entries, in bytes; one entry is always let through. At least 1. Default 256 KiB.
     pub append_bytes_max: u64,
     /// The most entries that one packet carries. At least 1. Default 4,096.
@@ -72,6 +76,7 @@ impl Default for Config {
             pre_vote: true,
             command_bytes_max: 2 << 20,
             tail_bytes_max: 4 << 20,
+            terms_max: 1024,
             append_bytes_max: 256 << 10,
             append_entries_max: 4096,
             in_flight_packets_max: 64,
@@ -141,6 +146,7 @@ impl Config {
         }
         for (limit, name) in [
             (self.tail_bytes_max, "tail_bytes_max"),
+            (u64::from(self.terms_max), "terms_max"),
             (self.append_bytes_max, "append_bytes_max"),
             (self.append_entries_max, "append_entries_max"),
             (u64::from(self.in_flight_packets_max), "in_flight_packets_max"),

@@ -18,7 +18,7 @@ use crate::position::{Attempt, LogIndex, Position, Term};
 use crate::progress::Progress;
 use crate::quorum;
 use crate::ready::{Fault, Ready};
-use crate::role::Role;
+use crate::role::{Due, Role};
 use crate::timeouts::election_timeout;
 use crate::write::HardState;
 
@@ -228,8 +228,11 @@ impl Node {
 
     /// Votes count once each, and only from voters of the configuration in force.
     fn note_vote(log: &crate::log::Log, granted: &mut Vec<Pair>, from: Pair) {
-        if !granted.contains(&from) && log.membership().is_some_and(|(_, m)| m.is_voter(from)) {
-            granted.push(from);
+        // In order, so that it does not matter in which order they came.
+        if let Err(place) = granted.binary_search(&from)
+            && log.membership().is_some_and(|(_, m)| m.is_voter(from))
+        {
+            granted.insert(place, from);
         }
     }
 
@@ -269,7 +272,7 @@ impl Node {
         };
         self.set_role(role, ready);
         self.set_campaigns(0);
-        self.touched = true;
+        self.due = Due::ALL;
         let noop = Entry::new(self.log.last_time(), Payload::Noop);
         self.log.append(self.hard_state.term, noop);
     }

@@ -256,10 +256,11 @@ fn wire_body(body: &Body) -> Option<wire::packet::Body> {
             durable: durable.raw(),
         }),
         Body::NewerTerm => WireBody::NewerTerm(wire::NewerTerm {}),
-        Body::Reject { boot, previous, hint } => WireBody::Reject(wire::Reject {
+        Body::Reject { boot, previous, hint, hint_first } => WireBody::Reject(wire::Reject {
             boot: boot.raw(),
             previous: Some(wire_position(*previous)),
             hint: Some(wire_position(*hint)),
+            hint_first: hint_first.raw(),
         }),
     })
 }
@@ -364,6 +365,7 @@ fn body(body: wire::packet::Body, term: Term) -> Result<Body, DecodeError> {
             boot: Boot::new(reject.boot),
             previous: position(reject.previous)?,
             hint: position(reject.hint)?,
+            hint_first: index(reject.hint_first)?,
         },
     })
 }

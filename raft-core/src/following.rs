@@ -61,7 +61,8 @@ impl Node {
             let committed = self.log.term_at(self.commit).map(|term| Position { term, index: self.commit });
             let within = self.log.greatest_within(previous);
             let hint = committed.filter(|committed| within.index < committed.index).unwrap_or(within);
-            let rejection = self.packet(leader, Body::Reject { boot, previous, hint });
+            let hint_first = self.log.term_first(hint.index);
+            let rejection = self.packet(leader, Body::Reject { boot, previous, hint, hint_first });
             ready.send.push(rejection);
             return;
         }

@@ -16,6 +16,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
+use crate::config::Config;
 use crate::entry::{Entry, Payload, Run, Runs};
 use crate::marks::{Mark, reached};
 use crate::membership::Membership;
@@ -36,10 +37,6 @@ pub(crate) fn founding_entry(founding: &Membership) -> Runs {
     // One entry at index 1 is always a run.
     Run::new(Term::ZERO, LogIndex::new(1), [entry]).map(Runs::from).unwrap_or_default()
 }
-
-/// The most (first index, term) pairs that are kept of what is committed. A cluster that elects once a second fills them in
-/// a quarter of an hour; one at peace never.
-const TERM_STARTS_MAX: usize = 1024;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
@@ -125,6 +122,12 @@ impl Log {
         nth.checked_sub(1).map_or(Term::ZERO, |nth| self.terms[nth].term)
     }
 
+    /// The first index of the term that holds `index`, as far as terms are known; 0 where none is.
+    pub(crate) fn term_first(&self, index: LogIndex) -> LogIndex {
+        let nth = self.terms.partition_point(|start| start.first <= index);
+        nth.checked_sub(1).map_or(LogIndex::ZERO, |nth| self.terms[nth].first)
+    }
+
     /// Whether the log holds an entry at this position, or the position is the one before the first entry.
     pub(crate) fn contains(&self, position: Position) -> bool {
         self.term_at(position.index) == Some(position.term)
@@ -193,17 +196,18 @@ impl Log {
         self.tail.push_back(run);
     }
 
-    /// Lets go of the oldest entries while the tail is larger than `bytes_max`, but of none above `up_to`. They can be
-    /// fetched. And of the oldest term pairs, where they are too many, and the entries that they speak of are gone.
+    /// Lets go of the oldest entries while the tail is larger than it may be, but of none above `up_to`. They can be
+    /// fetched. And of the oldest term pairs, where they are too many, and the entries that they speak of are gone; never of
+    /// that of `up_to`.
     #[inline]
-    pub(crate) fn evict(&mut self, up_to: LogIndex, bytes_max: u64) {
-        if bytes_max < self.tail_bytes || TERM_STARTS_MAX < self.terms.len() {
-            self.evict_oldest(up_to, bytes_max);
+    pub(crate) fn evict(&mut self, up_to: LogIndex, config: &Config) {
+        if config.tail_bytes_max < self.tail_bytes || (config.terms_max as usize) < self.terms.len() {
+            self.evict_oldest(up_to, config);
         }
     }
 
-    fn evict_oldest(&mut self, up_to: LogIndex, bytes_max: u64) {
-        while bytes_max < self.tail_bytes
+    fn evict_oldest(&mut self, up_to: LogIndex, config: &Config) {
+        while config.tail_bytes_max < self.tail_bytes
             && let Some(run) = self.tail.front()
             && run.last() <= up_to
         {
@@ -211,8 +215,8 @@ impl Log {
             self.tail_bytes -= run.size();
             self.tail.pop_front();
         }
-        while TERM_STARTS_MAX < self.terms.len() && self.terms[1].first <= up_to.next().min(self.tail_first())
-        {
+        let known_from = up_to.min(self.tail_first());
+        while (config.terms_max as usize) < self.terms.len() && self.terms[1].first <= known_from {
             self.terms.pop_front();
         }
     }

@@ -15,7 +15,7 @@ use crate::packet::{Body, Packet, Sender};
 use crate::position::{Attempt, LogIndex, Position, Round, Term};
 use crate::proposals::Proposals;
 use crate::ready::{Answer, Event, Fault, Outcome, Ready, RoleKind};
-use crate::role::{Role, Transfer};
+use crate::role::{Due, Role, Transfer};
 use crate::write::{HardState, Recovered};
 
 /// A server of a Raft cluster, as a value: see the [crate documentation](crate) for how it is driven.
@@ -49,8 +49,8 @@ pub struct Node {
     /// The latest round of heartbeats.
     pub(crate) round: Round,
     pub(crate) fault: Option<Fault>,
-    /// Whether a leader may have something to commit or to send. Set while messages are taken, false between steps.
-    pub(crate) touched: bool,
+    /// What a leader may have to do at the end of the step. Set while messages are taken; nothing between steps.
+    pub(crate) due: Due,
 }
 
 /// How far the state machine is.
@@ -172,7 +172,7 @@ impl Node {
             transfer: None,
             round: Round::ZERO,
             fault: None,
-            touched: false,
+            due: Due::NOTHING,
         };
         node.set_campaigns(0);
         node.note_membership();

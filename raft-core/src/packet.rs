@@ -117,6 +117,9 @@ pub enum Body {
         /// The sender's greatest position at or before `previous` whose term is at most that of `previous`: where the
         /// logs may agree.
         hint: Position,
+        /// The first index of the hint's term in the sender's log, so that the leader can skip all of a term that it does not
+        /// have itself.
+        hint_first: LogIndex,
     },
     /// What came is of an older term than the sender's. Says nothing else: least of all something of this term, which the
     /// receiver may come to lead.

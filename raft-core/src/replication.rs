@@ -19,7 +19,7 @@ use crate::progress::{Mode, Progress};
 use crate::proposals::Pending;
 use crate::quorum;
 use crate::ready::{Answer, Event, Fault, Outcome, Ready, Refusal};
-use crate::role::Role;
+use crate::role::{Due, Recipients, Role};
 
 impl Node {
     /// Lets the leader's clocks run, and gives leadership up when it has become useless: when no quorum has been heard for
@@ -32,10 +32,12 @@ impl Node {
         for progress in followers.iter_mut() {
             progress.tick(elapsed, &self.config);
         }
-        // A leader is a voter, and hears itself.
+        // Looked at when heartbeats are due, so that a node that is ticked as rarely as it asks does what one does that is
+        // ticked more often. A leader is a voter, and hears itself.
+        let due = *since_heartbeat == self.config.heartbeat_ticks;
         let heard =
             followers.iter().filter(|follower| follower.voter).map(|voter| voter.is_heard(&self.config));
-        let quorum = quorum::is_quorum(heard.chain([true]));
+        let quorum = !due || quorum::is_quorum(heard.chain([true]));
         if !quorum || self.disk.is_stalled(self.config.disk_stall_ticks) {
             reached(if quorum { Mark::LeaderStalled } else { Mark::LeaderLostQuorum });
             self.set_role(Role::IDLE, ready);
@@ -64,7 +66,7 @@ impl Node {
             Commands::One(command) => append(command),
             Commands::Many(commands) => commands.into_iter().for_each(append),
         }
-        self.touched = true;
+        self.due = Due { send: Recipients::All, ..self.due };
         self.proposals.push(Pending { id, first, last: self.log.last().index, bytes });
     }
 
@@ -130,7 +132,9 @@ impl Node {
             return self.halt(Fault::ImpossibleAcknowledgement, ready);
         }
         progress.acknowledged(from_boot, round, held, durable);
-        self.touched = true;
+        let voter = progress.voter;
+        self.due.commit |= voter;
+        self.due.send_to(from);
     }
 
     /// A follower could not take an append.
@@ -139,22 +143,30 @@ impl Node {
         (from, from_boot): (Pair, Boot),
         boot: Boot,
         previous: Position,
-        hint: Position,
+        (hint, hint_first): (Position, LogIndex),
         ready: &mut Ready,
     ) {
         if boot != self.identity.boot || !self.log.contains(previous) {
             return;
         }
-        self.touched = true;
-        // The follower's hint is the greatest position that it has at or before `previous`; the leader's answer is the
-        // greatest that it has itself at or before the hint. Each exchange skips a whole term of one of the two.
-        let next = self.log.greatest_within(hint).index.next();
+        self.due.send_to(from);
+        // The follower's hint is the greatest position that it has at or before `previous`, in index and term. If this log
+        // has that term there, the logs agree at that position or before the end of the term here. Else none of the
+        // follower's entries of the term are here, and all of them are skipped: so each rejection is of another of the terms
+        // in which the follower diverged (Raft thesis §3.5).
+        let mut agreed = self.log.greatest_within(hint);
+        if agreed.term != hint.term {
+            let index = hint.index.min(hint_first.previous());
+            agreed = self.log.greatest_within(Position { index, ..hint });
+        }
+        let next = agreed.index.next();
+        let known = self.log.known_from() <= previous.index;
         if let Some(progress) = self.follower(from)
             && progress.rejected(from_boot, previous.index)
         {
             // A rejection that leads nowhere new would be probed for ever: one entry back is always progress.
             reached(Mark::ProbeMovedBack);
-            if progress.is_broken(hint.index) {
+            if known && progress.is_broken(hint.index) {
                 let (server, acknowledged) = (progress.pair, progress.matched());
                 ready.events.push(Event::PromiseBroken { server, acknowledged, held: hint.index });
             }
@@ -168,7 +180,8 @@ impl Node {
         let Role::Leader { followers, .. } = &mut self.role else {
             return None;
         };
-        followers.iter_mut().find(|progress| progress.pair == pair)
+        let place = followers.binary_search_by(|progress| progress.pair.cmp(&pair)).ok()?;
+        followers.get_mut(place)
     }
 
     /// Commits what a majority has made durable, if it is of this term: older entries commit only along with one of the
@@ -194,17 +207,25 @@ impl Node {
             reached(Mark::CommitsBeforeOwnDisk);
         }
         self.raise_commit(index, ready);
+        self.due.send = Recipients::All;
     }
 
     /// Sends what is due: heartbeats, entries as far as the windows allow, and the commit index where nothing carries it.
-    /// Returns whether it was time for heartbeats.
-    pub(crate) fn derive_replication(&mut self, ready: &mut Ready) -> bool {
-        let Role::Leader { followers, since_heartbeat, .. } = &mut self.role else { return false };
-        let heartbeat = *since_heartbeat == self.config.heartbeat_ticks;
+    pub(crate) fn derive_replication(&mut self, heartbeat: bool, ready: &mut Ready) {
+        let Role::Leader { followers, since_heartbeat, .. } = &mut self.role else { return };
         if heartbeat {
             *since_heartbeat = 0;
             self.round = self.round.next();
+            self.due.send = Recipients::All;
         }
+        let recipients = match self.due.send {
+            Recipients::Nobody => return,
+            Recipients::One(pair) => {
+                let place = followers.binary_search_by(|progress| progress.pair.cmp(&pair));
+                place.map_or(0..0, |place| place..place + 1)
+            }
+            Recipients::All => 0..followers.len(),
+        };
         let mut sending = Sending {
             sender: Sender::of(&self.identity, self.hard_state.term),
             config: &self.config,
@@ -214,14 +235,13 @@ impl Node {
             fetches: &mut self.fetches,
             ready,
         };
-        for progress in followers {
+        for progress in &mut followers[recipients] {
             if heartbeat {
                 sending.heartbeat(progress);
             }
             sending.entries(progress);
             sending.commit(progress);
         }
-        heartbeat
     }
 
     /// Entries that were fetched for a lagging follower have come: sends them, if they are still what it needs next.
@@ -283,6 +303,7 @@ impl Sending<'_> {
             let (bytes_max, entries_max) = (config.append_bytes_max, config.append_entries_max);
             let Some((entries, bytes)) = self.log.read(progress.next(), last, bytes_max, entries_max) else {
                 let (purpose, to) = (Purpose::Follower(progress.pair), self.log.tail_first().previous());
+                let bytes_max = bytes_max.min(config.fetch_bytes_max);
                 self.ready.fetch.extend(self.fetches.begin(purpose, progress.next(), to, bytes_max));
                 return;
             };

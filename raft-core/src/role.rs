@@ -67,6 +67,36 @@ impl Role {
     }
 }
 
+/// To whom a leader may have something to send.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Recipients {
+    Nobody,
+    One(Pair),
+    All,
+}
+
+/// What a leader may have to do at the end of a step. An answer of one follower is not a reason to look at all of them:
+/// with many learners that would be most of the work.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Due {
+    /// Whether something may have become durable on a quorum.
+    pub(crate) commit: bool,
+    pub(crate) send: Recipients,
+}
+
+impl Due {
+    pub(crate) const NOTHING: Due = Due { commit: false, send: Recipients::Nobody };
+    pub(crate) const ALL: Due = Due { commit: true, send: Recipients::All };
+
+    pub(crate) fn send_to(&mut self, follower: Pair) {
+        self.send = match self.send {
+            Recipients::Nobody => Recipients::One(follower),
+            Recipients::One(same) if same == follower => return,
+            Recipients::One(_) | Recipients::All => Recipients::All,
+        };
+    }
+}
+
 /// A transfer that waits for its answer: on the leader, and on after it has given way until the new leader is known.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Transfer {

@@ -10,7 +10,7 @@ use crate::node::Node;
 use crate::packet::{Body, Packet};
 use crate::position::{FetchNumber, LogIndex, Term, WriteNumber};
 use crate::ready::{Event, Fault, Ready};
-use crate::role::Role;
+use crate::role::{Due, Role};
 use crate::write::{HardState, Write};
 
 impl Node {
@@ -35,7 +35,7 @@ impl Node {
         if self.fault.is_none() {
             self.derive(ready);
         }
-        self.touched = false;
+        self.due = Due::NOTHING;
         ready.sleep = self.sleep();
         if let Some(before) = before {
             let held = self.invariants().and_then(|()| before.invariants(self));
@@ -123,8 +123,8 @@ impl Node {
                 self.acknowledged((from, boot), asked, round, held, durable, ready);
             }
             Body::NewerTerm => {} // All that it says is its term.
-            Body::Reject { boot: asked, previous, hint } => {
-                self.rejected((from, boot), asked, previous, hint, ready);
+            Body::Reject { boot: asked, previous, hint, hint_first } => {
+                self.rejected((from, boot), asked, previous, (hint, hint_first), ready);
             }
         }
     }
@@ -159,7 +159,7 @@ impl Node {
     }
 
     fn synced(&mut self, number: WriteNumber, ready: &mut Ready) {
-        self.touched = true;
+        self.due.commit = true;
         if !self.disk.synced(number) {
             self.halt(Fault::UnknownWrite, ready);
         }
@@ -192,7 +192,7 @@ impl Node {
                 self.hand_over(entries.prefix(self.config.apply_bytes_max, u64::MAX), ready);
             }
             Purpose::Follower(pair) => {
-                self.touched = true;
+                self.due.send_to(pair);
                 self.fetched_for(pair, &entries, ready);
             }
         }
@@ -205,23 +205,20 @@ impl Node {
         self.log.seal();
         self.derive_write(ready);
         if let Role::Leader { since_heartbeat, .. } = self.role {
-            let touched = core::mem::take(&mut self.touched);
-            if touched {
+            let heartbeat = since_heartbeat == self.config.heartbeat_ticks;
+            if self.due.commit {
                 self.derive_commit(ready);
             }
-            if touched || since_heartbeat == self.config.heartbeat_ticks {
-                let heartbeat = self.derive_replication(ready);
-                self.derive_transfer(heartbeat, ready);
-            }
+            self.derive_replication(heartbeat, ready);
+            self.derive_transfer(heartbeat, ready);
         } else {
-            self.touched = false;
             self.derive_vote(ready);
             self.derive_acknowledgement(ready);
             self.derive_transfer(false, ready);
         }
         self.derive_apply(ready);
         let settled = self.commit.min(self.disk.durable_end());
-        self.log.evict(settled, self.config.tail_bytes_max);
+        self.log.evict(settled, &self.config);
     }
 
     /// Issues one write with everything that has gathered, if the disk has room for another.

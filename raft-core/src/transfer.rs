@@ -15,7 +15,6 @@ impl Node {
             Ok(to) => {
                 let term = self.hard_state.term;
                 self.transfer = Some(Transfer { id, to, term, elapsed: 0, told: false });
-                self.touched = true;
             }
             Err(refusal) => ready.answers.push(Answer { id, outcome: Outcome::Refused(refusal) }),
         }

@@ -103,10 +103,8 @@ fn bodies() -> impl Strategy<Value = Body> {
         indexes().prop_map(|commit| Body::Commit { commit }),
         (boot.clone(), proptest::option::of(round), indexes(), indexes())
             .prop_map(|(boot, round, held, durable)| Body::Acknowledge { boot, round, held, durable }),
-        (boot, positions(), positions()).prop_map(|(boot, previous, hint)| Body::Reject {
-            boot,
-            previous,
-            hint,
+        (boot, positions(), positions(), indexes()).prop_map(|(boot, previous, hint, hint_first)| {
+            Body::Reject { boot, previous, hint, hint_first }
         }),
     ]
 }

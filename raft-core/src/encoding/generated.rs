@@ -134,6 +134,8 @@ pub struct Reject {
     pub previous: ::core::option::Option<Position>,
     #[prost(message, optional, tag = "3")]
     pub hint: ::core::option::Option<Position>,
+    #[prost(uint64, tag = "4")]
+    pub hint_first: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NewerTerm {}

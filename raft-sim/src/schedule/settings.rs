@@ -45,6 +45,7 @@ settings! {
     pre_vote,
     command_bytes_max,
     tail_bytes_max,
+    terms_max,
     append_bytes_max,
     append_entries_max,
     in_flight_packets_max,
