@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Cluster, config, pair};
-use raft_core::{Body, Message, Outcome, Packet, RequestId, RoleKind, Term};
+use raft_core::{Body, Message, Node, Outcome, Packet, RequestId, RoleKind, Term};
 
 fn term(cluster: &Cluster, id: u64) -> u64 {
     cluster.node(id).status().term.raw()
@@ -153,11 +153,39 @@ fn leader_without_a_quorum_steps_down() {
         cluster.tick(1, 1);
     }
     assert_eq!(role(&cluster, 1), RoleKind::Leader);
-    cluster.tick(1, 1);
+    // At the latest when heartbeats are due again.
+    for _ in 0..config().heartbeat_ticks {
+        cluster.tick(1, 1);
+    }
     assert_eq!(role(&cluster, 1), RoleKind::Follower);
     assert!(matches!(cluster.outcome(pending), Some(Outcome::Lost { .. })));
     let refused = cluster.propose(1, "y");
     assert!(matches!(cluster.outcome(refused), Some(Outcome::Refused(_))));
+}
+
+/// A leader that is ticked as rarely as it asks to be steps down in the same tick as one that is ticked every time: the sleep that it
+/// announces ends when its quorum is looked at.
+#[test]
+fn leader_that_sleeps_as_told_steps_down_like_one_that_does_not() {
+    let until_it_steps_down = |node: &mut Node, mut sleep: u32, as_told: bool| {
+        let mut passed = 0;
+        while node.status().role == RoleKind::Leader {
+            let elapsed = if as_told { sleep } else { 1 };
+            passed += elapsed;
+            sleep = node.step(Message::Tick { elapsed }).sleep.expect("something is due");
+        }
+        passed
+    };
+    for first in 1..config().election_timeout_ticks {
+        let mut cluster = Cluster::new(3);
+        cluster.elect(1);
+        let node = cluster.machine(1).node.as_mut().expect("runs");
+        let sleep = node.step(Message::Tick { elapsed: first }).sleep.expect("something is due");
+        let mut other = node.clone();
+        let (told, all) =
+            (until_it_steps_down(node, sleep, true), until_it_steps_down(&mut other, sleep, false));
+        assert_eq!(told, all, "after a first tick of {first}");
+    }
 }
 
 /// A leader that a quorum answers stays, however long.
