@@ -26,22 +26,34 @@ proptest! {
     }
 }
 
-/// A generator whose stories are all dull would find nothing: some have to win elections, commit, halt and start again.
+/// A generator whose stories are all dull would find nothing: some have to win elections among several voters, commit, hand
+/// over, halt, fetch and start again.
 #[test]
 fn stories_are_eventful() {
     let mut runner = TestRunner::deterministic();
-    let (mut led, mut committed, mut halted, mut restarted) = (0, 0, 0, 0);
+    let (mut counts, mut handed_over) = ([0; 9], 0);
     for _ in 0..300 {
         let story = stories().new_tree(&mut runner).expect("nothing is rejected").current();
         let world = hostile::run(&story);
         let status = world.node.status();
-        led += u32::from(world.has_been(RoleKind::Leader));
-        committed += u32::from(LogIndex::new(3) <= status.commit);
-        halted += u32::from(status.fault.is_some());
-        restarted += u32::from(1 < world.node.identity().boot.raw());
+        let several = world.node.membership().is_some_and(|membership| 1 < membership.voters().count());
+        let happened = [
+            world.has_been(RoleKind::Leader),
+            several && world.has_been(RoleKind::Leader),
+            world.has_been(RoleKind::PreCandidate),
+            LogIndex::new(3) <= status.commit,
+            several && LogIndex::new(3) <= status.commit && world.has_been(RoleKind::Leader),
+            status.fault.is_some(),
+            1 < world.node.identity().boot.raw(),
+            0 < world.observer.seen.transfers,
+            0 < world.observer.seen.fetches,
+        ];
+        handed_over += world.observer.seen.handed_over;
+        for (count, happened) in counts.iter_mut().zip(happened) {
+            *count += u32::from(happened);
+        }
     }
-    let counts = [led, committed, halted, restarted];
-    assert!(counts.iter().all(|count| 10 < *count), "{counts:?} of 300");
+    assert!(counts.iter().all(|count| 10 < *count) && 0 < handed_over, "{counts:?} of 300, {handed_over}");
 }
 
 /// Three voters, the default limits.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arbitrary::Arbitrary;
 use bytes::Bytes;
 use raft_core::{
-    Body, Boot, ClusterId, Entry, Incarnation, LogIndex, LogTime, Node, Packet, Pair, Payload, Position,
-    Round, Run, Runs, Term,
+    Attempt, Body, Boot, ClusterId, Entry, Incarnation, LogIndex, LogTime, Node, Packet, Pair, Payload,
+    Position, Round, Run, Runs, Term,
 };
 
 #[derive(Arbitrary, Clone, Debug)]
@@ -22,6 +22,10 @@ pub struct Letter {
 enum Content {
     RequestVote { term: u8, index: Place },
     Vote { granted: bool, boot: u8 },
+    RequestPreVote { attempt: u8, term: u8, index: Place },
+    PreVote { granted: bool, boot: u8, attempt: u8 },
+    TimeoutNow,
+    NewerTerm,
     Append { previous: Place, wrong_term: u8, commit: Place, runs: [Piece; 2], odd: u8 },
     Heartbeat { round: u8, commit: Place },
     Commit { commit: Place },
@@ -93,7 +97,9 @@ impl Letter {
         };
         let to = if self.to == 0 { super::pair(3) } else { own.pair };
         let cluster = if self.to == 1 { ClusterId::new(5) } else { own.cluster };
-        let term = near(node.status().term, self.term);
+        // Where most packets brought a newer term, nobody would lead for long.
+        let newer = matches!(self.term % 8, 4..=6) && !self.boot.is_multiple_of(4);
+        let term = near(node.status().term, if newer { 0 } else { self.term });
         let body = self.body(node, term)?;
         let boot = Boot::new(if self.boot < 16 { u64::from(self.boot) } else { 1 });
         Some(Packet { cluster, from, boot, to, term, body })
@@ -111,6 +117,16 @@ impl Letter {
                 last: Position { term: near(node.status().last.term, term), index: index.index(node) },
             },
             Content::Vote { granted, boot } => Body::Vote { boot: asked(boot), granted },
+            Content::RequestPreVote { attempt, term, index } => Body::RequestPreVote {
+                attempt: Attempt::new(u64::from(attempt)),
+                last: Position { term: near(node.status().last.term, term), index: index.index(node) },
+            },
+            Content::PreVote { granted, boot, attempt } => {
+                let attempt = Attempt::new(u64::from(attempt % 8));
+                Body::PreVote { boot: asked(boot), attempt, granted }
+            }
+            Content::TimeoutNow => Body::TimeoutNow,
+            Content::NewerTerm => Body::NewerTerm,
             Content::Append { previous, wrong_term, commit, runs, odd } => {
                 let index = previous.index(node);
                 let there = node.term_at(index).unwrap_or(node.status().last.term);
@@ -146,10 +162,63 @@ impl Letter {
                     |index: LogIndex| Position { term: node.term_at(index).unwrap_or(Term::ZERO), index };
                 let mut hint = position(hint.index(node));
                 hint.term = if hint_term < 128 { near(hint.term, hint_term) } else { hint.term };
-                Body::Reject { boot: asked(boot), previous: position(previous.index(node)), hint }
+                Body::Reject {
+                    boot: asked(boot),
+                    previous: position(previous.index(node)),
+                    hint,
+                    hint_first: LogIndex::new(hint.index.raw().saturating_sub(u64::from(hint_term % 4))),
+                }
             }
         })
     }
+}
+
+/// What a peer that keeps to the protocol may answer to a packet of the node: yes, or no where `how` is a multiple of four.
+/// Without such answers no story of several voters would ever have a leader.
+pub fn answer(packet: &Packet, node: &Node, how: u8) -> Option<Packet> {
+    let (yes, boot) = (!how.is_multiple_of(4), packet.boot);
+    let position = |index: LogIndex| Position { term: node.term_at(index).unwrap_or(Term::ZERO), index };
+    let mut term = packet.term;
+    let body = match &packet.body {
+        Body::RequestPreVote { attempt, .. } => Body::PreVote { boot, attempt: *attempt, granted: yes },
+        Body::RequestVote { .. } => Body::Vote { boot, granted: yes },
+        Body::Append { previous, entries, .. } if yes => {
+            let held = entries.last_position()?.index;
+            let durable = if how.is_multiple_of(3) { previous.index } else { held };
+            Body::Acknowledge { boot, round: None, held, durable }
+        }
+        Body::Append { previous, .. } => {
+            let hint = previous.index.raw().saturating_sub(u64::from(how % 16 / 4));
+            Body::Reject {
+                boot,
+                previous: *previous,
+                hint: position(LogIndex::new(hint)),
+                hint_first: LogIndex::new(hint),
+            }
+        }
+        Body::Heartbeat { round, commit } => {
+            let durable = if yes { *commit } else { LogIndex::ZERO };
+            Body::Acknowledge { boot, round: Some(*round), held: *commit, durable }
+        }
+        Body::TimeoutNow => {
+            term = term.next()?;
+            Body::RequestVote { last: node.status().last }
+        }
+        // The candidate has won.
+        Body::Vote { granted: true, .. } => {
+            Body::Heartbeat { round: Round::new(1), commit: node.status().commit }
+        }
+        // The leader has more.
+        Body::Acknowledge { held, .. } => {
+            let run = Run::new(term, held.next(), [entry(term.raw(), held.next().raw())]).ok()?;
+            let commit = if yes { *held } else { LogIndex::ZERO };
+            Body::Append { previous: position(*held), commit, entries: run.into() }
+        }
+        _ => return None,
+    };
+    // Now and then by a server that has restarted since.
+    let boot = Boot::new(if how < 8 { 2 } else { 1 });
+    Some(Packet { cluster: packet.cluster, from: packet.to, boot, to: packet.from, term, body })
 }
 
 /// A term at or near another one, and seldom an absurd one.

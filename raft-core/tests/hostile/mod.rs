@@ -16,12 +16,13 @@ mod observer;
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::ops::Range;
 
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use raft_core::{
     Boot, Bootstrap, Commands, Config, Fetched, Identity, Incarnation, LogIndex, Membership, Message, Node,
-    NodeId, Pair, Ready, RequestId, RoleKind, Run, Runs, Server, Suffrage, WriteNumber, bootstrap,
+    NodeId, Packet, Pair, Ready, RequestId, RoleKind, Run, Runs, Server, Suffrage, WriteNumber, bootstrap,
 };
 
 pub use self::disk::Disk;
@@ -54,6 +55,7 @@ pub struct Settings {
     founder: u8,
     limits: u8,
     seed: u8,
+    plain: u8,
 }
 
 /// One thing that happens. What is `joined` goes into one `step_all` with what follows it.
@@ -69,10 +71,28 @@ pub enum Action {
     Letter(Letter),
     /// A packet again: peers talk more than anything else happens.
     Reply(Letter),
+    /// An honest answer to one of the packets that the node has sent of late.
+    Answer {
+        nth: u8,
+        how: u8,
+    },
+    /// An honest answer to each packet of the last step that sent any.
+    AnswerAll {
+        how: u8,
+    },
     Propose {
         commands: u8,
         bytes: u8,
     },
+    /// What an operator may ask for.
+    Transfer {
+        to: u8,
+    },
+    Campaign,
+    StepDown {
+        rarely: u8,
+    },
+    ForgetLeader,
     SyncOne,
     SyncAll,
     Apply,
@@ -80,8 +100,9 @@ pub enum Action {
     Fetch {
         length: u8,
     },
-    /// A crash and a start. `keep` entries stay in memory.
+    /// A crash and a start, where `rarely` is small. `keep` entries stay in memory.
     Restart {
+        rarely: u8,
         keep: u8,
         applied: u8,
     },
@@ -132,6 +153,7 @@ impl Settings {
             heartbeat_ticks: 3,
             disk_stall_ticks: 40,
             apply_before_durable: self.limits & 4 != 0,
+            pre_vote: self.plain % 4 != 1,
             ..Config::default()
         };
         if tight == 0 {
@@ -139,6 +161,7 @@ impl Settings {
         }
         Config {
             command_bytes_max: 40 * tight,
+            tail_bytes_max: 200 * tight,
             append_bytes_max: 100 * tight,
             append_entries_max: tight,
             in_flight_packets_max: u32::from(self.limits >> 4 & 3) + 1,
@@ -161,6 +184,8 @@ pub struct World {
     /// Reused from step to step, full of what the step before left in it.
     ready: Ready,
     together: Vec<Message>,
+    /// The packets of the last step that sent any: what peers can answer.
+    sent: Vec<Packet>,
     next_request: u64,
 }
 
@@ -198,6 +223,7 @@ impl World {
             disk,
             ready: Ready::default(),
             together: vec![Message::Tick { elapsed: 0 }],
+            sent: Vec::new(),
             next_request: 1,
         };
         world.step();
@@ -213,7 +239,17 @@ impl World {
                     self.tell(Message::Packet(packet));
                 }
             }
+            Action::Answer { nth, how } => {
+                let nth = usize::from(*nth) % self.sent.len().max(1);
+                self.answer(nth..(nth + 1).min(self.sent.len()), *how);
+            }
+            Action::AnswerAll { how } => self.answer(0..self.sent.len(), *how),
             Action::Propose { commands, bytes } => self.propose(*commands, *bytes),
+            Action::Transfer { to } => self.transfer(*to),
+            Action::Campaign => self.tell(Message::Campaign),
+            Action::StepDown { rarely } if *rarely < 64 => self.tell(Message::StepDown),
+            Action::StepDown { .. } => {}
+            Action::ForgetLeader => self.tell(Message::ForgetLeader),
             Action::SyncOne => self.sync(1),
             Action::SyncAll => self.sync(usize::MAX),
             Action::Apply => {
@@ -222,7 +258,8 @@ impl World {
                 }
             }
             Action::Fetch { length } => self.fetch(*length),
-            Action::Restart { keep, applied } => self.restart(*keep, *applied),
+            Action::Restart { rarely, keep, applied } if *rarely < 64 => self.restart(*keep, *applied),
+            Action::Restart { .. } => {}
             Action::Lie { rarely, lie } if *rarely < 16 => self.lie(*lie),
             Action::Lie { .. } => {}
         }
@@ -242,6 +279,18 @@ impl World {
         };
         self.observer.proposed(id, commands.as_slice().len() as u64);
         self.tell(Message::Propose { id, commands });
+    }
+
+    fn answer(&mut self, which: Range<usize>, how: u8) {
+        let answers = self.sent[which].iter().filter_map(|packet| letter::answer(packet, &self.node, how));
+        self.together.extend(answers.map(Message::Packet));
+    }
+
+    fn transfer(&mut self, to: u8) {
+        let id = RequestId::new(self.next_request);
+        self.next_request += 1;
+        self.observer.transfer_asked(id);
+        self.tell(Message::Transfer { id, to: NodeId::new(u64::from(to % 6)) });
     }
 
     pub fn sync(&mut self, writes: usize) {
@@ -326,6 +375,9 @@ impl World {
             assert_quiet(&twin.step(Message::Tick { elapsed: slept }), "the time that may be slept");
         }
 
+        if !self.ready.send.is_empty() {
+            self.sent.clone_from(&self.ready.send);
+        }
         self.disk.issued(&self.ready, self.node.config());
         self.observer.observe(&before, &self.node, &self.ready, &self.disk, single);
     }
@@ -345,15 +397,16 @@ impl World {
             Ok(node) => node,
             Err(why) => panic!("a disk that kept its promises starts: {why}"),
         };
-        let roles = self.observer.roles.clone();
+        let seen = self.observer.seen.clone();
         self.observer = Observer::new(&self.node, &self.disk);
-        self.observer.roles = roles;
+        self.observer.seen = seen;
+        self.sent.clear();
         self.tell(Message::Tick { elapsed: 0 });
     }
 
     /// Whether the node has ever had this role.
     pub fn has_been(&self, role: RoleKind) -> bool {
-        self.observer.roles.contains(&role)
+        self.observer.seen.roles.contains(&role)
     }
 }
 

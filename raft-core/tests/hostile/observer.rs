@@ -1,7 +1,7 @@
 //! Who looks at the node from outside. Written from the contract of the crate, not from its code: what may leave when, what
 //! is answered how often, what is applied in which order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use raft_core::{
     Answer, Body, Event, Fetch, LogIndex, Node, Outcome, Packet, Ready, Refusal, RequestId, RoleKind, Runs,
@@ -13,6 +13,8 @@ use super::Disk;
 pub struct Observer {
     /// Proposals that are not answered yet, with how many commands they have.
     proposals: BTreeMap<RequestId, u64>,
+    /// Transfers that are not answered yet.
+    transfers: BTreeSet<RequestId>,
     fetches: VecDeque<Fetch>,
     fetch_number: u64,
     /// The end of the batch that the state machine works on.
@@ -21,8 +23,20 @@ pub struct Observer {
     handed: LogIndex,
     /// The terms of the entries that the node has called committed in this boot.
     committed: Vec<Term>,
+    pub seen: Seen,
+}
+
+/// What has happened in a story, over all boots.
+#[derive(Clone, Default)]
+pub struct Seen {
     /// Every role that the node has had.
     pub roles: Vec<RoleKind>,
+    /// How many transfers were begun and have ended.
+    pub transfers: u32,
+    /// How many of them with the leadership handed over.
+    pub handed_over: u32,
+    /// How many fetches were asked for.
+    pub fetches: u32,
 }
 
 impl Observer {
@@ -30,17 +44,22 @@ impl Observer {
         let status = node.status();
         Observer {
             proposals: BTreeMap::new(),
+            transfers: BTreeSet::new(),
             fetches: VecDeque::new(),
             fetch_number: 0,
             applying: None,
             handed: status.applied,
             committed: disk.log[..status.commit.raw() as usize].iter().map(|(term, _)| *term).collect(),
-            roles: vec![status.role],
+            seen: Seen { roles: vec![status.role], ..Seen::default() },
         }
     }
 
     pub fn proposed(&mut self, id: RequestId, commands: u64) {
         self.proposals.insert(id, commands);
+    }
+
+    pub fn transfer_asked(&mut self, id: RequestId) {
+        self.transfers.insert(id);
     }
 
     pub fn take_fetch(&mut self) -> Option<Fetch> {
@@ -61,6 +80,7 @@ impl Observer {
         }
         let waiting = now.role == RoleKind::Leader || self.proposals.is_empty();
         assert!(waiting, "who does not lead leaves no proposal without an answer");
+        assert!(self.transfers.len() <= 1, "one transfer at a time");
         self.fetched(ready, disk);
         self.committed(before, node);
         if let Some(entries) = &ready.apply {
@@ -78,11 +98,16 @@ impl Observer {
     }
 
     fn answered(&mut self, answer: &Answer, node: &Node) {
+        if self.transfers.remove(&answer.id) {
+            return self.transfer_answered(&answer.outcome, node);
+        }
         let Some(commands) = self.proposals.remove(&answer.id) else {
             panic!("the answer {answer:?} to no question");
         };
-        let (Outcome::Committed { first, last } | Outcome::Lost { first, last }) = answer.outcome else {
-            return;
+        let (first, last) = match answer.outcome {
+            Outcome::Committed { first, last } | Outcome::Lost { first, last } => (first, last),
+            Outcome::Refused(_) => return,
+            ref other => panic!("{other:?} is no answer to a proposal"),
         };
         assert_eq!(last.index.since(first.index) + 1, commands, "a proposal is appended whole");
         assert_eq!(first.term, last.term, "a proposal is appended in one term");
@@ -92,9 +117,23 @@ impl Observer {
         }
     }
 
+    fn transfer_answered(&mut self, outcome: &Outcome, node: &Node) {
+        match outcome {
+            Outcome::Refused(_) => return,
+            Outcome::Transferred { leader } => {
+                assert_ne!(*leader, node.identity().pair, "who hands over is not the one who has it then");
+                self.seen.handed_over += 1;
+            }
+            Outcome::NotTransferred => {}
+            other => panic!("{other:?} is no answer to a transfer"),
+        }
+        self.seen.transfers += 1;
+    }
+
     fn fetched(&mut self, ready: &Ready, disk: &Disk) {
         for fetch in &ready.fetch {
             self.fetch_number += 1;
+            self.seen.fetches += 1;
             assert_eq!(fetch.number.raw(), self.fetch_number, "fetches are numbered in order");
             let there = LogIndex::ZERO < fetch.first && fetch.last.raw() <= disk.log.len() as u64;
             assert!(there && fetch.first <= fetch.last, "{fetch:?} is of what the disk has");
@@ -141,8 +180,8 @@ impl Observer {
             _ => None,
         });
         assert_eq!(leader.unwrap_or(before.leader), now.leader);
-        if !self.roles.contains(&now.role) {
-            self.roles.push(now.role);
+        if !self.seen.roles.contains(&now.role) {
+            self.seen.roles.push(now.role);
         }
     }
 }
