@@ -5,8 +5,7 @@ mod common;
 
 use common::{Cluster, command, config, pair, plain};
 use raft_core::{
-    Body, LogIndex, Message, Node, Outcome, Packet, Position, Ready, Refusal, RequestId, RoleKind, Round,
-    Term,
+    Body, LogIndex, Message, Node, Outcome, Packet, Position, Ready, Refusal, RequestId, RoleKind, Term,
 };
 
 fn role(cluster: &Cluster, id: u64) -> RoleKind {

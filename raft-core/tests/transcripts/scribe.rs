@@ -309,7 +309,9 @@ fn body(packet: &Packet) -> String {
             let round = round.map_or(String::new(), |round| format!("round {round}, "));
             ("acknowledge", format!("{round}held {held}, durable {durable}"))
         }
-        Body::Reject { previous, hint, .. } => ("reject", format!("previous {previous}, hint {hint}")),
+        Body::Reject { previous, hint, hint_first, .. } => {
+            ("reject", format!("previous {previous}, hint {hint}, its term from {hint_first}"))
+        }
         Body::NewerTerm => ("newer term", String::new()),
         other => panic!("the scribe does not know {other:?}"),
     };
