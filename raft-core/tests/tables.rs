@@ -45,10 +45,10 @@ fn tests_in(source: &str) -> BTreeSet<String> {
             block = None;
         } else if text == "#[test]" {
             marked = true;
-        } else if let Some(name) = text.strip_prefix("fn ").and_then(|rest| rest.split('(').next()) {
-            if std::mem::take(&mut marked) || block.is_some_and(|block| indent == block + 4) {
-                tests.insert(name.to_owned());
-            }
+        } else if let Some(name) = text.strip_prefix("fn ").and_then(|rest| rest.split('(').next())
+            && (std::mem::take(&mut marked) || block.is_some_and(|block| indent == block + 4))
+        {
+            tests.insert(name.to_owned());
         }
     }
     tests
