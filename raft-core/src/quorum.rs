@@ -85,6 +85,11 @@ mod tests {
     }
 
     quickcheck! {
+        fn quorum_is_more_than_half(votes: Vec<bool>) -> bool {
+            let yes = votes.iter().filter(|vote| **vote).count();
+            is_quorum(votes.iter().copied()) == (votes.len() < 2 * yes)
+        }
+
         fn quorum_index_is_the_greatest_that_a_quorum_has_reached(reached: Vec<u8>) -> bool {
             let at = || reached.iter().map(|index| LogIndex::new(u64::from(*index)));
             let index = quorum_index(at());

@@ -10,7 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use raft_core::{Body, LogIndex, Message, Packet, Position, Ready, RoleKind, Term};
+use raft_core::{Body, Fetch, FetchNumber, LogIndex, Message, Packet, Position, Ready, RoleKind, Term};
 
 fn stories() -> impl Strategy<Value = Story> {
     vec(any::<u8>(), 0..3000)
@@ -158,6 +158,15 @@ fn second_answer_is_seen() {
     let ready = twin.step(Message::Propose { id: raft_core::RequestId::new(1), commands });
     assert_eq!(ready.answers.len(), 1);
     observe(&world, &ready);
+}
+
+#[test]
+#[should_panic(expected = "is within its limit")]
+fn fetch_beyond_its_limit_is_seen() {
+    let world = world();
+    let (first, bytes_max) = (LogIndex::new(1), world.node.config().fetch_bytes_max + 1);
+    let fetch = Fetch { number: FetchNumber::new(1), first, last: first, bytes_max };
+    observe(&world, &Ready { fetch: vec![fetch], ..Ready::default() });
 }
 
 #[test]

@@ -327,7 +327,12 @@ impl World {
             }
             Lie::Synced(_) => {}
             Lie::WriteFailed(number) => self.tell(Message::WriteFailed(WriteNumber::new(number.into()))),
-            Lie::Applied(index) => self.tell(Message::Applied(LogIndex::new(index.into()))),
+            Lie::Applied(index) => {
+                let index = LogIndex::new(index.into());
+                // Where it happens to be true it is no lie, and nobody can tell.
+                self.observer.applying = self.observer.applying.filter(|last| index < *last);
+                self.tell(Message::Applied(index));
+            }
             Lie::UnknownFetch(number) => self.tell(Message::Fetched {
                 number: raft_core::FetchNumber::new(1 << 32 | u64::from(number)),
                 result: Fetched::Failed,

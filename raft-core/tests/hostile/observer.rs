@@ -81,7 +81,7 @@ impl Observer {
         let waiting = now.role == RoleKind::Leader || self.proposals.is_empty();
         assert!(waiting, "who does not lead leaves no proposal without an answer");
         assert!(self.transfers.len() <= 1, "one transfer at a time");
-        self.fetched(ready, disk);
+        self.fetched(ready, node, disk);
         self.committed(before, node);
         if let Some(entries) = &ready.apply {
             self.applied(entries, node, disk);
@@ -130,13 +130,14 @@ impl Observer {
         self.seen.transfers += 1;
     }
 
-    fn fetched(&mut self, ready: &Ready, disk: &Disk) {
+    fn fetched(&mut self, ready: &Ready, node: &Node, disk: &Disk) {
         for fetch in &ready.fetch {
             self.fetch_number += 1;
             self.seen.fetches += 1;
             assert_eq!(fetch.number.raw(), self.fetch_number, "fetches are numbered in order");
             let there = LogIndex::ZERO < fetch.first && fetch.last.raw() <= disk.log.len() as u64;
             assert!(there && fetch.first <= fetch.last, "{fetch:?} is of what the disk has");
+            assert!(fetch.bytes_max <= node.config().fetch_bytes_max, "{fetch:?} is within its limit");
             self.fetches.push_back(*fetch);
         }
     }
