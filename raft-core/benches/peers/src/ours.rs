@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use raft_core::{
     Boot, Bootstrap, Commands, Config, Identity, Incarnation, LogIndex, Membership, Message, Node, NodeId,
-    Outcome, Packet, Pair, Payload, Ready, Recovered, RequestId, RoleKind, Run, Server, Suffrage, bootstrap,
+    Outcome, Pair, Payload, Ready, Recovered, RequestId, RoleKind, Run, Server, Suffrage, bootstrap,
     decode_packet, encode_packet,
 };
 
@@ -19,15 +19,14 @@ use crate::cluster::{Calls, Cluster, Options, Packets, StateMachine, Traffic, co
 pub struct Ours {
     options: Options,
     machines: [Machine; 3],
-    /// Packets on their way, until the node whose output they are has done the rest of it.
-    sent: Vec<Packet>,
+    /// The output of the node that has just taken its step; its memory serves all.
+    ready: Ready,
     traffic: Traffic,
     committed: u64,
 }
 
 struct Machine {
     node: Node,
-    ready: Ready,
     inbox: Vec<Message>,
     /// Whether the inbox holds more than a report that the node can wait for.
     due: bool,
@@ -70,7 +69,6 @@ fn machine(id: u64, founding: &Membership) -> Machine {
     let identity = Identity { cluster: founding.cluster_id(), pair: pair(id), boot: Boot::new(1) };
     Machine {
         node: Node::new(Config::default(), identity, recovered).expect("a sound disk starts"),
-        ready: Ready::default(),
         inbox: Vec::new(),
         due: false,
         disk: Disk::default(),
@@ -90,7 +88,7 @@ impl Cluster for Ours {
         let mut cluster = Ours {
             options,
             machines: [1, 2, 3].map(|id| machine(id, &founding)),
-            sent: Vec::new(),
+            ready: Ready::default(),
             traffic: Traffic::default(),
             committed: 0,
         };
@@ -146,10 +144,9 @@ impl Ours {
     /// One call of `step_all` with all that lies in the inbox, and what follows from it in the world.
     fn step(&mut self, nth: usize) {
         let machine = &mut self.machines[nth];
-        let ready = &mut machine.ready;
+        let ready = &mut self.ready;
         machine.node.step_all(machine.inbox.drain(..), ready);
         machine.due = false;
-        self.sent.append(&mut ready.send);
         if let Some(write) = ready.write.take() {
             for run in write.entries.iter() {
                 machine.disk.append(run, self.options.keep);
@@ -176,7 +173,7 @@ impl Ours {
             };
             self.committed += last.index.since(first.index) + 1;
         }
-        for packet in self.sent.drain(..) {
+        for packet in ready.send.drain(..) {
             self.traffic.packets += 1;
             let packet = match self.options.work.packets {
                 Packets::Moved => packet,
