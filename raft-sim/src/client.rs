@@ -4,7 +4,7 @@
 use core::fmt;
 
 use bytes::Bytes;
-use raft_core::Commands;
+use raft_core::{Commands, Entry};
 
 use crate::history::Operation;
 
@@ -78,6 +78,12 @@ pub(crate) fn call(request: u64, key: u8, asked: Asked) -> Commands {
     payload.extend([kind as u8, key]);
     payload.extend(expected.to_be_bytes());
     Commands::One(Bytes::from(payload))
+}
+
+/// What the entries of these commands count towards limits.
+pub(crate) fn bytes_of(commands: &Commands) -> u32 {
+    let entry = |command: &Bytes| Entry::OVERHEAD_BYTES as u32 + command.len() as u32;
+    commands.as_slice().iter().map(entry).sum()
 }
 
 /// Request, register and operation, where these bytes are the command of a call.

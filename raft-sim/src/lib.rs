@@ -52,7 +52,9 @@ pub use crate::cpu_time::cpu_time_ms;
 pub use crate::disk::{Disk, DiskError};
 pub use crate::host::Host;
 pub use crate::network::Network;
-pub use crate::oracle::{Disruption, LogView, Oracles, Seen, Standing, Step, TermLog, Verdict, Violation};
+pub use crate::oracle::{
+    Duties, LogView, Need, Oracles, Seen, Standing, Step, TermLog, Verdict, Violation, Way,
+};
 pub use crate::plan::{Mix, Options, Plan, Profile};
 pub use crate::random::{Delay, Random, Spread};
 pub use crate::replay::{Replayed, record, replay};

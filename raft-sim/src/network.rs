@@ -48,6 +48,11 @@ impl Network {
         self.lane(link).map_or(0, |lane| lane.flights.iter().filter(flying).count() as u32)
     }
 
+    /// The number of the newest packet that was sent on this way; 0 before the first.
+    pub fn newest_on(&self, link: Link) -> u32 {
+        self.lane(link).map_or(0, |lane| lane.first + lane.flights.len() as u32)
+    }
+
     /// Whether packets get through.
     pub fn is_open(&self, link: Link) -> bool {
         self.lane(link).is_some_and(|lane| !lane.cut)

@@ -161,6 +161,7 @@ impl Plan {
             pre_vote: random.chance(700),
             command_bytes_max: random.pick(&[64, 4096]),
             tail_bytes_max: random.pick(&[1, 400, 5000, 1_000_000]),
+            terms_max: 1024,
             append_bytes_max: random.pick(&[1, 200, 1000, 100_000]),
             append_entries_max: random.pick(&[1, 2, 8, 1000]),
             in_flight_packets_max: random.pick(&[1, 2, 4, 64]),
@@ -210,10 +211,10 @@ impl Plan {
         if random.chance(256) {
             profile.crash.mean *= random.pick(&[4, 16]);
         }
-        if random.chance(256) {
-            profile.partition.mean *= random.pick(&[2, 8]);
+        if random.chance(128) {
+            profile.partition.mean *= random.pick(&[2, 4]);
         }
-        if random.chance(512) {
+        if random.chance(700) {
             profile.commands_max = 10;
         }
         if random.chance(700) {

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::action::{Action, HostSet};
-use crate::oracle::{PROGRESS, Violation, judge_progress};
+use crate::oracle::{PROGRESS, Violation};
 use crate::plan::Options;
 use crate::rig::Rig;
 use crate::run::{of_panic, plan, run};
@@ -85,7 +85,6 @@ pub(crate) fn finish<R: Rig, W: Watch<R>>(
     watch.ends(ending);
     match ending {
         Ending::Nothing => Ok(()),
-        Ending::Judged => judge_progress(&world.standings()),
         Ending::Settled(among) => settle(world, watch, among),
     }?;
     if watch.stops() { Ok(()) } else { world.judge_history() }
@@ -129,29 +128,32 @@ pub fn record<R: Rig>(seed: u64, options: &Options, rig: &R) -> (Schedule, Optio
         shortened: None,
         actions: recorder.actions,
     };
-    if schedule.expects.as_deref() == Some(PROGRESS) {
-        schedule.ending = Ending::Judged;
-        if let Some(settled) = settled(&schedule, options, rig) {
-            schedule = settled;
-        }
+    if schedule.expects.as_deref() == Some(PROGRESS)
+        && let Some(settled) = settled(&schedule, rig)
+    {
+        schedule = settled;
     }
     (schedule, report.violation)
 }
 
-/// The schedule without what came after its faults had stopped, if it then does not get well either: in all machines, or in the
-/// first majority for which that holds.
-fn settled<R: Rig>(schedule: &Schedule, options: &Options, rig: &R) -> Option<Schedule> {
+/// The schedule without what came after its faults had stopped, if it then does not get well either: in the clique that was left in
+/// peace, in all machines, or in the first majority for which that holds.
+fn settled<R: Rig>(schedule: &Schedule, rig: &R) -> Option<Schedule> {
     let hosts = schedule.setup.hosts;
     let all = (1 << hosts) - 1_u64;
-    let faulty = (options.actions as usize).min(schedule.actions.len());
+    let (faulty, clique) =
+        schedule.actions.iter().enumerate().rev().find_map(|(nth, action)| match action {
+            Action::Watch { clique, for_good: true } => Some((nth, *clique)),
+            _ => None,
+        })?;
     let mut settled = Schedule { actions: schedule.actions[..faulty].to_vec(), ..schedule.clone() };
     // Beyond nine machines there are too many majorities to try.
     let few = if hosts <= 9 { 1 } else { all };
-    (few..=all).rev().map(HostSet::of_bits).filter(|among| u32::from(hosts) < 2 * among.len()).find_map(
-        |among| {
-            settled.ending = Ending::Settled(among);
-            let again = replay(&settled, rig.clone(), &mut ());
-            again.violation.filter(|violation| violation.oracle == PROGRESS).map(|_| settled.clone())
-        },
-    )
+    let majorities =
+        (few..=all).rev().map(HostSet::of_bits).filter(|among| u32::from(hosts) < 2 * among.len());
+    [clique].into_iter().chain(majorities).find_map(|among| {
+        settled.ending = Ending::Settled(among);
+        let again = replay(&settled, rig.clone(), &mut ());
+        again.violation.filter(|violation| violation.oracle == PROGRESS).map(|_| settled.clone())
+    })
 }

@@ -19,7 +19,7 @@ use self::clients::Clients;
 use self::clock::Machine;
 use self::weather::Weather;
 use crate::action::{Action, HostId, HostSet, Link, PacketName};
-use crate::oracle::{Disruption, Violation};
+use crate::oracle::Violation;
 use crate::plan::{Plan, Profile};
 use crate::random::Random;
 use crate::replay;
@@ -67,13 +67,14 @@ enum Event {
     Partition,
     Flap(HostId, u8),
     Heal,
-    Check,
     Fault(Fault),
     End(Fault, HostId),
     /// The end of a siege, by its number.
     Peace(u64),
-    /// The siege of this number may now count on its leader.
-    Settled(u64),
+    /// Those around the siege of this number try something else.
+    Besiege(u64),
+    /// Time passes for those who watch the clique of this number.
+    Pass(u64),
 }
 
 /// A run in progress.
@@ -87,7 +88,6 @@ pub struct Scheduler<'a, R: Rig, W: Watch<R>> {
     /// The machines that are left in peace, with the ways between them.
     peaceful: HostSet,
     siege: u64,
-    disruption: Disruption,
     /// Who led the clique, and which term, when that was looked at last.
     last_seen_leading: Option<(HostId, Term)>,
     weather: Weather,
@@ -120,7 +120,6 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
             calm: plan.calm(),
             peaceful: HostSet::EMPTY,
             siege: 0,
-            disruption: Disruption::default(),
             last_seen_leading: None,
             weather: Weather::new(hosts),
             random,
@@ -206,12 +205,7 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
                 let after = delay.draw(&mut self.random);
                 self.at(after, Event::Fetched(host));
             }
-            News::Stepped(host) => {
-                if let Some(seen) = self.world.host(host).seen() {
-                    self.disruption.stepped(host, seen)?;
-                }
-                self.plan_wake(host);
-            }
+            News::Stepped(host) => self.plan_wake(host),
             News::Told { request, reply } => self.clients.told(request, reply),
         }
         Ok(())
@@ -307,11 +301,11 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
             Event::Partition => self.partition(),
             Event::Flap(victim, left) => self.flap(victim, left),
             Event::Heal => self.heal(),
-            Event::Check => Ok(()),
             Event::Fault(fault) => self.fault(fault),
             Event::End(fault, host) => self.end_fault(fault, host),
             Event::Peace(siege) => self.end_siege(siege),
-            Event::Settled(siege) => self.settled(siege),
+            Event::Besiege(siege) => self.besiege(siege),
+            Event::Pass(siege) => self.pass(siege),
         }
     }
 

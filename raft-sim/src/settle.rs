@@ -7,10 +7,10 @@ use raft_core::Pair;
 
 use crate::action::{Action, HostId, HostSet, Link, PacketName};
 use crate::disk::pair_of;
-use crate::oracle::{Standing, Violation, judge_progress};
+use crate::oracle::{Need, Violation};
 use crate::rig::Rig;
 use crate::scheduler::Watch;
-use crate::world::World;
+use crate::world::{Applied, World};
 
 /// How many times within a tick what is under way arrives. A request, its replication, its answers and the news of the commit are
 /// four; what is left waits for the next tick.
@@ -28,7 +28,7 @@ struct Settling<'a, R: Rig, W: Watch<R>> {
 }
 
 /// Stops all faults among these machines, while the others do nothing any more, and lets them go on until all is well, twice
-/// with a new request. Nothing is promised, and all is well, where they are no majority, or where one of them is another server
+/// with a new request that commits. Nothing is promised, and all is well, where they are no majority, or where one of them is another server
 /// than the cluster was founded with or can not come up.
 ///
 /// # Errors
@@ -56,16 +56,10 @@ pub(crate) fn settle<R: Rig, W: Watch<R>>(world: &mut World<R>, watch: &mut W, a
     if among.iter().any(|host| settling.world.host(host).node().is_none()) {
         return Ok(());
     }
-    for _ in 0..2 {
-        settling.wait_until_well()?;
-        let leader =
-            among.iter().find(|host| settling.world.host(*host).seen().is_some_and(|seen| seen.leads));
-        if let Some(host) = leader {
-            let request = settling.world.requests() + 1;
-            settling.act(Action::Propose { host, request, commands: 1, bytes: 8 })?;
-        }
-    }
-    settling.wait_until_well()
+    settling.act(Action::Unwatch)?;
+    let watch = Action::Watch { clique: among, for_good: true };
+    let watched = crate::replay::act(settling.world, settling.watch, settling.moment, watch)?;
+    if watched == Applied::Impossible { Ok(()) } else { settling.wait_until_well() }
 }
 
 fn founder(host: HostId) -> Pair {
@@ -84,34 +78,31 @@ impl<R: Rig, W: Watch<R>> Settling<'_, R, W> {
         self.act(Action::Restart { host, tail: u64::MAX })
     }
 
-    fn standings(&self) -> Vec<Standing> {
-        let standings = self.world.standings();
-        standings.into_iter().filter(|standing| self.among.contains(standing.host)).collect()
-    }
-
     fn act(&mut self, action: Action) -> Checked {
         crate::replay::act(self.world, self.watch, self.moment, action).map(|_| ())
     }
 
-    /// As long as a scheduler with delays of its own would give it.
+    /// When all is well, and whether it is in time, the oracle says that watches them.
     fn wait_until_well(&mut self) -> Checked {
-        let longest = self.standings().iter().map(|standing| standing.last.index.raw()).max();
-        let timeout = u64::from(self.world.setup().config.election_timeout_ticks);
-        let patience = 60 * timeout + 8 * longest.unwrap_or(0);
-        let mut verdict = Ok(());
-        for nth in 1..=patience {
+        loop {
             if self.watch.stops() {
                 return Ok(());
             }
             self.tick()?;
-            if nth % timeout == 0 {
-                verdict = judge_progress(&self.standings());
-                if verdict.is_ok() {
-                    return Ok(());
+            self.act(Action::Pass { ticks: 1 })?;
+            match self.world.need() {
+                (_, Some(what)) => return Err(Violation::of_no_peace(what)),
+                (Need::Nothing, None) => return Ok(()),
+                (Need::Request, None) => {
+                    let leads = |host: &HostId| self.world.host(*host).seen().is_some_and(|seen| seen.leads);
+                    if let Some(host) = self.among.iter().find(leads) {
+                        let request = self.world.requests() + 1;
+                        self.act(Action::Propose { host, request, commands: 1, bytes: 8 })?;
+                    }
                 }
+                (Need::Time, None) => {}
             }
         }
-        verdict
     }
 
     fn tick(&mut self) -> Checked {

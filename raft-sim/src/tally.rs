@@ -14,6 +14,9 @@ macro_rules! counts {
         }
 
         impl Counts {
+            /// Nothing has happened.
+            pub const NONE: Counts = Counts { $($name: 0,)* };
+
             /// Every number with its name, in a fixed order.
             pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name)),*].into_iter()
@@ -101,6 +104,10 @@ counts! {
     wipes,
     /// Disks in whose place an old copy was put.
     roll_backs,
+    /// Cliques around a leader that were left in peace for a while.
+    sieges,
+    /// Leaders in them that had stood for long enough to stay.
+    settled,
 }
 
 impl Counts {
@@ -191,9 +198,10 @@ fn words_of(packet: &Packet) -> [u64; 9] {
             let round = round.map_or(0, Round::raw);
             [6, to, term, boot.raw(), answers, round, held.raw(), durable.raw(), 0]
         }
-        Body::Reject { boot, previous, hint } => {
+        Body::Reject { boot, previous, hint, hint_first } => {
             let (before, index) = (previous.term.raw(), previous.index.raw());
-            [7, to, term, boot.raw(), before, index, hint.term.raw(), hint.index.raw(), 0]
+            let (agreed, first) = (hint.index.raw(), hint_first.raw());
+            [7, to, term, boot.raw(), before, index, hint.term.raw(), agreed, first]
         }
         Body::RequestPreVote { attempt, last } => {
             [8, to, term, attempt.raw(), last.term.raw(), last.index.raw(), 0, 0, 0]
@@ -245,7 +253,12 @@ mod tests {
         };
         let pre_vote =
             |at, nth, granted| Body::PreVote { boot: boot(at), attempt: Attempt::new(nth), granted };
-        let reject = |at, previous, hint| Body::Reject { boot: boot(at), previous, hint };
+        let reject = |at, previous, hint| Body::Reject {
+            boot: boot(at),
+            previous,
+            hint,
+            hint_first: LogIndex::new(1),
+        };
         let bodies = [
             vec![Body::RequestVote { last: one }, Body::RequestVote { last: two }],
             vec![Body::Vote { boot: boot(1), granted: true }, Body::Vote { boot: boot(2), granted: true }],

@@ -13,20 +13,22 @@
 //! The oracles watch from inside: whatever an action did, they have judged it before `apply` returns.
 
 mod calls;
+mod enabled;
 mod faults;
+mod watching;
 
 use raft_core::{
-    Bootstrap, Config, Fetched, LogIndex, Membership, Message, Node, NodeId, Outcome as Told, Payload,
-    Recovered, RequestId, Server, Suffrage, WriteNumber,
+    Bootstrap, Config, Fetched, LogIndex, Membership, Message, NodeId, Outcome as Told, Payload, Recovered,
+    RequestId, Server, Suffrage, WriteNumber,
 };
 
 use crate::action::{Action, HostId, Link, PacketName};
-use crate::client::{self, Asked};
+use crate::client;
 use crate::disk::pair_of;
 use crate::history::{Operation, Reply};
 use crate::host::Host;
 use crate::network::Network;
-use crate::oracle::{Oracles, Seen, Standing, Step, Violation};
+use crate::oracle::{Oracles, Seen, Step, Violation};
 use crate::rig::{Honest, Rig};
 use crate::tally::{Counts, RunDigest};
 
@@ -165,6 +167,7 @@ impl<R: Rig> World<R> {
         let mut counts = self.counts;
         counts.elections = self.oracles.elections();
         counts.commits = self.oracles.commits();
+        counts.settled = self.oracles.settled();
         counts
     }
 
@@ -178,44 +181,22 @@ impl<R: Rig> World<R> {
         self.requests
     }
 
-    /// How far every machine is; those that are down are left out.
-    pub fn standings(&self) -> Vec<Standing> {
-        let up = self
-            .hosts
-            .iter()
-            .enumerate()
-            .filter_map(|(nth, host)| Some((HostId::at(nth), host.node()?, host)));
-        let standing = |(host, node, machine): (HostId, &Node, &Host)| {
-            let status = node.status();
-            Standing {
-                host,
-                leads: Seen::from(status).leads,
-                term: status.term,
-                leader: status.leader,
-                last: status.last,
-                commit: status.commit,
-                applied: machine.applied,
-                waiting: self.oracles.waiting(host),
-            }
-        };
-        up.map(standing).collect()
-    }
-
     /// Moves what the last actions have brought about into `news`, which is emptied before.
     pub fn take_news(&mut self, news: &mut Vec<News>) {
         news.clear();
         std::mem::swap(&mut self.news, news);
     }
 
-    /// Lets one thing happen.
+    /// Lets one thing happen. Those that only watch are not counted as actions.
     ///
     /// # Errors
     /// The rule that it broke. The world is of no use after that but to be looked at.
     pub fn apply(&mut self, action: Action) -> Outcome {
         let outcome = self.perform_action(action)?;
         if outcome == Applied::Done {
-            self.counts.actions += 1;
+            self.counts.actions += u64::from(action.is_event());
             self.digest.add(&action.words());
+            self.oracles.happened(action);
         }
         Ok(outcome)
     }
@@ -292,6 +273,13 @@ impl<R: Rig> World<R> {
             Action::StepDown { host } => self.ask(host, Message::StepDown),
             Action::ForgetLeader { host } => self.ask(host, Message::ForgetLeader),
             Action::Transfer { host, request, to } => self.transfer(host, request, to),
+            Action::Watch { clique, for_good } => {
+                let watched = self.watch(clique, for_good);
+                self.counts.sieges += u64::from(watched == Applied::Done && !for_good);
+                Ok(watched)
+            }
+            Action::Unwatch => Ok(self.unwatch()),
+            Action::Pass { ticks } => self.pass(ticks),
         }
     }
 
@@ -315,6 +303,7 @@ impl<R: Rig> World<R> {
         match self.network.take(name) {
             Some(packet) => {
                 self.counts.deliveries += 1;
+                self.oracles.delivered(name.link.to, &packet);
                 self.mail(name.link.to, Message::Packet(packet))
             }
             None => Ok(Applied::Impossible),
@@ -327,8 +316,11 @@ impl<R: Rig> World<R> {
         }
         self.requests = request;
         self.counts.proposals += 1;
-        self.oracles.proposed(host, request, commands);
+        let leads = self.host(host).seen().is_some_and(|seen| seen.leads);
+        self.oracles.requested(host, request, leads);
+        let count = commands;
         let commands = client::commands(request, commands, bytes);
+        self.oracles.proposed(host, request, count, client::bytes_of(&commands));
         self.mail(host, Message::Propose { id: RequestId::new(request), commands })
     }
 
@@ -498,78 +490,11 @@ impl<R: Rig> World<R> {
             return Ok(Applied::Impossible);
         };
         self.counts.fetches += 1;
+        self.oracles.fetched(host);
         let entries = machine.disk.read(fetch.first, fetch.last, fetch.bytes_max);
         let result = if entries.is_empty() { Fetched::Failed } else { Fetched::Entries(entries) };
         machine.spare.inbox.push(Message::Fetched { number: fetch.number, result });
         Ok(Applied::Done)
-    }
-
-    /// Puts all that can happen now into `actions`, which is emptied before, in an order that depends on the world alone.
-    /// Damage to disks is left out, for it leaves nothing that can go on. Of actions with a number in them it lists one: a tick of one, a sync of one batch and of all, a restart with the
-    /// whole log and with the least, a proposal of one command, a write to one register, a partition of one machine from the others.
-    pub fn enabled(&self, actions: &mut Vec<Action>) {
-        actions.clear();
-        for name in self.network.names() {
-            actions.push(Action::Drop { packet: name });
-            actions.push(Action::Duplicate { packet: name });
-            if self.network.is_open(name.link) && self.up(name.link.to).is_some() {
-                actions.push(Action::Deliver { packet: name });
-            }
-        }
-        for (nth, machine) in self.hosts.iter().enumerate() {
-            self.enabled_at(HostId::at(nth), machine, actions);
-        }
-        if self.network.cuts().next().is_some() {
-            actions.extend(self.network.cuts().map(|link| Action::Mend { link }));
-            actions.push(Action::Heal);
-        }
-    }
-
-    fn enabled_at(&self, host: HostId, machine: &Host, actions: &mut Vec<Action>) {
-        if machine.up.is_none() {
-            actions.extend([1, u64::MAX].map(|tail| Action::Restart { host, tail }));
-            return;
-        }
-        actions.push(Action::Tick { host, elapsed: 1 });
-        if machine.has_mail() {
-            actions.extend([None, Some(0), Some(1)].map(|effects| Action::Step { host, effects }));
-        }
-        if machine.is_unfinished() {
-            actions.push(Action::Perform { host });
-        }
-        let queued = machine.disk.queued();
-        if 0 < queued && !machine.disk.has_failed() {
-            actions.push(Action::Sync { host, batches: 1 });
-            if 1 < queued {
-                actions.push(Action::Sync { host, batches: queued });
-            }
-            actions.push(Action::FailWrite { host });
-            actions.push(Action::Crash { host, keep: 0, torn: true, stray: 0 });
-        }
-        if 1 < queued {
-            actions.push(Action::Crash { host, keep: 0, torn: false, stray: 1 });
-        }
-        actions.extend((0..=queued).map(|keep| Action::Crash { host, keep, torn: false, stray: 0 }));
-        if machine.is_applying() {
-            actions.push(Action::Applied { host });
-        }
-        if machine.is_fetching() {
-            actions.push(Action::Fetched { host });
-        }
-        let request = self.requests + 1;
-        actions.push(Action::Propose { host, request, commands: 1, bytes: 8 });
-        actions.push(Action::Call { host, request, client: 1, key: 1, asked: Asked::Write });
-        actions.push(Action::Campaign { host });
-        actions.push(Action::StepDown { host });
-        actions.push(Action::ForgetLeader { host });
-        actions.push(Action::Transfer { host, request: self.requests + 1, to: None });
-        let others = (0..self.hosts.len()).map(HostId::at).filter(|other| *other != host);
-        let cut = others.flat_map(|other| [Link { from: host, to: other }, Link { from: other, to: host }]);
-        if cut.clone().any(|link| self.network.is_open(link)) {
-            actions.push(Action::Partition { side: [host].into_iter().collect() });
-        }
-        let open = cut.filter(|link| link.from == host && self.network.is_open(*link));
-        actions.extend(open.map(|link| Action::Cut { link }));
     }
 }
 

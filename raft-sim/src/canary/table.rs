@@ -257,4 +257,47 @@ pub const CANARIES: &[Canary] = &[
         oracle: "caps",
         how: core!("replication.rs": "entries.prefix(config.append_bytes_max, config.append_entries_max)" => "entries.prefix(config.append_bytes_max, u64::MAX)"),
     },
+    Canary {
+        name: "proposal-bytes-leak",
+        what: "bytes of proposals that count as uncommitted for ever (B27)",
+        oracle: "progress",
+        how: core!("proposals.rs": "        self.bytes -= pending.bytes;\n" => "",
+            "proposals.rs": "if self.queue.iter().map(|pending| pending.bytes).sum::<u64>() != self.bytes {" => "if false {"),
+    },
+    Canary {
+        name: "pre-vote-for-anyone",
+        what: "pre-votes from servers that hear a leader (B5)",
+        oracle: "no-disruption",
+        how: core!("election.rs": "self.hard_state.term <= term && !self.hears_leader() && self.log.last() <= last" => "self.hard_state.term <= term && self.log.last() <= last"),
+    },
+    Canary {
+        name: "no-pre-vote",
+        what: "a server that campaigns without a pre-vote (B5)",
+        oracle: "no-disruption",
+        how: core!("election.rs": "if !self.config.pre_vote {" => "if true {"),
+    },
+    Canary {
+        name: "endless-window",
+        what: "a window that never closes (B26)",
+        oracle: "caps",
+        how: core!("progress.rs": "self.in_flight.len() < packets_max as usize && self.in_flight_bytes < bytes_max" => "self.in_flight.len() < usize::MAX && packets_max != 0 && bytes_max != 0"),
+    },
+    Canary {
+        name: "endless-proposals",
+        what: "uncommitted bytes without a limit",
+        oracle: "caps",
+        how: core!("replication.rs": "room < self.proposals.bytes() + bytes || room < unsettled + bytes" => "room == 0 && room < unsettled + bytes"),
+    },
+    Canary {
+        name: "stale-votes",
+        what: "votes of an older term that are counted (B4)",
+        oracle: "election-safety",
+        how: core!("step.rs": "        if term < self.hard_state.term {\n" => "        if term < self.hard_state.term && !matches!(body, Body::Vote { .. }) {\n"),
+    },
+    Canary {
+        name: "stale-acknowledgement",
+        what: "a stale heartbeat that is acknowledged in the term of who refuses it",
+        oracle: "monotone",
+        how: core!("step.rs": "            Body::Append { .. } | Body::Heartbeat { .. } => Body::NewerTerm,\n" => "            Body::Append { .. } => Body::NewerTerm,\n            Body::Heartbeat { round, .. } => Body::Acknowledge { boot, round: Some(round), held: LogIndex::ZERO, durable: LogIndex::ZERO },\n"),
+    },
 ];

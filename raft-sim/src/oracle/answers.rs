@@ -2,6 +2,7 @@
 
 use raft_core::{Answer, Outcome, Position};
 
+use super::caps::UnderWay;
 use super::commit::CommitRule;
 use super::election::ElectionSafety;
 use super::matching::LogMatching;
@@ -22,6 +23,7 @@ enum State {
     // Its node went down before it answered.
     Orphaned,
     Answered,
+    Committed,
     Refused,
 }
 
@@ -29,11 +31,13 @@ enum State {
 struct Request {
     state: State,
     commands: u8,
+    bytes: u32,
     in_some_log: bool,
     transfer: bool,
 }
 
-const UNKNOWN: Request = Request { state: State::Unknown, commands: 0, in_some_log: false, transfer: false };
+const UNKNOWN: Request =
+    Request { state: State::Unknown, commands: 0, bytes: 0, in_some_log: false, transfer: false };
 
 /// What became of every request.
 #[derive(Clone, Debug, Default)]
@@ -42,11 +46,14 @@ pub(super) struct Answers {
     requests: Vec<Request>,
     // By machine: the numbers of those that wait there. Few, since a node limits them.
     waiting: Vec<Vec<u64>>,
+    // By machine: the bytes of the entries of these.
+    waiting_bytes: Vec<u64>,
 }
 
 impl Answers {
-    pub(super) fn proposed(&mut self, host: HostId, request: u64, commands: u8) {
-        self.asked(host, request, Request { state: State::Waiting(host), commands, ..UNKNOWN });
+    /// `bytes` is what its entries count.
+    pub(super) fn proposed(&mut self, host: HostId, request: u64, commands: u8, bytes: u32) {
+        self.asked(host, request, Request { state: State::Waiting(host), commands, bytes, ..UNKNOWN });
     }
 
     pub(super) fn transfer_asked(&mut self, host: HostId, request: u64) {
@@ -60,20 +67,41 @@ impl Answers {
         }
         self.requests[place] = what;
         self.waiting_at(host).push(request);
+        self.waiting_bytes[host.nth()] += u64::from(what.bytes);
     }
 
     pub(super) fn waiting(&self, host: HostId) -> u64 {
         self.waiting.get(host.nth()).map_or(0, |waiting| waiting.len() as u64)
     }
 
+    /// What waits at a machine besides what it answers right now.
+    pub(super) fn under_way(&self, host: HostId, answers: &[Answer]) -> UnderWay {
+        let place = |answer: &Answer| answer.id.raw().saturating_sub(1) as usize;
+        let bytes = |answer| self.requests.get(place(answer)).map_or(0, |request| u64::from(request.bytes));
+        let answered = answers.iter().map(bytes).sum::<u64>();
+        let waiting = self.waiting_bytes.get(host.nth()).copied().unwrap_or(0);
+        let requests = self.waiting(host).saturating_sub(answers.len() as u64);
+        UnderWay { requests, bytes: waiting.saturating_sub(answered) }
+    }
+
+    /// Whether this request was answered as committed.
+    pub(super) fn is_committed(&self, request: u64) -> bool {
+        let place = request.saturating_sub(1) as usize;
+        self.requests.get(place).is_some_and(|request| request.state == State::Committed)
+    }
+
     fn waiting_at(&mut self, host: HostId) -> &mut Vec<u64> {
         if self.waiting.len() <= host.nth() {
             self.waiting.resize(host.nth() + 1, Vec::new());
+            self.waiting_bytes.resize(host.nth() + 1, 0);
         }
         &mut self.waiting[host.nth()]
     }
 
     pub(super) fn crashed(&mut self, host: HostId) {
+        if let Some(bytes) = self.waiting_bytes.get_mut(host.nth()) {
+            *bytes = 0;
+        }
         for number in std::mem::take(self.waiting_at(host)) {
             if let Some(request) = self.requests.get_mut(number.saturating_sub(1) as usize) {
                 request.state = State::Orphaned;
@@ -117,11 +145,14 @@ impl Answers {
             });
         };
         request.state = State::Answered;
-        let Request { in_some_log, commands, transfer, .. } = *request;
-        if let Outcome::Refused(_) = answer.outcome {
-            request.state = State::Refused;
+        let Request { in_some_log, commands, bytes, transfer, .. } = *request;
+        match answer.outcome {
+            Outcome::Refused(_) => request.state = State::Refused,
+            Outcome::Committed { .. } => request.state = State::Committed,
+            _ => {}
         }
         self.waiting_at(host).retain(|waiting| *waiting != number);
+        self.waiting_bytes[host.nth()] -= u64::from(bytes);
         match answer.outcome {
             Outcome::Refused(why) if in_some_log => {
                 broken(NAME, REFUSED, || format!("request {number} is refused ({why:?}), but it is in a log"))

@@ -1,26 +1,106 @@
 //! Every limit that a node was given is kept, at every step.
 
-use raft_core::{Body, Config, Runs};
+use raft_core::{Body, Boot, Config, Packet, Pair, Runs, Term};
 
 use super::disks::DiskModel;
 use super::{Step, Verdict, broken};
+use crate::action::{HostId, HostSet};
 
 pub(super) const NAME: &str = "caps";
 const RULE: &str = "every queue, batch and window has its limit in the settings; one entry is always let through (the contract \
                     of the core)";
 
-/// The limits of every node.
+/// What a leader has sent to one follower since that has said anything that can make room: at most a window.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    leads: Option<(Boot, Term)>,
+    packets: u64,
+    bytes: u64,
+    // Whether such a word has come since the leader's last step.
+    answered: bool,
+}
+
+/// What waits at a node: how many requests, and the bytes of their entries.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Caps(Config);
+pub(super) struct UnderWay {
+    pub(super) requests: u64,
+    pub(super) bytes: u64,
+}
+
+/// The limits of every node, and what is in its windows.
+#[derive(Clone, Debug)]
+pub(super) struct Caps {
+    config: Config,
+    // By leader and follower.
+    windows: Vec<Window>,
+    hosts: usize,
+    // Nodes whose read of the log was answered since their last step: they may have sent for it before they heard an answer.
+    fetched: HostSet,
+}
 
 impl Caps {
-    pub(super) fn new(config: &Config) -> Self {
-        Caps(*config)
+    pub(super) fn new(hosts: usize, config: &Config) -> Self {
+        let windows = vec![Window::default(); hosts * hosts];
+        Caps { config: *config, windows, hosts, fetched: HostSet::EMPTY }
     }
 
-    /// `under_way` is how many requests wait at the node.
-    pub(super) fn stepped(&self, step: &Step<'_>, disk: &DiskModel, under_way: u64) -> Verdict {
-        let config = &self.0;
+    fn window(&mut self, leader: HostId, follower: Pair) -> Option<&mut Window> {
+        let nth = usize::try_from(follower.id.raw()).ok()?.checked_sub(1).filter(|nth| *nth < self.hosts)?;
+        self.windows.get_mut(leader.nth() * self.hosts + nth)
+    }
+
+    /// A packet has come to a node, which will take it at its next step.
+    pub(super) fn delivered(&mut self, host: HostId, packet: &Packet) {
+        if let Body::Acknowledge { .. } | Body::Reject { .. } = packet.body
+            && let Some(window) = self.window(host, packet.from)
+        {
+            window.answered = true;
+        }
+    }
+
+    /// A node's read of the log was answered.
+    pub(super) fn fetched(&mut self, host: HostId) {
+        self.fetched = self.fetched.with(host);
+    }
+
+    /// No leader has more under way to a follower than its window: counted from the follower's last answer on, after which at most
+    /// the whole window was open. The last append may be the one that fills it.
+    fn windows(&mut self, step: &Step<'_>) -> Verdict {
+        let (host, config) = (step.host, self.config);
+        let fetched = self.fetched.contains(host);
+        self.fetched = self.fetched.without(host);
+        let row = host.nth() * self.hosts;
+        let leads = Some((step.boot, step.after.term));
+        for window in &mut self.windows[row..row + self.hosts] {
+            if std::mem::take(&mut window.answered) || window.leads != leads {
+                (window.packets, window.bytes) = (0, 0);
+                window.leads = leads;
+                // What was sent in this step before the answer was taken counts with what was under way before it.
+                window.packets = if fetched { u64::MAX } else { 0 };
+            }
+        }
+        for packet in &step.ready.send {
+            let Body::Append { entries, .. } = &packet.body else { continue };
+            let Some(window) = self.window(host, packet.to).filter(|window| window.packets != u64::MAX)
+            else {
+                continue;
+            };
+            let (packets, before) = (window.packets + 1, window.bytes);
+            (window.packets, window.bytes) = (packets, before + entries.size());
+            within(step, "appends in flight", packets, u64::from(config.in_flight_packets_max))?;
+            within(step, "bytes in flight before another append", before + 1, config.in_flight_bytes_max)?;
+        }
+        for window in &mut self.windows[row..row + self.hosts] {
+            if window.packets == u64::MAX {
+                window.packets = 0;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn stepped(&mut self, step: &Step<'_>, disk: &DiskModel, under_way: UnderWay) -> Verdict {
+        self.windows(step)?;
+        let config = &self.config;
         for packet in &step.ready.send {
             if let Body::Append { entries, .. } = &packet.body {
                 within(step, "entries of an append", entries.len(), config.append_entries_max)?;
@@ -40,7 +120,8 @@ impl Caps {
             within(step, "outstanding writes", outstanding, u64::from(config.writes_outstanding_max))?;
         }
         // A transfer may wait beside them.
-        within(step, "requests under way", under_way, u64::from(config.proposals_max) + 1)
+        within(step, "requests under way", under_way.requests, u64::from(config.proposals_max) + 1)?;
+        within(step, "bytes of requests under way", under_way.bytes, config.uncommitted_bytes_max)
     }
 }
 

@@ -34,6 +34,11 @@ impl CommitRule {
         CommitRule { halves, committed: Vec::new() }
     }
 
+    /// Whether these hold a majority of each half of the configuration.
+    pub(super) fn is_quorum(&self, hosts: HostSet) -> bool {
+        is_quorum(hosts, &self.halves)
+    }
+
     pub(super) fn len(&self) -> u64 {
         self.committed.len() as u64
     }

@@ -4,10 +4,13 @@ use raft_core::{Boot, LogIndex, Pair, Term};
 
 use super::commit::CommitRule;
 use super::term_log::{LogView, TermLog};
-use super::{Step, Violation, broken};
+use super::votes::Votes;
+use super::{Step, Verdict, Violation, broken};
 
 pub(super) const NAME: &str = "election-safety";
 const RULE: &str = "at most one leader can be elected in a given term (Raft thesis figure 3.2)";
+const MAJORITY: &str = "a candidate wins an election if it receives votes from a majority of the servers in the full cluster for the \
+                        same term (Raft thesis §3.4)";
 
 /// A leader, as it was when it was elected.
 #[derive(Clone, Debug)]
@@ -67,6 +70,18 @@ impl ElectionSafety {
         // The entries of its own term, which it may have appended in the same step, are covered by `Leader::term_at`.
         self.leaders.insert(nth, Leader { term: after.term, pair: step.pair, boot: step.boot, base, log });
         Ok(true)
+    }
+
+    /// Whether votes of its own term have made the leader of this step.
+    pub(super) fn won(step: &Step<'_>, votes: &Votes, commit: &CommitRule) -> Verdict {
+        let (pair, term) = (step.pair, step.after.term);
+        let voters = votes.voters(step.host, pair, term);
+        if commit.is_quorum(voters) {
+            return Ok(());
+        }
+        broken(NAME, MAJORITY, || {
+            format!("{pair} leads term {term}, in which only servers [{voters}] voted for it")
+        })
     }
 
     pub(super) fn leader_of(&self, term: Term) -> Option<&Leader> {

@@ -1,6 +1,6 @@
 //! A node in an honest world never halts, and its own invariants hold; one whose disk has failed does halt.
 
-use raft_core::Fault;
+use raft_core::{Event, Fault};
 
 use super::{Step, Verdict, broken};
 use crate::action::{HostId, HostSet};
@@ -9,12 +9,15 @@ pub(super) const NAME: &str = "health";
 const FAULT: &str = "a node halts only where its driver or a peer is broken (the contract of the core)";
 const FAILED: &str =
     "a failed write is final: the node halts and promises nothing more (the contract of the core; B50)";
+const PROMISE: &str = "a leader says that a promise was broken only where a disk has forgotten it (the contract of the core; B23)";
 const INVARIANTS: &str = "a node's own invariants hold after every step (the contract of the core)";
 
 /// Whose disk has failed since its node started.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Health {
     failed: HostSet,
+    // Whether some disk has forgotten what it held: then promises may well be broken.
+    forgetful: bool,
 }
 
 impl Health {
@@ -24,6 +27,10 @@ impl Health {
 
     pub(super) fn started(&mut self, host: HostId) {
         self.failed = self.failed.without(host);
+    }
+
+    pub(super) fn rolled_back(&mut self) {
+        self.forgetful = true;
     }
 
     pub(super) fn stepped(self, step: &Step<'_>, health: Result<(), String>) -> Verdict {
@@ -36,6 +43,10 @@ impl Health {
             }
             _ => Ok(()),
         }?;
+        let accuses = |event: &&Event| matches!(event, Event::PromiseBroken { .. });
+        if let Some(event) = step.ready.events.iter().find(accuses).filter(|_| !self.forgetful) {
+            return broken(NAME, PROMISE, || format!("{} says {event:?}", step.pair));
+        }
         health.or_else(|what| broken(NAME, INVARIANTS, || format!("{}: {what}", step.pair)))
     }
 }

@@ -19,6 +19,7 @@ mod linearizability;
 mod machines;
 mod matching;
 mod monotone;
+mod peace;
 mod progress;
 mod promises;
 mod strangers;
@@ -26,21 +27,22 @@ mod term_log;
 #[cfg(test)]
 mod tests;
 mod votes;
+#[cfg(test)]
+mod watched;
 
 use core::fmt;
 
 use raft_core::{
-    Answer, Boot, Config, Entry, Fault, LogIndex, Node, Outcome, Pair, Position, Ready, RoleKind, Status,
-    Term, Write,
+    Answer, Boot, Config, Entry, Fault, LogIndex, Node, Outcome, Packet, Pair, Position, Ready, RoleKind,
+    Status, Term, Write,
 };
 
 use self::disks::DiskModels;
-pub use self::disruption::Disruption;
+pub use self::peace::{Duties, Way};
 pub(crate) use self::progress::NAME as PROGRESS;
-pub use self::progress::Standing;
-pub(crate) use self::progress::{judge as judge_progress, terms_rise};
+pub use self::progress::{Need, Standing};
 pub use self::term_log::{LogView, TermLog};
-use crate::action::{HostId, HostSet};
+use crate::action::{Action, HostId, HostSet, Link};
 use crate::history::{History, Operation, Reply};
 
 /// A rule that a run has broken.
@@ -52,6 +54,15 @@ pub struct Violation {
     pub rule: &'static str,
     /// What was seen.
     pub what: String,
+}
+
+impl Violation {
+    /// A clique that was to be left in peace was not: a fault of whoever chooses actions, without which nothing can be said of
+    /// progress.
+    pub(crate) fn of_no_peace(what: &str) -> Box<Self> {
+        let what = format!("it was not left in peace: {what}");
+        Box::new(Violation { oracle: PROGRESS, rule: progress::RULE, what })
+    }
 }
 
 impl fmt::Display for Violation {
@@ -142,6 +153,10 @@ pub struct Oracles {
     caps: caps::Caps,
     health: health::Health,
     strangers: strangers::Strangers,
+    disruption: disruption::Disruption,
+    // The clique that is watched, and how it gets well if it is left in peace for good.
+    peace: Option<peace::Peace>,
+    progress: progress::Progress,
     apply_before_durable: bool,
 }
 
@@ -161,9 +176,12 @@ impl Oracles {
             machines: machines::StateMachineSafety::new(hosts),
             answers: answers::Answers::default(),
             linearizability: linearizability::Linearizability::default(),
-            caps: caps::Caps::new(config),
+            caps: caps::Caps::new(hosts, config),
             health: health::Health::default(),
             strangers: strangers::Strangers::default(),
+            disruption: disruption::Disruption::new(hosts, config.election_timeout_ticks, config.pre_vote),
+            peace: None,
+            progress: progress::Progress::new(config.election_timeout_ticks),
             apply_before_durable: config.apply_before_durable,
         }
     }
@@ -200,6 +218,7 @@ impl Oracles {
         self.votes.stepped(step)?;
         self.strangers.stepped(step)?;
         if self.election.stepped(step, &self.commit)? {
+            election::ElectionSafety::won(step, &self.votes, &self.commit)?;
             self.completeness.elected(step, &self.commit)?;
         }
         self.append_only.stepped(step)?;
@@ -215,9 +234,69 @@ impl Oracles {
         promises::stepped(step, self.disks.of(step.host), &self.election, &self.commit)?;
         self.machines.handed(step, self.disks.of(step.host), self.apply_before_durable)?;
         self.monotone.stepped(step)?;
-        let under_way = self.answers.waiting(step.host).saturating_sub(step.ready.answers.len() as u64);
+        let under_way = self.answers.under_way(step.host, &step.ready.answers);
         self.caps.stepped(step, self.disks.of(step.host), under_way)?;
-        self.health.stepped(step, health)
+        self.health.stepped(step, health)?;
+        if let Some(peace) = &mut self.peace {
+            peace.stepped(step.host);
+        }
+        self.disruption.stepped(step, self.peace.as_ref())?;
+        match self.in_peace_for_good() {
+            Some(peace) if peace.clique().contains(step.host) => self.progress.stepped(step),
+            _ => Ok(()),
+        }
+    }
+
+    fn in_peace_for_good(&self) -> Option<&peace::Peace> {
+        self.peace.as_ref().filter(|peace| peace.for_good() && peace.broken().is_none())
+    }
+
+    /// From here on this clique is watched, or none. The ways are those between its servers.
+    pub fn watch(&mut self, clique: HostSet, for_good: bool, ways: &[Way]) {
+        self.disruption.watched();
+        self.progress.watched();
+        self.peace = (!clique.is_empty()).then(|| peace::Peace::new(clique, for_good, ways));
+    }
+
+    /// The clique that is watched.
+    pub fn watched(&self) -> Option<HostSet> {
+        self.peace.as_ref().map(peace::Peace::clique)
+    }
+
+    /// What went wrong in it, if it was not left in peace.
+    pub fn disturbed(&self) -> Option<&str> {
+        self.peace.as_ref().and_then(peace::Peace::broken)
+    }
+
+    /// The newest packet on this way when the clique came to be watched.
+    pub fn base(&self, link: Link) -> u32 {
+        self.peace.as_ref().and_then(|peace| peace.base(link)).unwrap_or(0)
+    }
+
+    /// What the clique needs that is left in peace for good.
+    pub fn need(&self) -> Need {
+        self.progress.need()
+    }
+
+    /// Something has happened in the world.
+    pub fn happened(&mut self, action: Action) {
+        if let Some(peace) = &mut self.peace {
+            peace.happened(action);
+        }
+    }
+
+    /// Time has passed for the clique that is watched, and this is how its machines, its ways and its nodes are.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub fn passed(&mut self, ticks: u8, duties: &[Duties], ways: &[Way], standings: &[Standing]) -> Verdict {
+        let Some(peace) = &mut self.peace else { return Ok(()) };
+        peace.pass(ticks, duties, ways);
+        self.disruption.passed(peace);
+        if !peace.for_good() || peace.broken().is_some() {
+            return Ok(());
+        }
+        self.progress.passed(peace, standings, |request| self.answers.is_committed(request))
     }
 
     /// A batch was handed to a disk.
@@ -228,6 +307,9 @@ impl Oracles {
     /// A disk has made its oldest batches durable.
     pub fn synced(&mut self, host: HostId, batches: u32) {
         self.disks.synced(host, batches);
+        if let Some(peace) = &mut self.peace {
+            peace.synced(host);
+        }
     }
 
     /// A sync has failed, and the node will be told.
@@ -251,11 +333,13 @@ impl Oracles {
         self.votes.wiped(host);
         self.monotone.wiped(host);
         self.machines.forgot(host);
+        self.disruption.wiped(host);
         self.strangers.wiped(host, pair);
     }
 
     /// An old copy was put in place of a disk, with these batches.
     pub fn rolled_back<'a>(&mut self, host: HostId, batches: impl Iterator<Item = &'a Write>) {
+        self.health.rolled_back();
         self.disks.rolled_back(host, batches);
         self.monotone.back_at(host, self.disks.of(host).term);
         self.machines.forgot(host);
@@ -311,9 +395,26 @@ impl Oracles {
         self.linearizability.judge()
     }
 
-    /// A client has handed a request to a node.
-    pub fn proposed(&mut self, host: HostId, request: u64, commands: u8) {
-        self.answers.proposed(host, request, commands);
+    /// A client has handed a request of so many commands to a node, whose entries count so many bytes.
+    pub fn proposed(&mut self, host: HostId, request: u64, commands: u8, bytes: u32) {
+        self.answers.proposed(host, request, commands, bytes);
+    }
+
+    /// A packet has come to a node, which will take it at its next step.
+    pub fn delivered(&mut self, host: HostId, packet: &Packet) {
+        self.caps.delivered(host, packet);
+    }
+
+    /// A node's read of the log was answered.
+    pub fn fetched(&mut self, host: HostId) {
+        self.caps.fetched(host);
+    }
+
+    /// It was a request to this clique's leader, if the node leads; one like that has to commit.
+    pub fn requested(&mut self, host: HostId, request: u64, leads: bool) {
+        if let Some(peace) = self.peace.as_ref().filter(|peace| peace.clique().contains(host)) {
+            self.progress.proposed(request, leads, peace.now());
+        }
     }
 
     /// An operator has asked a node to hand its leadership over.
@@ -341,6 +442,11 @@ impl Oracles {
     /// How many leaders were elected so far.
     pub fn elections(&self) -> u64 {
         self.election.elected()
+    }
+
+    /// How many leaders in a siege have settled so far, which nothing may depose from then on.
+    pub fn settled(&self) -> u64 {
+        self.disruption.count()
     }
 
     /// How many entries were committed so far, the founding one not counted.

@@ -2,11 +2,12 @@
 
 use raft_core::{LogIndex, Pair, Position, Term};
 
-use super::{Verdict, broken};
-use crate::action::HostId;
+use super::peace::Peace;
+use super::{Step, Verdict, broken};
+use crate::action::{HostId, HostSet};
 
 pub(crate) const NAME: &str = "progress";
-const RULE: &str = "once faults stop in a quorum it has a leader, its logs become equal, every call is answered and no term rises any \
+pub(super) const RULE: &str = "once faults stop in a quorum it has a leader, its logs become equal, every call is answered and no term rises any \
                     more, whatever stays broken outside (Raft thesis §3.9: a steady leader as long as timing suffices)";
 
 /// How far one machine is.
@@ -30,29 +31,147 @@ pub struct Standing {
     pub waiting: u64,
 }
 
-/// Whether terms stand still.
-///
-/// # Errors
-/// One that has risen.
-pub(crate) fn terms_rise(before: &[Standing], after: &[Standing]) -> Verdict {
-    let risen = before.iter().zip(after).find(|(before, after)| before.term < after.term);
-    match risen {
-        Some((before, after)) => broken(NAME, RULE, || {
-            format!(
-                "server {} goes from term {} to {} though all was well",
-                before.host, before.term, after.term
-            )
-        }),
-        None => Ok(()),
+/// What a clique that is left in peace for good needs now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// Time.
+    Time,
+    /// All is well: its leader is to be asked for something, which has to commit.
+    Request,
+    /// Nothing: it has shown all that it has to.
+    Nothing,
+}
+
+/// How many requests in a row have to commit, each in the time that is stated for it.
+const REQUESTS: u32 = 2;
+
+/// How often one of them may be refused or lost though all was well: what comes late from outside can depose a leader, but not
+/// again and again.
+const TRIES: u32 = 8;
+
+/// Progress of the clique that is left in peace for good: it gets well, requests commit, it is well again, and then no term rises
+/// any more for four election timeouts.
+#[derive(Clone, Debug)]
+pub(super) struct Progress {
+    election_timeout_ticks: u64,
+    need: Need,
+    // When the time began in which all has to be well, and when no term could rise any more; by the ticks that it is watched.
+    began: u64,
+    steady: Option<u64>,
+    asked: Option<u64>,
+    committed: u32,
+    failed: u32,
+}
+
+impl Progress {
+    pub(super) fn new(election_timeout_ticks: u32) -> Self {
+        Progress {
+            election_timeout_ticks: u64::from(election_timeout_ticks),
+            need: Need::Time,
+            began: 0,
+            steady: None,
+            asked: None,
+            committed: 0,
+            failed: 0,
+        }
+    }
+
+    /// Another clique is watched, or none.
+    pub(super) fn watched(&mut self) {
+        let election_timeout_ticks = self.election_timeout_ticks;
+        *self = Progress { election_timeout_ticks, ..Progress::new(0) };
+    }
+
+    /// What it needs.
+    pub(super) fn need(&self) -> Need {
+        self.need
+    }
+
+    /// A server of the clique is asked for something. It counts if all was well, and this one led.
+    pub(super) fn proposed(&mut self, request: u64, leads: bool, now: u64) {
+        if self.need == Need::Request && leads {
+            (self.need, self.asked, self.began) = (Need::Time, Some(request), now);
+        }
+    }
+
+    /// How many ticks a clique gets to recover: sixty election timeouts, and eight ticks for every entry of the longest log, since
+    /// limits may have them sent, fetched and applied one by one.
+    fn patience(&self, standings: &[Standing]) -> u64 {
+        let longest = standings.iter().map(|standing| standing.last.index.raw()).max();
+        60 * self.election_timeout_ticks + 8 * longest.unwrap_or(0)
+    }
+
+    /// Time has passed. `is_committed` says whether a request was answered as committed.
+    ///
+    /// # Errors
+    /// What is not well after the time for it.
+    pub(super) fn passed(
+        &mut self,
+        peace: &Peace,
+        standings: &[Standing],
+        is_committed: impl Fn(u64) -> bool,
+    ) -> Verdict {
+        let now = peace.now();
+        if let Err(ill) = judge(standings, peace.clique()) {
+            if self.need == Need::Request {
+                self.need = Need::Time;
+            }
+            let late = self.began + self.patience(standings) <= now;
+            return if late { Err(ill) } else { Ok(()) };
+        }
+        self.began = now;
+        if let Some(steady) = self.steady {
+            let done = steady + 4 * self.election_timeout_ticks <= now;
+            self.need = if done { Need::Nothing } else { Need::Time };
+            return Ok(());
+        }
+        let Some(request) = self.asked.take() else {
+            self.need = Need::Request;
+            return Ok(());
+        };
+        if !is_committed(request) {
+            self.failed += 1;
+            self.need = Need::Request;
+            return if self.failed < TRIES { Ok(()) } else { self.refused(request) };
+        }
+        (self.committed, self.failed) = (self.committed + 1, 0);
+        if self.committed < REQUESTS {
+            self.need = Need::Request;
+        } else {
+            self.steady = Some(now);
+        }
+        Ok(())
+    }
+
+    fn refused(&self, request: u64) -> Verdict {
+        let tries = self.failed;
+        broken(NAME, RULE, || {
+            format!("{tries} requests in a row, the last of them {request}, do not commit though all is well")
+        })
+    }
+
+    /// A server of the clique has made a step.
+    ///
+    /// # Errors
+    /// Its term has risen though all was well.
+    pub(super) fn stepped(&self, step: &Step<'_>) -> Verdict {
+        let (before, after) = (step.before.term, step.after.term);
+        if self.steady.is_none() || self.need == Need::Nothing || after <= before {
+            return Ok(());
+        }
+        broken(NAME, RULE, || {
+            format!("server {} goes from term {before} to {after} though all was well", step.host)
+        })
     }
 }
 
-/// Whether all is as it should be in the end; the last word after the stated time. Every machine has to be listed.
-///
-/// # Errors
-/// What is missing.
-pub(crate) fn judge(standings: &[Standing]) -> Verdict {
+/// Whether all is as it should be. Every machine of the clique has to be listed: one that is down is not well.
+fn judge(standings: &[Standing], clique: HostSet) -> Verdict {
     let fail = |what: String| broken(NAME, RULE, || what);
+    let listed = |host: &HostId| standings.iter().any(|standing| standing.host == *host);
+    if let Some(missing) = clique.iter().find(|host| !listed(host)) {
+        return fail(format!("server {missing} is down"));
+    }
     let mut leaders = standings.iter().filter(|standing| standing.leads);
     let (Some(leader), None) = (leaders.next(), leaders.next()) else {
         let count = standings.iter().filter(|standing| standing.leads).count();

@@ -1,8 +1,8 @@
 //! Every oracle can fail: steps made by hand, each with one thing wrong. What canaries show is not repeated.
 
 use raft_core::{
-    Body, Boot, ClusterId, Entry, HardState, LogIndex, LogTime, Packet, Pair, Payload, Position, Ready, Run,
-    Runs, Term, Write, WriteNumber,
+    Body, Boot, ClusterId, Entry, Event, HardState, LogIndex, LogTime, Packet, Pair, Payload, Position,
+    Ready, Run, Runs, Term, Write, WriteNumber,
 };
 
 use super::*;
@@ -39,7 +39,7 @@ fn seen(leads: bool, term: u64, commit: u64, last: Position) -> Seen {
     Seen { leads, campaigns: false, term, vote: None, commit, applied: LogIndex::ZERO, last, fault: None }
 }
 
-/// A step of server `number` from `before` to `after`, with this log and these effects.
+/// A step of server `number`, for which all have voted if it comes to lead in it, from `before` to `after`, with this log and these effects.
 fn step(
     oracles: &mut Oracles,
     number: u8,
@@ -48,6 +48,12 @@ fn step(
     ready: &Ready,
 ) -> &'static str {
     let (before, after) = states;
+    for voter in 1..=9 {
+        if after.leads && voter <= oracles.disks.all().count() as u8 {
+            // Who has voted for another does not vote again.
+            drop(oracles.votes.note(host(voter), pair(voter), after.term, pair(number)));
+        }
+    }
     let step = Step { host: host(number), pair: pair(number), boot: Boot::new(1), before, after, log, ready };
     oracles.stepped(&step, Ok(())).err().map_or("none", |violation| violation.oracle)
 }
@@ -76,6 +82,31 @@ fn election_safety_sees_two_leaders_of_a_term() {
         let elected = |term| (seen(false, term, 0, Position::ZERO), seen(true, term, 0, Position::ZERO));
         assert_eq!(step(&mut oracles, 1, elected(5), &empty, &Ready::default()), "none");
         assert_eq!(step(&mut oracles, 2, elected(second), &empty, &Ready::default()), expected);
+    }
+}
+
+/// Goal: who leads has votes of its term from a majority, its own among them. Method: a leader with the votes of one other server of
+/// four and of two, of this term and of one before.
+#[test]
+fn election_safety_counts_votes_of_the_term() {
+    for (voters, term, expected) in [(1, 5, election::NAME), (2, 5, "none"), (2, 4, election::NAME)] {
+        let mut oracles = oracles(4);
+        for voter in 2..2 + voters {
+            assert!(oracles.votes.note(host(voter), pair(voter), Term::new(term), pair(1)).is_ok());
+        }
+        let (before, after) = (seen(false, 5, 0, Position::ZERO), seen(true, 5, 0, Position::ZERO));
+        let (log, ready) = (TermLog::default(), Ready::default());
+        let step = Step {
+            host: host(1),
+            pair: pair(1),
+            boot: Boot::new(1),
+            before,
+            after,
+            log: &log,
+            ready: &ready,
+        };
+        let verdict = oracles.stepped(&step, Ok(()));
+        assert_eq!(verdict.err().map_or("none", |violation| violation.oracle), expected);
     }
 }
 
@@ -184,57 +215,95 @@ fn durability_sees_what_is_missing() {
     }
 }
 
-/// Goal: progress is judged by every word of its rule. Method: a good end, and one thing wrong at a time.
-#[test]
-fn progress_sees_what_is_missing() {
-    let good = |number: u8| Standing {
-        host: host(number),
-        leads: number == 1,
-        term: Term::new(4),
-        leader: Some(pair(1)),
-        last: Position::new(4, 9),
-        commit: LogIndex::new(9),
-        applied: LogIndex::new(9),
-        waiting: 0,
-    };
-    let judged = |change: &dyn Fn(&mut Standing)| {
-        let mut standings = [good(1), good(2), good(3)];
-        change(&mut standings[1]);
-        judge_progress(&standings).is_ok()
-    };
-    assert!(judged(&|_| {}));
-    assert!(!judged(&|standing| standing.leads = true));
-    assert!(!judged(&|standing| standing.term = Term::new(5)));
-    assert!(!judged(&|standing| standing.leader = None));
-    assert!(!judged(&|standing| standing.last = Position::new(4, 8)));
-    assert!(!judged(&|standing| standing.commit = LogIndex::new(8)));
-    assert!(!judged(&|standing| standing.applied = LogIndex::new(8)));
-    assert!(!judged(&|standing| standing.waiting = 1));
-    assert!(judge_progress(&[good(2), good(3)]).is_err());
+/// An append from server 1 to server 2 with so many entries behind `previous`.
+fn append(previous: u64, entries: u64) -> Ready {
+    let times = vec![0; entries as usize];
+    let entries = Runs::from(run(1, previous + 1, &times));
+    packet(
+        1,
+        2,
+        1,
+        Body::Append {
+            previous: Position::new(u64::from(previous != 0), previous),
+            commit: LogIndex::ZERO,
+            entries,
+        },
+    )
 }
 
-/// Goal: a leader with its quorum around it is deposed once by each server that campaigns, and not twice. Method: the same
-/// server deposes it, comes back, and does so again; and a leader that gives up for no reason.
+/// Goal: windows are kept, in packets and in bytes, from one answer of the follower to the next. Method: appends up to the limit, an
+/// answer, and one too many; answers of others and packets that are none make no room.
 #[test]
-fn no_disruption_sees_the_second_time() {
-    let clique = [host(1), host(2)].into_iter().collect();
-    let leads = |term| seen(true, term, 0, Position::ZERO);
-    let follows = |term| seen(false, term, 0, Position::ZERO);
-    let candidate = |term| Seen { campaigns: true, ..follows(term) };
-    let mut disruption = Disruption::default();
-    for (term, expected) in [(2, true), (4, false)] {
-        disruption.settled(clique, host(1), Term::new(term));
-        assert!(disruption.stepped(host(1), &leads(term)).is_ok());
-        assert!(disruption.stepped(host(3), &candidate(term + 1)).is_ok());
-        assert_eq!(disruption.stepped(host(1), &follows(term + 1)).is_ok(), expected);
+fn caps_sees_more_in_flight_than_a_window() {
+    let size = Entry::OVERHEAD_BYTES;
+    for (packets_max, bytes_max, fit) in [(3, 1_000_000, 3), (1000, 2 * size + 1, 3), (1000, 2 * size, 2)] {
+        let config = Config {
+            in_flight_packets_max: packets_max,
+            in_flight_bytes_max: bytes_max,
+            ..Config::default()
+        };
+        let founders = [1, 2, 3].map(|number| (host(number), pair(number)));
+        let mut oracles = Oracles::new(&founders, &config);
+        let (leads, log) = (seen(true, 1, 0, Position::new(0, 1)), log(&[run(0, 1, &[0])]));
+        let answer = |from, body| {
+            let mut ready = packet(from, 1, 1, body);
+            ready.send.remove(0)
+        };
+        let (boot, at) = (Boot::new(1), LogIndex::ZERO);
+        let says = Body::Acknowledge { boot, round: None, held: at, durable: at };
+        let mut sent = 0;
+        for round in 0..3 {
+            for nth in 0..fit {
+                let verdict = step(&mut oracles, 1, (leads, leads), &log, &append(sent, 1));
+                sent += 1;
+                assert_eq!(verdict, "none", "round {round}, append {nth}");
+            }
+            if round < 2 {
+                oracles.delivered(host(1), &answer(2, says.clone()));
+            }
+        }
+        oracles.delivered(host(1), &answer(3, says.clone()));
+        oracles.delivered(host(1), &answer(2, Body::NewerTerm));
+        assert_eq!(step(&mut oracles, 1, (leads, leads), &log, &append(sent, 1)), caps::NAME);
     }
-    // A campaign from before is nobody's fault; and once it is lifted nothing is.
-    disruption.lifted();
-    assert!(disruption.stepped(host(3), &candidate(7)).is_ok());
-    disruption.settled(clique, host(1), Term::new(6));
-    assert!(disruption.stepped(host(1), &follows(7)).is_ok());
-    disruption.settled(clique, host(1), Term::new(8));
-    assert!(disruption.stepped(host(1), &follows(8)).is_err(), "nobody has begun another term");
+}
+
+/// Goal: what is uncommitted is limited in bytes. Method: requests that wait, up to the limit; one is answered; and one too many.
+#[test]
+fn caps_sees_more_uncommitted_than_the_limit() {
+    let config = Config { uncommitted_bytes_max: 1000, ..Config::default() };
+    let founders = [1, 2, 3].map(|number| (host(number), pair(number)));
+    let now = seen(true, 1, 0, Position::new(0, 1));
+    for (last, expected) in [(400, "none"), (401, caps::NAME)] {
+        let mut oracles = Oracles::new(&founders, &config);
+        let log = log(&[run(0, 1, &[0])]);
+        oracles.proposed(host(1), 1, 1, 600);
+        oracles.proposed(host(1), 2, 1, 400);
+        let refused =
+            Answer { id: raft_core::RequestId::new(1), outcome: Outcome::Refused(raft_core::Refusal::Busy) };
+        let ready = Ready { answers: vec![refused], ..Ready::default() };
+        assert_eq!(step(&mut oracles, 1, (now, now), &log, &ready), "none");
+        assert!(oracles.answered(host(1), &ready.answers[0]).is_ok());
+        oracles.proposed(host(1), 3, 1, 200);
+        oracles.proposed(host(1), 4, 1, last);
+        assert_eq!(step(&mut oracles, 1, (now, now), &log, &Ready::default()), expected);
+    }
+}
+
+/// Goal: nobody says of another server that it has broken a promise, unless a disk has forgotten it. Method: both.
+#[test]
+fn health_sees_false_reproaches() {
+    for (forgets, expected) in [(false, health::NAME), (true, "none")] {
+        let mut oracles = oracles(2);
+        if forgets {
+            oracles.rolled_back(host(2), [].into_iter());
+        }
+        let (acknowledged, held) = (LogIndex::new(5), LogIndex::new(3));
+        let event = Event::PromiseBroken { server: pair(2), acknowledged, held };
+        let ready = Ready { events: vec![event], ..Ready::default() };
+        let now = seen(true, 1, 0, Position::new(0, 1));
+        assert_eq!(step(&mut oracles, 1, (now, now), &log(&[run(0, 1, &[0])]), &ready), expected);
+    }
 }
 
 /// Goal: a failed write is final. Method: a node that goes on after it, and one that halts.

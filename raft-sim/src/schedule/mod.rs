@@ -51,8 +51,6 @@ pub enum Ending {
     /// Nothing.
     #[default]
     Nothing,
-    /// All has to be well at once, as the oracle `progress` understands it.
-    Judged,
     /// Faults stop among these machines, they come up, and within the time for it all has to be well there. The others do
     /// nothing any more.
     Settled(HostSet),

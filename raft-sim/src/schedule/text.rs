@@ -53,7 +53,6 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Ending::Nothing => f.write_str("nothing"),
-            Ending::Judged => f.write_str("judged"),
             Ending::Settled(among) => write!(f, "settled {among}"),
         }
     }
@@ -62,7 +61,6 @@ impl fmt::Display for Ending {
 fn ending(words: &[&str]) -> Option<Ending> {
     match words {
         ["nothing"] => Some(Ending::Nothing),
-        ["judged"] => Some(Ending::Judged),
         ["settled", among] => Some(Ending::Settled(among.parse().ok()?)),
         _ => None,
     }

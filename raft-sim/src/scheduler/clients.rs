@@ -12,7 +12,7 @@ use crate::rig::Rig;
 use crate::scheduler::Watch;
 
 /// How often a client's request is a call, and not some commands that say nothing to the registers.
-pub(super) const CALLS: u64 = 400;
+pub(super) const CALLS: u64 = 200;
 
 const CLIENTS: usize = 6;
 const KEYS: u64 = 3;

@@ -4,9 +4,13 @@
 
 use super::{Checked, Event, Scheduler, Watch};
 use crate::action::{Action, HostId, HostSet, Link};
-use crate::oracle::{Standing, judge_progress, terms_rise};
+use crate::oracle::{Need, Violation};
 use crate::plan::Profile;
 use crate::rig::Rig;
+use crate::world::Applied;
+
+/// How many ticks pass at once for those who watch.
+const PASS: u64 = 2;
 
 impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
     fn election_timeouts(&self, count: u64) -> u64 {
@@ -22,43 +26,55 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
         };
         let able = self.all().filter(|host| *host != leader && self.is_well(*host)).collect();
         let Some(clique) = self.draw_quorum(able, HostSet::EMPTY.with(leader)) else { return Ok(()) };
-        self.siege += 1;
         self.pacify(clique)?;
         self.last_seen_leading = None;
-        self.at(self.election_timeouts(1), Event::Settled(self.siege));
+        self.watch(clique, false)?;
+        self.at(self.election_timeouts(1), Event::Besiege(self.siege));
         self.at(self.election_timeouts(40), Event::Peace(self.siege));
         Ok(())
     }
 
-    /// Looks who leads, every three election timeouts: who did so the last time too has stood, with its clique, for two election
-    /// timeouts by any clock, and is to stay.
-    pub(super) fn settled(&mut self, siege: u64) -> Checked {
+    /// From here on the oracles watch these machines. Their nodes hear of the time that has passed before.
+    fn watch(&mut self, clique: HostSet, for_good: bool) -> Checked {
+        self.siege += 1;
+        for host in clique.iter() {
+            self.tell_time(host)?;
+            self.go(host)?;
+        }
+        if self.act(Action::Watch { clique, for_good })? == Applied::Impossible {
+            return Err(Violation::of_no_peace("it can not be watched"));
+        }
+        self.at(PASS * Profile::TICK, Event::Pass(self.siege));
+        Ok(())
+    }
+
+    pub(super) fn pass(&mut self, siege: u64) -> Checked {
+        if siege == self.siege && !self.peaceful.is_empty() {
+            self.act(Action::Pass { ticks: PASS as u8 })?;
+            self.at(PASS * Profile::TICK, Event::Pass(siege));
+        }
+        Ok(())
+    }
+
+    /// Every two election timeouts those outside are made to miss the leader and nobody else, or their clocks jump, which is when they
+    /// would disturb it: again and again, with time between to catch up. One that has become the leader is cut off.
+    pub(super) fn besiege(&mut self, siege: u64) -> Checked {
         if siege != self.siege || self.peaceful.is_empty() || self.settling {
             return Ok(());
         }
-        self.at(self.election_timeouts(3), Event::Settled(siege));
-        let leader = self.leader().filter(|leader| self.peaceful.contains(*leader));
-        let seen = leader.and_then(|leader| Some((leader, self.world.host(leader).seen()?.term)));
-        if let Some((leader, term)) = seen
-            && self.last_seen_leading == seen
-        {
-            self.disruption.settled(self.peaceful, leader, term);
-        }
+        self.at(self.election_timeouts(2), Event::Besiege(siege));
+        let seen = self.leader().and_then(|leader| Some((leader, self.world.host(leader).seen()?.term)));
         let steady = seen.is_some() && self.last_seen_leading == seen;
         self.last_seen_leading = seen;
-        self.besiege(steady)
-    }
-
-    /// Those outside are made to miss the leader and nobody else, which is when they would disturb it: again and again, with time
-    /// between to catch up. One that has become the leader is cut off.
-    fn besiege(&mut self, steady: bool) -> Checked {
-        let Some(leader) = self.leader() else { return Ok(()) };
+        let Some((leader, _)) = seen else { return Ok(()) };
         let inside = self.peaceful;
         if !inside.contains(leader) {
             return self.cut_ways(|link| link.from == leader || link.to == leader);
         }
-        if steady && self.random.chance(512) {
-            return self.cut_ways(|link| link.from == leader && !inside.contains(link.to));
+        match self.random.below(4) {
+            0 if steady => return self.cut_ways(|link| link.from == leader && !inside.contains(link.to)),
+            1 | 2 if steady => self.jump_outside(),
+            _ => {}
         }
         for link in self.world.network().cuts().collect::<Vec<_>>() {
             if inside.contains(link.from) || inside.contains(link.to) {
@@ -68,10 +84,22 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
         Ok(())
     }
 
+    /// Clocks outside of the clique jump so far that their nodes miss a leader whom they hear, and whose whole log they may have.
+    fn jump_outside(&mut self) {
+        let jump = self.election_timeouts(2);
+        for host in self.all() {
+            let machine = &mut self.machines[host.nth()];
+            if !self.peaceful.contains(host) && !machine.stands_still() {
+                machine.set_clock(self.now, machine.usual_rate, jump);
+                self.queue_wake(host);
+            }
+        }
+    }
+
     pub(super) fn end_siege(&mut self, siege: u64) -> Checked {
         if siege == self.siege && !self.settling {
             self.peaceful = HostSet::EMPTY;
-            self.disruption.lifted();
+            self.act(Action::Unwatch)?;
         }
         Ok(())
     }
@@ -123,22 +151,20 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
         Ok(())
     }
 
-    /// How many ticks a clique gets to recover: sixty election timeouts, and eight ticks for every entry of the longest log,
-    /// since the limits of a plan may send, fetch and apply them one by one.
-    fn patience_ticks(&self) -> u64 {
-        let longest = self.world.standings().iter().map(|standing| standing.last.index.raw()).max();
-        60 * u64::from(self.plan.setup.config.election_timeout_ticks) + 8 * longest.unwrap_or(0)
-    }
-
-    /// Faults stop for good in a quorum, half of the time in all servers; what is outside stays broken for ever. Within the
-    /// time for it all has to be well inside; then further requests have to commit, and no term may rise any more.
+    /// Faults stop for good in a quorum, half of the time in all servers; what is outside stays broken for ever. All has to get well
+    /// inside, requests have to commit, and no term may rise any more: when, the oracle that watches it knows.
     pub(super) fn settle(&mut self) -> Checked {
-        self.disruption.lifted();
+        self.act(Action::Unwatch)?;
         self.settling = true;
         let able: HostSet = self.all().filter(|host| !self.machines[host.nth()].lost).collect();
         let all = self.random.chance(512);
         let drawn = self.draw_quorum(able, HostSet::EMPTY).unwrap_or(able);
         let clique = if all { able } else { drawn };
+        // Half of the time one comes back into a cluster in which nothing happens any more, from which it has to learn all.
+        let (host, restarts) = (self.any(), self.random.chance(512));
+        if restarts && self.world.host(host).node().is_some() {
+            self.go_down(host)?;
+        }
         self.pacify(clique)?;
         for host in self.all().filter(|host| !clique.contains(*host)) {
             self.break_for_good(host)?;
@@ -146,32 +172,39 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
         if clique.len() as usize == self.machines.len() {
             self.act(Action::Heal)?;
         }
-        for _ in 0..2 {
-            self.wait_until_well()?;
-            if let Some(leader) = self.leader_inside() {
-                self.propose(leader, 1, 8)?;
+        self.watch(clique, true)?;
+        let mut outside = self.now;
+        loop {
+            if self.watch.stops() {
+                return Ok(());
+            }
+            self.next()?;
+            match self.world.need() {
+                (_, Some(what)) => return Err(Violation::of_no_peace(what)),
+                (Need::Nothing, None) => return Ok(()),
+                (Need::Request, None) => {
+                    if let Some(leader) = self.leader_inside() {
+                        self.propose(leader, 1, 8)?;
+                    }
+                }
+                (Need::Time, None) if outside + self.election_timeouts(1) <= self.now => {
+                    outside = self.now;
+                    self.wake_outside()?;
+                }
+                (Need::Time, None) => {}
             }
         }
-        self.wait_until_well()?;
-        if self.watch.stops() {
-            return Ok(());
-        }
-        let before = self.inside();
-        let end = self.now + self.election_timeouts(4);
-        self.at(self.election_timeouts(4), Event::Check);
-        while self.now < end {
-            self.next()?;
-        }
-        terms_rise(&before, &self.inside())
     }
 
-    fn inside(&self) -> Vec<Standing> {
-        let standings = self.world.standings();
-        standings.into_iter().filter(|standing| self.peaceful.contains(standing.host)).collect()
+    /// A leader outside that has nothing to write does not notice that its disk stands still, and may go on leading.
+    fn wake_outside(&mut self) -> Checked {
+        let leader = self.leader().filter(|leader| self.machines[leader.nth()].stalled);
+        leader.map_or(Ok(()), |leader| self.propose(leader, 1, 8))
     }
 
     fn leader_inside(&self) -> Option<HostId> {
-        self.inside().into_iter().find(|standing| standing.leads).map(|standing| standing.host)
+        let leads = |host: &HostId| self.world.host(*host).seen().is_some_and(|seen| seen.leads);
+        self.peaceful.iter().find(leads)
     }
 
     /// A machine outside of the clique stays broken: down, cut off, deaf, mute, with a disk or a clock that stands still. None of
@@ -192,30 +225,6 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
                 Ok(())
             }
             _ => self.cut_ways(|link| link.to == host || link.from == host),
-        }
-    }
-
-    fn wait_until_well(&mut self) -> Checked {
-        let end = self.now + self.patience_ticks() * Profile::TICK;
-        let often = self.election_timeouts(1);
-        loop {
-            let next_check = self.now + often;
-            self.at(often, Event::Check);
-            while self.now < next_check {
-                self.next()?;
-            }
-            if self.watch.stops() {
-                return Ok(());
-            }
-            let verdict = judge_progress(&self.inside());
-            if verdict.is_ok() || end <= self.now {
-                return verdict;
-            }
-            // A leader outside that has nothing to write does not notice that its disk stands still, and may go on leading.
-            let outside = self.leader().filter(|leader| self.machines[leader.nth()].stalled);
-            if let Some(leader) = outside {
-                self.propose(leader, 1, 8)?;
-            }
         }
     }
 }

@@ -35,9 +35,6 @@ pub enum ShrinkError {
     /// It expects nothing.
     #[error("it expects no oracle to report it")]
     NothingExpected,
-    /// What it expects has to do with everything that happened, and time, so nothing can be taken out.
-    #[error("it is judged by its last action alone, and can not be shortened")]
-    Judged,
     /// It does not do what it says.
     #[error("it expects a report of `{expected}`, but {}", match found {
         Some(oracle) => format!("`{oracle}` reports it"),
@@ -76,6 +73,7 @@ fn plain() -> Config {
         pre_vote: false,
         command_bytes_max: 4096,
         tail_bytes_max: limit,
+        terms_max: 1024,
         append_bytes_max: limit,
         append_entries_max: limit,
         in_flight_packets_max: 64,
@@ -140,9 +138,6 @@ const PASSES: u32 = 6;
 impl<'a, R: Rig> Shrinking<'a, R> {
     fn begin(schedule: &Schedule, rig: &'a R) -> Result<Self, ShrinkError> {
         let expected = schedule.expects.clone().ok_or(ShrinkError::NothingExpected)?;
-        if schedule.ending == Ending::Judged {
-            return Err(ShrinkError::Judged);
-        }
         let plan: Vec<Planned> = schedule.actions.iter().copied().map(Planned::from).collect();
         let Attempt { oracle, happened } = attempt(schedule, &plan, rig);
         if oracle != Some(expected.as_str()) {

@@ -12,7 +12,7 @@ pub(super) fn hosts_of(action: Action) -> HostSet {
     hosts
 }
 
-/// The action with its machines under other names; `None` where one of them has no new name. A partition forgets it.
+/// The action with its machines under other names; `None` where one of them has no new name. A partition and a clique forget it.
 pub(super) fn renamed(action: Action, name: &mut dyn FnMut(HostId) -> Option<HostId>) -> Option<Action> {
     let mut action = action;
     match &mut action {
@@ -29,6 +29,7 @@ pub(super) fn renamed(action: Action, name: &mut dyn FnMut(HostId) -> Option<Hos
                 return None;
             }
         }
+        Action::Watch { clique, .. } => *clique = clique.iter().filter_map(name).collect(),
         Action::Transfer { host, to, .. } => {
             *host = name(*host)?;
             if let Some(to) = to {
@@ -52,7 +53,7 @@ pub(super) fn renamed(action: Action, name: &mut dyn FnMut(HostId) -> Option<Hos
         | Action::Campaign { host }
         | Action::StepDown { host }
         | Action::ForgetLeader { host } => *host = name(*host)?,
-        Action::Heal => {}
+        Action::Heal | Action::Unwatch | Action::Pass { .. } => {}
     }
     Some(action)
 }

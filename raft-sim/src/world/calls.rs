@@ -32,8 +32,8 @@ impl<R: Rig> World<R> {
             return Ok(Applied::Done);
         }
         self.counts.proposals += 1;
-        self.oracles.proposed(host, request, 1);
         let commands = client::call(request, key, asked);
+        self.oracles.proposed(host, request, 1, client::bytes_of(&commands));
         self.mail(host, Message::Propose { id: RequestId::new(request), commands })
     }
 
