@@ -45,7 +45,8 @@ pub struct Config {
     pub append_entries_max: u64,
     /// The most append packets in flight to one follower. At least 1. Default 64.
     pub in_flight_packets_max: u32,
-    /// The most in flight to one follower in bytes; one packet is always let through. At least 1. Default 4 MiB.
+    /// While this much is in flight to a follower, in bytes, nothing more is sent to it; so at most this and one packet are. At
+    /// least 1. Default 4 MiB.
     pub in_flight_bytes_max: u64,
     /// The most that a leader appends before it commits, in bytes; above it proposals are refused as busy. At least 1.
     /// Default 64 MiB.
