@@ -30,7 +30,7 @@ asked for once a batch. Packets: `moved` hands them over as values, `encoded` en
 
 The heap: every cluster first takes as many entries as are then measured, so its memory is warm and its log as long as it gets:
 each storage keeps at least 16,384 entries, and lets go of as many when it has twice as many (--keep). With --keep 0 all are
-kept, and no entries are taken before: then most of the time at large batches is the kernel's, which hands out fresh pages.
+kept, and no entries are taken before: then pages come fresh from the kernel, as far as runs before have left none.
 
 CPU time is what the kernel accounts to the one thread, so other load disturbs it little; the three take turns, run by run, and
 the median counts. Instructions, allocations and allocated bytes are those of a run of this very program under valgrind (tools
