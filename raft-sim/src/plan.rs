@@ -217,7 +217,7 @@ impl Plan {
         if random.chance(700) {
             profile.commands_max = 10;
         }
-        if random.chance(700) {
+        if random.chance(850) {
             profile.propose = delay(random, &[tick / 2, tick]);
         }
     }

@@ -166,6 +166,12 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
             self.go_down(host)?;
         }
         self.pacify(clique)?;
+        // And half of the time leadership was to be handed over just then, to a server that may be outside.
+        let (to, hands_over) = (self.any(), self.random.chance(512));
+        if let Some(host) = self.leader_inside().filter(|_| hands_over) {
+            let request = self.world.requests() + 1;
+            self.input(Action::Transfer { host, request, to: Some(to) }, host)?;
+        }
         for host in self.all().filter(|host| !clique.contains(*host)) {
             self.break_for_good(host)?;
         }
