@@ -273,7 +273,7 @@ pub const CANARIES: &[Canary] = &[
     Canary {
         name: "no-pre-vote",
         what: "a server that campaigns without a pre-vote (B5)",
-        oracle: "progress",
+        oracle: "no-disruption",
         how: core!("election.rs": "if !self.config.pre_vote {" => "if true {"),
     },
     Canary {

@@ -268,11 +268,14 @@ impl End {
     }
 }
 
+/// Something that is made wrong.
+type Change<'a> = &'a dyn Fn(&mut Vec<Standing>);
+
 /// Goal: progress is judged by every word of its rule, and in the time that is stated. Method: a good end, and one thing wrong at a
 /// time, for as long as it may be, and for a tick longer.
 #[test]
 fn progress_sees_what_is_missing() {
-    let judged = |change: &dyn Fn(&mut Vec<Standing>)| {
+    let judged = |change: Change<'_>| {
         let mut standings = vec![good(1), good(2)];
         change(&mut standings);
         let mut end = End::new();
@@ -280,7 +283,7 @@ fn progress_sees_what_is_missing() {
         (in_time, end.pass(1, &standings, true))
     };
     assert_eq!(judged(&|_| {}), (true, true));
-    let wrong: [&dyn Fn(&mut Vec<Standing>); 10] = [
+    let wrong: [Change<'_>; 10] = [
         &|standings| standings[1].leads = true,
         &|standings| standings[0].leads = false,
         &|standings| standings[1].term = Term::new(5),
