@@ -43,7 +43,9 @@ fn run_writes_json() {
 fn run_fails_when_nothing_happens() {
     let quiet = raft_sim(&["run", "--seeds", "0..100", "--actions", "1", "--nodes", "3"]);
     assert_eq!(quiet.status.code(), Some(1));
-    assert!(stdout(&quiet).lines().last().unwrap().starts_with("too quiet: 100 runs without any crashes"));
+    assert!(
+        stdout(&quiet).lines().last().unwrap().starts_with("too quiet: 100 runs without any truncations")
+    );
     let few = raft_sim(&["run", "--seeds", "0..99", "--actions", "1", "--nodes", "3"]);
     assert_eq!(few.status.code(), Some(0));
 }
