@@ -11,12 +11,10 @@ use alloc::vec::Vec;
 use crate::entry::{Entry, Payload};
 use crate::identity::{Boot, Pair};
 use crate::marks::{Mark, reached};
-use crate::membership::Suffrage;
 use crate::node::Node;
 use crate::packet::{Body, Packet};
 use crate::position::{Attempt, LogIndex, Position, Term};
 use crate::progress::Progress;
-use crate::quorum;
 use crate::ready::{Fault, Ready};
 use crate::role::{Due, Role};
 use crate::timeouts::election_timeout;
@@ -59,7 +57,7 @@ impl Node {
     /// no voter (B8), or while the disk stands still, since the server's vote for itself would never count.
     pub(crate) fn begin_election(&mut self, ready: &mut Ready) {
         let leads = matches!(self.role, Role::Leader { .. });
-        if leads || !self.voter {
+        if leads || !self.votes.any() || self.removed {
             return;
         }
         if self.disk.is_stalled(self.config.disk_stall_ticks) {
@@ -96,7 +94,7 @@ impl Node {
             && self.disk.durable_hard_state() == self.hard_state
         {
             *announced = true;
-            granted.push(self.identity.pair);
+            granted.push(self.identity.pair); // The first.
             self.ask(ready);
             self.count_votes(ready);
         }
@@ -146,6 +144,7 @@ impl Node {
         }
         let granted = self.hard_state.term <= term && !self.hears_leader() && self.log.last() <= last;
         ready.send.push(self.packet(candidate, Body::PreVote { boot, attempt, granted }));
+        self.tell_if_removed(candidate, ready);
     }
 
     /// Whether a leader is there, as far as this server can see: itself, or one that it has heard within the shortest
@@ -180,6 +179,7 @@ impl Node {
 
     /// A candidate of this server's term asks for its vote.
     pub(crate) fn vote_requested(&mut self, candidate: Pair, boot: Boot, last: Position, ready: &mut Ready) {
+        self.tell_if_removed(candidate, ready);
         let free = self.hard_state.vote.is_none_or(|vote| vote == candidate);
         // The voter's log must not be more up-to-date than the candidate's (Raft thesis §3.6.1). Positions are ordered by
         // term and then index; each compared alone would let a candidate win that lacks committed entries (B1).
@@ -244,7 +244,7 @@ impl Node {
         // A candidate's own vote is not among these before it is durable; without it there is no win.
         let majority = granted.contains(&self.identity.pair)
             && self.membership().is_some_and(|membership| {
-                quorum::is_quorum(membership.voters().map(|voter| granted.contains(&voter)))
+                membership.is_quorum(|voter| granted.binary_search(&voter).is_ok())
             });
         match self.role {
             Role::PreCandidate { .. } if majority => self.campaign(ready),
@@ -259,11 +259,16 @@ impl Node {
             return self.halt(Fault::Exhausted, ready);
         }
         let next = self.log.last().index.next();
-        let others = self.membership().into_iter().flat_map(|membership| membership.servers());
-        let followers = others
-            .filter(|server| server.pair != self.identity.pair)
-            .map(|server| Progress::new(server.pair, server.suffrage == Suffrage::Voter, next))
+        let membership = self.membership();
+        let mut followers: Vec<_> = membership
+            .into_iter()
+            .flat_map(|membership| {
+                membership.members().map(|server| (server.pair, membership.votes(server.pair)))
+            })
+            .filter(|(pair, _)| *pair != self.identity.pair)
+            .map(|(pair, votes)| Progress::new(pair, votes, next))
             .collect();
+        followers.sort_unstable_by_key(|progress| progress.pair);
         let role = Role::Leader {
             followers,
             // Heartbeats are due at once: followers whose logs differ do not take the no-op.

@@ -210,7 +210,10 @@ fn wire_membership(membership: &Membership) -> wire::Membership {
         raft_address: server.raft_address.clone(),
         client_address: server.client_address.clone(),
     };
-    wire::Membership { servers: membership.servers().iter().map(one).collect() }
+    wire::Membership {
+        servers: membership.servers().iter().map(one).collect(),
+        outgoing: membership.outgoing().iter().map(one).collect(),
+    }
 }
 
 /// A packet but for the entries of an append.
@@ -255,6 +258,7 @@ fn wire_body(body: &Body) -> Option<wire::packet::Body> {
             held: held.raw(),
             durable: durable.raw(),
         }),
+        Body::Removed { index } => WireBody::Removed(wire::Removed { index: index.raw() }),
         Body::NewerTerm => WireBody::NewerTerm(wire::NewerTerm {}),
         Body::Reject { boot, previous, hint, hint_first } => WireBody::Reject(wire::Reject {
             boot: boot.raw(),
@@ -311,11 +315,19 @@ fn membership(membership: wire::Membership) -> Result<Membership, DecodeError> {
             client_address: server.client_address,
         })
     };
-    let servers = membership.servers.into_iter().map(one).collect::<Result<Vec<_>, _>>()?;
-    if !servers.is_sorted_by(|a, b| a.pair.id < b.pair.id) {
-        return Err(DecodeError::Membership(None));
+    let half = |servers: Vec<wire::Server>| {
+        let servers = servers.into_iter().map(one).collect::<Result<Vec<_>, _>>()?;
+        if !servers.is_sorted_by(|a, b| a.pair.id < b.pair.id) {
+            return Err(DecodeError::Membership(None));
+        }
+        Membership::new(servers).map_err(|why| DecodeError::Membership(Some(why)))
+    };
+    let incoming = half(membership.servers)?;
+    if membership.outgoing.is_empty() {
+        Ok(incoming)
+    } else {
+        Ok(half(membership.outgoing)?.joint(&incoming))
     }
-    Membership::new(servers).map_err(|why| DecodeError::Membership(Some(why)))
 }
 
 fn body(body: wire::packet::Body, term: Term) -> Result<Body, DecodeError> {
@@ -360,6 +372,7 @@ fn body(body: wire::packet::Body, term: Term) -> Result<Body, DecodeError> {
             held: index(acknowledge.held)?,
             durable: index(acknowledge.durable)?,
         },
+        WireBody::Removed(removed) => Body::Removed { index: index(removed.index)? },
         WireBody::NewerTerm(_) => Body::NewerTerm,
         WireBody::Reject(reject) => Body::Reject {
             boot: Boot::new(reject.boot),

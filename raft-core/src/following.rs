@@ -80,6 +80,8 @@ impl Node {
         if let Role::Follower { following: Some(following), .. } = &mut self.role {
             following.owed = true;
         }
+        // Who is sent entries is a member, whatever it was told before.
+        self.removed = false;
         self.verified = self.verified().max(last);
         self.commit_received(commit, ready);
     }

@@ -46,8 +46,8 @@ impl Node {
         hold(self.commit <= last.index, "what is committed is in the log")?;
         hold(self.verified <= last.index, "what is verified is in the log")?;
         let own = self.identity.pair;
-        let voter = self.membership().is_some_and(|membership| membership.is_voter(own));
-        hold(self.voter == voter, "a server knows whether it is a voter")?;
+        let votes = self.membership().map(|membership| membership.votes(own)).unwrap_or_default();
+        hold(self.votes == votes, "a server knows whether it is a voter")?;
         let applying = self.applying;
         hold(applying.applied <= applying.handed, "what is applied was handed out")?;
         hold(applying.handed <= self.commit, "what is handed out is committed")?;
@@ -58,6 +58,7 @@ impl Node {
         self.role_invariants(last.index)?;
         let leads = matches!(self.role, Role::Leader { .. });
         hold(leads || self.proposals.len() == 0, "only a leader has proposals that wait")?;
+        hold(leads || self.change.is_none(), "only a leader has a change that waits")?;
         let idle = matches!(self.role, Role::Follower { following: None, .. });
         hold(self.fault.is_none() || idle, "a halted node follows nobody and leads nobody")
     }
@@ -76,7 +77,7 @@ impl Node {
             }
             Role::PreCandidate { granted, .. } => {
                 hold(granted.contains(&own), "a pre-candidate is for itself")?;
-                hold(self.voter, "only voters try to become leader")
+                hold(self.votes.any(), "only voters try to become leader")
             }
             Role::Candidate { announced, granted, .. } => {
                 hold(self.hard_state.vote == Some(own), "a candidate votes for itself")?;
@@ -88,6 +89,14 @@ impl Node {
                 hold(self.hard_state.vote == Some(own), "a leader has voted for itself")?;
                 let sorted = followers.windows(2).all(|two| two[0].pair < two[1].pair);
                 hold(sorted, "a leader's followers are sorted by id")?;
+                let members = || self.membership().into_iter().flat_map(|membership| membership.members());
+                let others = members().filter(|server| server.pair != own).count();
+                hold(others == followers.len(), "a leader's followers are the other members")?;
+                let known = followers.iter().all(|follower| {
+                    let votes = self.membership().map(|membership| membership.votes(follower.pair));
+                    votes == Some(follower.votes)
+                });
+                hold(known, "a leader knows whose votes count")?;
                 let packets_max = self.config.in_flight_packets_max;
                 followers.iter().try_for_each(|p| p.check(last, packets_max).map_err(Broken))
             }

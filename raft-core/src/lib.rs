@@ -146,6 +146,7 @@ extern crate alloc;
 
 mod identity;
 mod position;
+mod quorum;
 mod entry;
 mod membership;
 mod config;
@@ -154,7 +155,6 @@ mod write;
 mod message;
 mod ready;
 
-mod quorum;
 mod timeouts;
 mod log;
 mod disk;
@@ -168,6 +168,7 @@ mod election;
 mod following;
 mod replication;
 mod transfer;
+mod reconfiguration;
 mod step;
 mod invariants;
 
@@ -188,7 +189,7 @@ pub use crate::identity::{Boot, ClusterId, Identity, Incarnation, NodeId, Pair, 
 pub use crate::invariants::Broken;
 pub use crate::log::TermStart;
 pub use crate::membership::{Membership, MembershipError, Server, Suffrage};
-pub use crate::message::{Commands, Fetched, Message};
+pub use crate::message::{Change, Commands, Fetched, Message};
 pub use crate::node::{Node, StartError, Status};
 pub use crate::packet::{Body, Packet};
 pub use crate::position::{

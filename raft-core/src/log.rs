@@ -103,6 +103,11 @@ impl Log {
         self.memberships.last()
     }
 
+    /// Every configuration in the log with its index, in order.
+    pub(crate) fn memberships(&self) -> &[(LogIndex, Arc<Membership>)] {
+        &self.memberships
+    }
+
     /// The term of the entry at `index`; 0 for index 0, and where it has been forgotten; `None` behind the end.
     #[inline]
     pub(crate) fn term_at(&self, index: LogIndex) -> Option<Term> {

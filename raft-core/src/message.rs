@@ -1,11 +1,13 @@
 //! Everything that can happen to a node.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
 use crate::entry::Runs;
 use crate::identity::NodeId;
+use crate::membership::Server;
 use crate::packet::Packet;
 use crate::position::{FetchNumber, LogIndex, RequestId, WriteNumber};
 
@@ -27,6 +29,17 @@ pub enum Message {
         id: RequestId,
         /// The commands, at least one: appended whole and consecutively, or refused whole.
         commands: Commands,
+    },
+    /// Change the configuration (Raft thesis chapter 4). Answered exactly once: when the configuration that it leads to is
+    /// committed, or when it is refused, found to be none, or lost.
+    Reconfigure {
+        /// The caller's name for it.
+        id: RequestId,
+        /// What is to be.
+        change: Change,
+        /// The index of the configuration that the caller has looked at: where another one is in force by now, the change is
+        /// refused. `None`: whatever is in force.
+        based_on: Option<LogIndex>,
     },
     /// Hand the leadership over (Raft thesis §3.10). Answered exactly once.
     Transfer {
@@ -55,6 +68,31 @@ pub enum Message {
         number: FetchNumber,
         /// What came of it.
         result: Fetched,
+    },
+}
+
+/// A change of the configuration, as a target: done twice, it changes nothing the second time.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Change {
+    /// Exactly these servers.
+    Set(Vec<Server>),
+    /// This server too. One with the same id is replaced: its suffrage, addresses and incarnation are those given here.
+    Add(Server),
+    /// Without the server of this id.
+    Remove(NodeId),
+    /// The server of this id votes.
+    Promote(NodeId),
+    /// The server of this id is a learner.
+    Demote(NodeId),
+    /// The server of this id is reached elsewhere.
+    Readdress {
+        /// Which server.
+        id: NodeId,
+        /// Where its peers reach it from now on.
+        raft_address: String,
+        /// Where clients reach it from now on.
+        client_address: String,
     },
 }
 

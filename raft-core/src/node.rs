@@ -10,11 +10,12 @@ use crate::fetches::Fetches;
 use crate::identity::{ClusterId, Identity, Pair};
 use crate::log::Log;
 use crate::marks::{Mark, reached};
-use crate::membership::Membership;
+use crate::membership::{Membership, Votes};
 use crate::packet::{Body, Packet, Sender};
 use crate::position::{Attempt, LogIndex, Position, Round, Term};
 use crate::proposals::Proposals;
 use crate::ready::{Answer, Event, Fault, Outcome, Ready, RoleKind};
+use crate::reconfiguration::PendingChange;
 use crate::role::{Due, Role, Transfer};
 use crate::write::{HardState, Recovered};
 
@@ -35,8 +36,11 @@ pub struct Node {
     pub(crate) applying: Applying,
     pub(crate) fetches: Fetches,
     pub(crate) proposals: Proposals,
-    /// Whether this server may campaign and lead: whether it is a voter of the configuration in force.
-    pub(crate) voter: bool,
+    /// In which half of the configuration in force this server's vote counts: without a vote it does not campaign.
+    pub(crate) votes: Votes,
+    /// Whether this server was told that it is no member any more, and no leader has sent it entries since.
+    pub(crate) removed: bool,
+    pub(crate) change: Option<PendingChange>,
     /// The election timeout of this term and attempt, in ticks.
     pub(crate) election_timeout: u32,
     /// Ticks since the election timer was last restarted, at most the election timeout.
@@ -164,7 +168,9 @@ impl Node {
             applying: Applying { applied, handed: applied },
             fetches: Fetches::default(),
             proposals: Proposals::default(),
-            voter: false,
+            votes: Votes::default(),
+            removed: false,
+            change: None,
             election_timeout: 0,
             election_elapsed: 0,
             campaigns: 0,
@@ -212,6 +218,12 @@ impl Node {
         self.log.membership().map(|(_, membership)| membership)
     }
 
+    /// The index of the configuration in force; 0 on a server that has not heard of its cluster yet. A change can be based on
+    /// it: see [`Message::Reconfigure`](crate::Message::Reconfigure).
+    pub fn membership_index(&self) -> LogIndex {
+        self.log.membership().map_or(LogIndex::ZERO, |(index, _)| *index)
+    }
+
     /// The term of the entry at `index` in its log; 0 for index 0; `None` behind the end.
     pub fn term_at(&self, index: LogIndex) -> Option<Term> {
         self.log.term_at(index)
@@ -228,7 +240,8 @@ impl Node {
 
     /// Takes note of what the configuration in force says of this server.
     pub(crate) fn note_membership(&mut self) {
-        self.voter = self.membership().is_some_and(|membership| membership.is_voter(self.identity.pair));
+        let own = self.identity.pair;
+        self.votes = self.membership().map(|membership| membership.votes(own)).unwrap_or_default();
     }
 
     /// A packet from this server, of its term.
@@ -243,6 +256,7 @@ impl Node {
         if kind_before == RoleKind::Leader {
             self.log.seal();
             self.lose_proposals(ready);
+            self.lose_change(ready);
         }
         let (kind, term) = (self.role.kind(), self.hard_state.term);
         if kind != kind_before {

@@ -14,6 +14,7 @@ use alloc::collections::VecDeque;
 use crate::config::Config;
 use crate::identity::{Boot, Pair};
 use crate::marks::{Mark, reached};
+use crate::membership::Votes;
 use crate::position::{LogIndex, Round};
 
 /// One append on its way.
@@ -40,8 +41,8 @@ pub(crate) enum Mode {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Progress {
     pub(crate) pair: Pair,
-    /// Whether it counts towards quorums.
-    pub(crate) voter: bool,
+    /// In which half of the configuration it counts towards quorums.
+    pub(crate) votes: Votes,
     /// The newest boot that answered.
     boot: Option<Boot>,
     /// The last index that is durable there and equal to ours. Never falls: a pair keeps its promises over restarts.
@@ -67,10 +68,10 @@ pub(crate) struct Progress {
 impl Progress {
     /// A follower that nothing is known of, to be probed from `next` on (Raft thesis figure 3.1: nextIndex starts behind
     /// the leader's last entry, matchIndex at 0).
-    pub(crate) const fn new(pair: Pair, voter: bool, next: LogIndex) -> Self {
+    pub(crate) const fn new(pair: Pair, votes: Votes, next: LogIndex) -> Self {
         Progress {
             pair,
-            voter,
+            votes,
             boot: None,
             matched: LogIndex::ZERO,
             held: LogIndex::ZERO,
@@ -261,9 +262,11 @@ mod tests {
 
     use super::{Mode, Progress};
     use crate::identity::{Boot, Incarnation, NodeId, Pair};
+    use crate::membership::Votes;
     use crate::position::{LogIndex, Round};
 
     const BOOT: Boot = Boot::new(1);
+    const VOTES: Votes = Votes { incoming: true, outgoing: false };
 
     fn at(index: u64) -> LogIndex {
         LogIndex::new(index)
@@ -272,7 +275,7 @@ mod tests {
     /// A follower that has taken its probe, so that everything up to `index` is durable there.
     fn replicating(index: u64) -> Progress {
         let id = NodeId::new(2).expect("not zero");
-        let mut progress = Progress::new(Pair { id, incarnation: Incarnation::new(2) }, true, at(index));
+        let mut progress = Progress::new(Pair { id, incarnation: Incarnation::new(2) }, VOTES, at(index));
         progress.sent(at(index), 10, Round::ZERO);
         progress.acknowledged(BOOT, None, at(index), at(index));
         assert_eq!((progress.mode(), progress.next()), (Mode::Replicate, at(index + 1)));
@@ -316,7 +319,7 @@ mod tests {
     #[test]
     fn only_the_rejection_of_the_probe_in_flight_is_believed() {
         let id = NodeId::new(2).expect("not zero");
-        let mut progress = Progress::new(Pair { id, incarnation: Incarnation::new(2) }, true, at(8));
+        let mut progress = Progress::new(Pair { id, incarnation: Incarnation::new(2) }, VOTES, at(8));
         assert!(!progress.rejected(BOOT, at(7)), "nothing is in flight");
         send(&mut progress, 9, 0);
         assert!(!progress.rejected(BOOT, at(6)), "of another append");
@@ -383,7 +386,7 @@ mod tests {
         progress.acknowledged(BOOT, Some(Round::new(4)), at(7), at(5));
         assert_eq!(progress.next(), at(8), "8 is lost, 7 is not");
 
-        let mut probing = Progress::new(progress.pair, true, at(8));
+        let mut probing = Progress::new(progress.pair, VOTES, at(8));
         send(&mut probing, 8, 1);
         for round in 2..=3 {
             assert!(!probing.may_send(9, 9));

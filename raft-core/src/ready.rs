@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::entry::Runs;
-use crate::identity::{ClusterId, Pair};
-use crate::membership::Membership;
+use crate::identity::{ClusterId, NodeId, Pair};
+use crate::membership::{Membership, MembershipError};
 use crate::packet::Packet;
 use crate::position::{FetchNumber, LogIndex, Position, RequestId, Term};
 use crate::write::Write;
@@ -70,16 +70,21 @@ pub struct Answer {
     pub outcome: Outcome,
 }
 
-/// What became of a proposal or a transfer.
+/// What became of a proposal, a change of the configuration, or a transfer.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Outcome {
     /// It is committed, at these positions: it is in the log for good, and reaches every state machine.
     Committed {
-        /// Of its first command.
+        /// Of its first command; of a change, of the first configuration that it appended.
         first: Position,
-        /// Of its last command.
+        /// Of its last command; of a change, of the configuration that it led to.
         last: Position,
+    },
+    /// The change asks for what is so already. Nothing was appended.
+    Unchanged {
+        /// The index of the configuration in force.
+        index: LogIndex,
     },
     /// It certainly has no effect, now or later.
     Refused(Refusal),
@@ -122,6 +127,22 @@ pub enum Refusal {
     },
     /// A transfer to a server that is no voter, or to the leader itself, or to nobody because there is no other voter.
     NoSuchVoter,
+    /// The configuration in force is not committed yet, or joint: there is one change at a time.
+    ChangeUnderWay {
+        /// Its index.
+        index: LogIndex,
+    },
+    /// The leader has not committed an entry of its own term yet, and takes no change before that. It will soon.
+    TermNotCommitted,
+    /// The change was based on another configuration than the one in force.
+    Outdated {
+        /// The index of the one in force.
+        index: LogIndex,
+    },
+    /// The change is about a server that the configuration does not have.
+    NoSuchServer(NodeId),
+    /// The change leads to servers that do not make a configuration.
+    Membership(MembershipError),
     /// This node has halted, see [`Event::Fault`].
     Halted,
 }
@@ -164,6 +185,12 @@ pub enum Event {
         index: LogIndex,
         /// The configuration.
         membership: Arc<Membership>,
+    },
+    /// This server is not in the committed configuration any more. It goes on answering, but campaigns no more unless a
+    /// leader sends it entries again; it may be stopped for good.
+    Removed {
+        /// The index of that configuration.
+        index: LogIndex,
     },
     /// A packet came for another incarnation of this server, or for another server. Its sender should look at its
     /// configuration, or this server's disk was wiped and it has to be added again.

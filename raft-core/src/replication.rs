@@ -11,10 +11,11 @@ use crate::fetches::{Fetches, Purpose};
 use crate::identity::{Boot, Pair};
 use crate::log::Log;
 use crate::marks::{Mark, reached};
+use crate::membership::Votes;
 use crate::message::Commands;
 use crate::node::Node;
 use crate::packet::{Body, Sender};
-use crate::position::{LogIndex, Position, RequestId, Round};
+use crate::position::{LogIndex, LogTime, Position, RequestId, Round};
 use crate::progress::{Mode, Progress};
 use crate::proposals::Pending;
 use crate::quorum;
@@ -33,11 +34,9 @@ impl Node {
             progress.tick(elapsed, &self.config);
         }
         // Looked at when heartbeats are due, so that a node that is ticked as rarely as it asks does what one does that is
-        // ticked more often. A leader is a voter, and hears itself.
+        // ticked more often.
         let due = *since_heartbeat == self.config.heartbeat_ticks;
-        let heard =
-            followers.iter().filter(|follower| follower.voter).map(|voter| voter.is_heard(&self.config));
-        let quorum = !due || quorum::is_quorum(heard.chain([true]));
+        let quorum = !due || self.is_quorum(|follower| follower.is_heard(&self.config), true);
         if !quorum || self.disk.is_stalled(self.config.disk_stall_ticks) {
             reached(if quorum { Mark::LeaderStalled } else { Mark::LeaderLostQuorum });
             self.set_role(Role::IDLE, ready);
@@ -51,10 +50,7 @@ impl Node {
             ready.answers.push(Answer { id, outcome: Outcome::Refused(refusal) });
             return;
         }
-        let Role::Leader { since_entry, .. } = &mut self.role else {
-            return;
-        };
-        let time = self.log.last_time().plus(core::mem::take(since_entry));
+        let time = self.log_time();
         let first = self.log.last().index.next();
         let mut bytes = 0;
         let mut append = |command| {
@@ -68,6 +64,15 @@ impl Node {
         }
         self.due = Due { send: Recipients::All, ..self.due };
         self.proposals.push(Pending { id, first, last: self.log.last().index, bytes });
+    }
+
+    /// The log time of what a leader appends now.
+    pub(crate) fn log_time(&mut self) -> LogTime {
+        let since_entry = match &mut self.role {
+            Role::Leader { since_entry, .. } => core::mem::take(since_entry),
+            _ => 0,
+        };
+        self.log.last_time().plus(since_entry)
     }
 
     /// Whether a proposal is taken. Nothing has been changed where it is not.
@@ -132,7 +137,7 @@ impl Node {
             return self.halt(Fault::ImpossibleAcknowledgement, ready);
         }
         progress.acknowledged(from_boot, round, held, durable);
-        let voter = progress.voter;
+        let voter = progress.votes.any();
         self.due.commit |= voter;
         self.due.send_to(from);
     }
@@ -193,21 +198,43 @@ impl Node {
         }
         // The leader counts itself like any voter: with what is durable (B19).
         let own = self.disk.durable_end();
-        let durable =
-            || followers.iter().filter(|follower| follower.voter).map(Progress::matched).chain([own]);
         // Mostly there is nothing new yet, and whether there is takes less than where it ends.
-        if !quorum::is_quorum(durable().map(|index| self.commit < index)) {
+        if !self.is_quorum(|follower| self.commit < follower.matched(), self.commit < own) {
             return;
         }
-        let index = quorum::quorum_index(durable());
+        let half = |counts: fn(Votes) -> bool| {
+            let followers = followers.iter().filter(move |follower| counts(follower.votes));
+            quorum::quorum_index(followers.map(Progress::matched).chain(counts(self.votes).then_some(own)))
+        };
+        let mut index = half(|votes| votes.incoming);
+        if self.is_joint() {
+            index = index.min(half(|votes| votes.outgoing));
+        }
         if self.log.term_at(index) != Some(self.hard_state.term) {
             return reached(Mark::OlderTermWaits);
         }
         if own < index {
             reached(Mark::CommitsBeforeOwnDisk);
         }
+        let before = self.commit;
         self.raise_commit(index, ready);
         self.due.send = Recipients::All;
+        self.tell_removed(before, ready);
+    }
+
+    /// Whether the followers that are for it are a quorum, with this leader itself if it is `own`: a majority of the voters,
+    /// and of each half of a joint configuration. A leader without a vote does not count itself (B36).
+    fn is_quorum(&self, is_for: impl Fn(&Progress) -> bool, own: bool) -> bool {
+        let Role::Leader { followers, .. } = &self.role else { return false };
+        let half = |counts: fn(Votes) -> bool| {
+            let followers = followers.iter().filter(move |follower| counts(follower.votes));
+            quorum::is_quorum(followers.map(&is_for).chain(counts(self.votes).then_some(own)))
+        };
+        half(|votes| votes.incoming) && (!self.is_joint() || half(|votes| votes.outgoing))
+    }
+
+    fn is_joint(&self) -> bool {
+        self.membership().is_some_and(|membership| membership.is_joint())
     }
 
     /// Sends what is due: heartbeats, entries as far as the windows allow, and the commit index where nothing carries it.

@@ -44,7 +44,12 @@ impl Node {
     }
 
     fn take(&mut self, message: Message, ready: &mut Ready) {
-        if self.fault.is_some() && !matches!(message, Message::Propose { .. } | Message::Transfer { .. }) {
+        if self.fault.is_some()
+            && !matches!(
+                message,
+                Message::Propose { .. } | Message::Reconfigure { .. } | Message::Transfer { .. }
+            )
+        {
             return;
         }
         if !matches!(message, Message::Propose { .. } | Message::Tick { .. }) {
@@ -55,6 +60,7 @@ impl Node {
             Message::Tick { elapsed } => self.tick(elapsed, ready),
             Message::Packet(packet) => self.packet_received(packet, ready),
             Message::Propose { id, commands } => self.propose(id, commands, ready),
+            Message::Reconfigure { id, change, based_on } => self.reconfigure(id, change, based_on, ready),
             Message::Transfer { id, to } => self.transfer_requested(id, to, ready),
             Message::Campaign => self.begin_election(ready),
             Message::StepDown => self.step_down(ready),
@@ -122,6 +128,7 @@ impl Node {
             Body::Acknowledge { boot: asked, round, held, durable } => {
                 self.acknowledged((from, boot), asked, round, held, durable, ready);
             }
+            Body::Removed { index } => self.removed_received(index, ready),
             Body::NewerTerm => {} // All that it says is its term.
             Body::Reject { boot: asked, previous, hint, hint_first } => {
                 self.rejected((from, boot), asked, previous, (hint, hint_first), ready);
@@ -203,14 +210,17 @@ impl Node {
     fn derive(&mut self, ready: &mut Ready) {
         self.derive_candidacy(ready);
         self.log.seal();
+        if matches!(self.role, Role::Leader { .. }) && self.due.commit {
+            self.derive_commit(ready);
+            self.derive_membership(ready);
+            self.log.seal();
+        }
         self.derive_write(ready);
         if let Role::Leader { since_heartbeat, .. } = self.role {
             let heartbeat = since_heartbeat == self.config.heartbeat_ticks;
-            if self.due.commit {
-                self.derive_commit(ready);
-            }
             self.derive_replication(heartbeat, ready);
             self.derive_transfer(heartbeat, ready);
+            self.derive_departure(ready);
         } else {
             self.derive_vote(ready);
             self.derive_acknowledgement(ready);
@@ -277,7 +287,7 @@ impl Node {
         let ticks = |ticks: Option<u32>| ticks.map_or(NEVER, u64::from);
         let stall = ticks(self.disk.stalls_in(self.config.disk_stall_ticks));
         // A stalled disk keeps the server from campaigning: the time is up, and it is the disk that is waited for.
-        let election = if self.voter && stall != 0 {
+        let election = if self.votes.any() && !self.removed && stall != 0 {
             u64::from(self.election_timeout.saturating_sub(self.election_elapsed))
         } else {
             NEVER

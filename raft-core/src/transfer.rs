@@ -80,6 +80,10 @@ impl Node {
             return self.end_transfer(Outcome::NotTransferred, ready);
         };
         let last = self.log.last().index;
+        if !self.membership().is_some_and(|membership| membership.is_voter(transfer.to)) {
+            // Demoted or removed meanwhile (B37).
+            return self.end_transfer(Outcome::NotTransferred, ready);
+        }
         let target = followers.iter().find(|progress| progress.pair == transfer.to);
         let ready_to_lead = target.is_some_and(|progress| progress.matched() == last);
         if ready_to_lead && (heartbeat || !transfer.told) {
@@ -98,7 +102,7 @@ impl Node {
     /// leader would refuse. Only if it comes from the leader of the very term; a late one is of an older term.
     pub(crate) fn timeout_now_received(&mut self, from: Pair, ready: &mut Ready) {
         let follows = matches!(&self.role, Role::Follower { following: Some(f), .. } if f.leader == from);
-        if follows && self.voter && !self.disk.is_stalled(self.config.disk_stall_ticks) {
+        if follows && self.votes.any() && !self.disk.is_stalled(self.config.disk_stall_ticks) {
             self.campaign(ready);
         }
     }

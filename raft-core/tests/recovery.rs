@@ -94,7 +94,7 @@ fn membership_refuses_what_is_no_cluster() {
     twin.raft_address = "elsewhere".into();
     assert_eq!(of(&[server(1), twin]), Err(MembershipError::DuplicateId(pair(1).id)));
     let same = Server { raft_address: server(1).raft_address, ..server(2) };
-    assert_eq!(of(&[server(1), same]), Err(MembershipError::DuplicateAddress("raft1".into())));
+    assert_eq!(of(&[server(1), same]), Err(MembershipError::DuplicateAddress(pair(1).id, pair(2).id)));
     let many: Vec<Server> =
         (1..=4097).map(|id| Server { pair: pair(id), raft_address: id.to_string(), ..server(1) }).collect();
     assert_eq!(of(&many), Err(MembershipError::TooMany));

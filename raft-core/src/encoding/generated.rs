@@ -32,7 +32,10 @@ pub struct Packet {
     pub to: ::core::option::Option<Pair>,
     #[prost(uint64, tag = "6")]
     pub term: u64,
-    #[prost(oneof = "packet::Body", tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26")]
+    #[prost(
+        oneof = "packet::Body",
+        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27"
+    )]
     pub body: ::core::option::Option<packet::Body>,
 }
 /// Nested message and enum types in `Packet`.
@@ -61,6 +64,8 @@ pub mod packet {
         TimeoutNow(super::TimeoutNow),
         #[prost(message, tag = "26")]
         NewerTerm(super::NewerTerm),
+        #[prost(message, tag = "27")]
+        Removed(super::Removed),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -139,6 +144,11 @@ pub struct Reject {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NewerTerm {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Removed {
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+}
 /// Consecutive entries of one term, at least one. Where the first one stands follows from what the run is part of.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Run {
@@ -186,6 +196,9 @@ pub struct Server {
 pub struct Membership {
     #[prost(message, repeated, tag = "1")]
     pub servers: ::prost::alloc::vec::Vec<Server>,
+    /// of a joint configuration the servers of the one before it; else none
+    #[prost(message, repeated, tag = "2")]
+    pub outgoing: ::prost::alloc::vec::Vec<Server>,
 }
 /// A batch for the disk.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use raft_core::{
-    Answer, Boot, Bootstrap, Config, Event, Fetched, Identity, Incarnation, LogIndex, Membership, Message,
-    Node, NodeId, Outcome, Packet, Pair, Payload, Ready, Recovered, RequestId, RoleKind, Runs, Server,
-    Suffrage, Write, WriteNumber, bootstrap,
+    Answer, Boot, Bootstrap, Change, Config, Event, Fetched, Identity, Incarnation, LogIndex, Membership,
+    Message, Node, NodeId, Outcome, Packet, Pair, Payload, Ready, Recovered, RequestId, RoleKind, Runs,
+    Server, Suffrage, Write, WriteNumber, bootstrap,
 };
 
 pub fn pair(id: u64) -> Pair {
@@ -16,14 +16,21 @@ pub fn pair(id: u64) -> Pair {
     Pair { id, incarnation: Incarnation::new(0x1000 + u128::from(id.raw())) }
 }
 
-pub fn membership(voters: u64) -> Membership {
-    let server = |id| Server {
+pub fn server(id: u64, suffrage: Suffrage) -> Server {
+    Server {
         pair: pair(id),
-        suffrage: Suffrage::Voter,
+        suffrage,
         raft_address: format!("raft{id}"),
         client_address: format!("http{id}"),
-    };
-    Membership::new((1..=voters).map(server).collect()).expect("a valid configuration")
+    }
+}
+
+pub fn voters(ids: impl IntoIterator<Item = u64>) -> Vec<Server> {
+    ids.into_iter().map(|id| server(id, Suffrage::Voter)).collect()
+}
+
+pub fn membership(count: u64) -> Membership {
+    Membership::new(voters(1..=count)).expect("a valid configuration")
 }
 
 /// Without pre-votes: for what is about votes.
@@ -85,6 +92,15 @@ impl Machine {
         self.applied.clear();
         let node = Node::new(self.config, self.identity, self.recovered());
         self.node = Some(node.expect("a disk that kept its promises starts"));
+    }
+
+    /// Starts on an empty disk, as whoever its identity says.
+    pub fn wipe(&mut self) {
+        self.crash();
+        self.disk.clear();
+        self.answers.clear();
+        self.events.clear();
+        self.start();
     }
 
     pub fn crash(&mut self) {
@@ -151,6 +167,27 @@ impl Cluster {
         };
         let machines = (1..=voters).map(machine).collect();
         Cluster { machines, network: VecDeque::new(), cut: Vec::new(), next_request: 1 }
+    }
+
+    /// One more server, with an empty disk, that waits to be added.
+    pub fn join(&mut self) -> u64 {
+        let mut machine = self.machines[0].clone();
+        let id = self.machines.len() as u64 + 1;
+        machine.identity = Identity { pair: pair(id), boot: Boot::new(0), ..machine.identity };
+        machine.wipe();
+        self.machines.push(machine);
+        id
+    }
+
+    pub fn change(&mut self, id: u64, change: Change) -> RequestId {
+        self.change_based_on(id, change, None)
+    }
+
+    pub fn change_based_on(&mut self, id: u64, change: Change, based_on: Option<LogIndex>) -> RequestId {
+        let request = RequestId::new(self.next_request);
+        self.next_request += 1;
+        self.step(id, Message::Reconfigure { id: request, change, based_on });
+        request
     }
 
     pub fn machine(&mut self, id: u64) -> &mut Machine {

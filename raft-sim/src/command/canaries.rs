@@ -72,10 +72,11 @@ impl Canaries {
             done.tried += 1;
         }
         if done.missed == 0 {
-            match chosen.len() {
-                1 => writeln!(out, "clean: the canary is seen by its oracle")?,
-                count => writeln!(out, "clean: all {count} canaries are seen, each by its oracle")?,
-            }
+            let count = match chosen.len() {
+                1 => "the canary is".to_owned(),
+                count => format!("all {count} canaries are"),
+            };
+            writeln!(out, "clean: {count} seen, each by its oracle")?;
             Ok(ExitCode::SUCCESS)
         } else {
             let Tried { tried, missed } = done;

@@ -1,0 +1,234 @@
+//! Membership changes (Raft thesis chapter 4). A change is a target: where its voters differ from those of the configuration in
+//! force by one at most, every majority of the one meets every majority of the other, and it is appended as it is (§4.1);
+//! anything more goes through a joint configuration (§4.3), which whoever leads then leaves by itself.
+//!
+//! A configuration is in force from the moment it is appended. There is one change at a time, and none before an entry of the
+//! leader's own term has committed: else an uncommitted change of an older leader could come back beside it (B32).
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::entry::{Entry, Payload};
+use crate::identity::{NodeId, Pair};
+use crate::marks::{Mark, reached};
+use crate::membership::{Membership, Server, Suffrage};
+use crate::message::Change;
+use crate::node::Node;
+use crate::packet::Body;
+use crate::position::{LogIndex, Position, RequestId};
+use crate::progress::Progress;
+use crate::ready::{Answer, Event, Outcome, Ready, Refusal};
+use crate::role::{Due, Role};
+
+/// A change that waits for its answer: on the leader that appended it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct PendingChange {
+    pub(crate) id: RequestId,
+    /// The index of the first configuration that it appended.
+    pub(crate) first: LogIndex,
+}
+
+impl Node {
+    /// A change of the configuration: appended, refused, or found to be none.
+    pub(crate) fn reconfigure(
+        &mut self,
+        id: RequestId,
+        change: Change,
+        based_on: Option<LogIndex>,
+        ready: &mut Ready,
+    ) {
+        let outcome = match self.admit_change(change, based_on) {
+            Err(refusal) => Outcome::Refused(refusal),
+            Ok((index, None)) => Outcome::Unchanged { index },
+            Ok((_, Some(membership))) => {
+                self.change = Some(PendingChange { id, first: self.log.last().index.next() });
+                return self.append_membership(membership, ready);
+            }
+        };
+        ready.answers.push(Answer { id, outcome });
+    }
+
+    /// Whether a change is taken: the index of the configuration in force, and what to append, if that is another one.
+    fn admit_change(
+        &self,
+        change: Change,
+        based_on: Option<LogIndex>,
+    ) -> Result<(LogIndex, Option<Membership>), Refusal> {
+        if self.fault.is_some() {
+            return Err(Refusal::Halted);
+        }
+        if !matches!(self.role, Role::Leader { .. }) {
+            return Err(Refusal::NotLeader { leader: self.leader() });
+        }
+        if let Some(to) = self.transferring() {
+            return Err(Refusal::Transferring { to });
+        }
+        let Some((index, current)) = self.log.membership() else {
+            return Err(Refusal::NotLeader { leader: None }); // Who leads has a configuration.
+        };
+        if self.commit < *index || current.is_joint() {
+            return Err(Refusal::ChangeUnderWay { index: *index });
+        }
+        if self.log.term_at(self.commit) != Some(self.hard_state.term) {
+            return Err(Refusal::TermNotCommitted);
+        }
+        if based_on.is_some_and(|based_on| based_on != *index) {
+            return Err(Refusal::Outdated { index: *index });
+        }
+        let target = target(current, change)?;
+        if target == **current {
+            return Ok((*index, None));
+        }
+        // The change itself, and the one that leaves a joint configuration.
+        if LogIndex::MAX.since(self.log.last().index) < 2 {
+            return Err(Refusal::Busy);
+        }
+        let direct = target.voters_that_differ(current) <= 1;
+        Ok((*index, Some(if direct { target } else { current.joint(&target) })))
+    }
+
+    /// Appends a configuration, which is in force at once.
+    fn append_membership(&mut self, membership: Membership, ready: &mut Ready) {
+        self.log.seal();
+        let membership = Arc::new(membership);
+        let entry = Entry::new(self.log_time(), Payload::Membership(Arc::clone(&membership)));
+        self.log.append(self.hard_state.term, entry);
+        let index = self.log.last().index;
+        ready.events.push(Event::Membership { index, membership });
+        self.note_membership();
+        self.note_followers();
+        // A smaller quorum may have been reached already, and new servers want the log.
+        self.due = Due::ALL;
+    }
+
+    /// Makes the leader's followers those of the configuration in force. What is known of those that stay is kept.
+    fn note_followers(&mut self) {
+        let (own, next) = (self.identity.pair, self.log.last().index);
+        let Role::Leader { followers, .. } = &mut self.role else { return };
+        let Some((_, membership)) = self.log.membership() else { return };
+        followers.retain(|progress| membership.server(progress.pair).is_some());
+        for server in membership.members().filter(|server| server.pair != own) {
+            let votes = membership.votes(server.pair);
+            match followers.binary_search_by(|progress| progress.pair.cmp(&server.pair)) {
+                Ok(place) => followers[place].votes = votes,
+                Err(place) => followers.insert(place, Progress::new(server.pair, votes, next)),
+            }
+        }
+    }
+
+    /// What follows for a leader from what is committed: a joint configuration is left as soon as it is, whoever began it; and
+    /// who waits for a change is answered.
+    pub(crate) fn derive_membership(&mut self, ready: &mut Ready) {
+        let Some((index, membership)) = self.log.membership() else { return };
+        if self.commit < *index {
+            return;
+        }
+        if membership.is_joint() {
+            // After an election an entry of the own term has to commit first, as for any change.
+            if self.log.term_at(self.commit) == Some(self.hard_state.term) {
+                reached(Mark::JointLeft);
+                let incoming = membership.incoming();
+                self.append_membership(incoming, ready);
+            }
+            return;
+        }
+        if let Some(change) = self.change.take() {
+            let (first, last) = (self.position(change.first), self.position(*index));
+            ready.answers.push(Answer { id: change.id, outcome: Outcome::Committed { first, last } });
+        }
+    }
+
+    /// A leader that the committed configuration gives no vote steps down: it has led on, without counting itself, until that
+    /// was so (Raft thesis §4.2.2). The voter that has all of the log is told to take over.
+    pub(crate) fn derive_departure(&mut self, ready: &mut Ready) {
+        let Some((index, membership)) = self.log.membership() else { return };
+        if self.votes.any() || self.commit < *index || membership.is_joint() {
+            return;
+        }
+        reached(Mark::RemovedLeaderLeft);
+        let last = self.log.last().index;
+        if let Role::Leader { followers, .. } = &self.role
+            && let Some(heir) =
+                followers.iter().find(|progress| progress.votes.any() && progress.matched() == last)
+        {
+            ready.send.push(self.packet(heir.pair, Body::TimeoutNow));
+        }
+        self.set_role(Role::IDLE, ready);
+        self.election_elapsed = 0;
+    }
+
+    /// Tells a server that asks for votes, and that the committed configuration does not know, that it was removed.
+    pub(crate) fn tell_if_removed(&self, server: Pair, ready: &mut Ready) {
+        if let Some((index, membership)) = self.log.membership()
+            && *index <= self.commit
+            && membership.server(server).is_none()
+        {
+            reached(Mark::RemovedTold);
+            ready.send.push(self.packet(server, Body::Removed { index: *index }));
+        }
+    }
+
+    /// Somebody says that the committed configuration at `index` does not hold this server. It campaigns no more, until a
+    /// leader sends it entries again; whatever it is asked it goes on answering (B38).
+    pub(crate) fn removed_received(&mut self, index: LogIndex, ready: &mut Ready) {
+        let own = self.identity.pair;
+        let newer =
+            self.log.membership().is_some_and(|(known, m)| index <= *known && m.server(own).is_some());
+        if newer || self.removed || matches!(self.role, Role::Leader { .. }) {
+            return;
+        }
+        self.removed = true;
+        ready.events.push(Event::Removed { index });
+        if !matches!(self.role, Role::Follower { .. }) {
+            self.set_role(Role::IDLE, ready);
+        }
+    }
+
+    /// Tells those that the configuration which has just been committed leaves out, if one has.
+    pub(crate) fn tell_removed(&self, committed_before: LogIndex, ready: &mut Ready) {
+        let [.., (_, before), (index, membership)] = self.log.memberships() else { return };
+        if *index <= committed_before || self.commit < *index {
+            return;
+        }
+        for server in before.members().filter(|server| membership.server(server.pair).is_none()) {
+            if server.pair != self.identity.pair {
+                reached(Mark::RemovedTold);
+                ready.send.push(self.packet(server.pair, Body::Removed { index: *index }));
+            }
+        }
+    }
+
+    fn position(&self, index: LogIndex) -> Position {
+        Position { term: self.log.term_at(index).unwrap_or_default(), index }
+    }
+
+    /// Answers the change that waits as lost: the leadership that it was appended under is over.
+    pub(crate) fn lose_change(&mut self, ready: &mut Ready) {
+        if let Some(change) = self.change.take() {
+            let last = self.log.membership().map_or(change.first, |(index, _)| *index);
+            let (first, last) = (self.position(change.first), self.position(last));
+            ready.answers.push(Answer { id: change.id, outcome: Outcome::Lost { first, last } });
+        }
+    }
+}
+
+/// The configuration that a change leads to.
+fn target(current: &Membership, change: Change) -> Result<Membership, Refusal> {
+    let known = |id: NodeId| current.by_id(id).ok_or(Refusal::NoSuchServer(id));
+    let mut servers = current.servers().to_vec();
+    let mut put = |server: Server| match servers.iter_mut().find(|known| known.pair.id == server.pair.id) {
+        Some(known) => *known = server,
+        None => servers.push(server),
+    };
+    match change {
+        Change::Set(all) => servers = all,
+        Change::Add(server) => put(server),
+        Change::Remove(id) => servers.retain(|server| server.pair.id != id),
+        Change::Promote(id) => put(Server { suffrage: Suffrage::Voter, ..known(id)?.clone() }),
+        Change::Demote(id) => put(Server { suffrage: Suffrage::Learner, ..known(id)?.clone() }),
+        Change::Readdress { id, raft_address, client_address } => {
+            put(Server { raft_address, client_address, ..known(id)?.clone() });
+        }
+    }
+    Membership::new(Vec::from_iter(servers)).map_err(Refusal::Membership)
+}
