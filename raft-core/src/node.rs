@@ -224,9 +224,11 @@ impl Node {
         self.log.membership().map_or(LogIndex::ZERO, |(index, _)| *index)
     }
 
-    /// The term of the entry at `index` in its log; 0 for index 0; `None` behind the end.
+    /// The term of the entry at `index` in its log; 0 for index 0. `None` behind the end, and where it has been forgotten: of
+    /// what is committed and no longer in memory the latest [`Config::terms_max`] terms are known.
     pub fn term_at(&self, index: LogIndex) -> Option<Term> {
-        self.log.term_at(index)
+        let forgotten = LogIndex::ZERO < index && index < self.log.known_from();
+        self.log.term_at(index).filter(|_| !forgotten)
     }
 
     /// The leader of the node's term, if it knows one.
