@@ -14,7 +14,6 @@ use crate::marks::{Mark, reached};
 use crate::node::Node;
 use crate::packet::{Body, Packet};
 use crate::position::{Attempt, LogIndex, Position, Term};
-use crate::progress::Progress;
 use crate::ready::{Fault, Ready};
 use crate::role::{Due, Role};
 use crate::timeouts::election_timeout;
@@ -259,23 +258,14 @@ impl Node {
             return self.halt(Fault::Exhausted, ready);
         }
         let next = self.log.last().index.next();
-        let membership = self.membership();
-        let mut followers: Vec<_> = membership
-            .into_iter()
-            .flat_map(|membership| {
-                membership.members().map(|server| (server.pair, membership.votes(server.pair)))
-            })
-            .filter(|(pair, _)| *pair != self.identity.pair)
-            .map(|(pair, votes)| Progress::new(pair, votes, next))
-            .collect();
-        followers.sort_unstable_by_key(|progress| progress.pair);
         let role = Role::Leader {
-            followers,
+            followers: Vec::new(),
             // Heartbeats are due at once: followers whose logs differ do not take the no-op.
             since_heartbeat: self.config.heartbeat_ticks,
             since_entry: 0,
         };
         self.set_role(role, ready);
+        self.note_followers(next);
         self.set_campaigns(0);
         self.due = Due::ALL;
         let noop = Entry::new(self.log.last_time(), Payload::Noop);

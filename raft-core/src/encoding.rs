@@ -205,6 +205,7 @@ fn wire_membership(membership: &Membership) -> wire::Membership {
         suffrage: match server.suffrage {
             Suffrage::Voter => wire::Suffrage::Voter,
             Suffrage::Learner => wire::Suffrage::Learner,
+            Suffrage::Staging => wire::Suffrage::Staging,
         }
         .into(),
         raft_address: server.raft_address.clone(),
@@ -306,6 +307,7 @@ fn membership(membership: wire::Membership) -> Result<Membership, DecodeError> {
         let suffrage = match server.suffrage() {
             wire::Suffrage::Voter => Suffrage::Voter,
             wire::Suffrage::Learner => Suffrage::Learner,
+            wire::Suffrage::Staging => Suffrage::Staging,
             wire::Suffrage::Unspecified => return Err(DecodeError::Unknown("suffrage")),
         };
         Ok(Server {

@@ -168,6 +168,7 @@ mod election;
 mod following;
 mod replication;
 mod transfer;
+mod staging;
 mod reconfiguration;
 mod step;
 mod invariants;

@@ -42,6 +42,8 @@ marks! {
     RejectionDisbelieved: "a rejection fitted nothing in flight",
     RemovedLeaderLeft: "a leader without a vote stepped down",
     RemovedTold: "a server that was removed was told so",
+    StagedServerVotes: "a server had caught up and was given its vote",
+    StagingGivenUp: "a server had not caught up and stayed a learner",
     StaleRequest: "a request of an older term was answered with the newer one",
     StalledVoterWaits: "a server did not campaign because its disk stood still",
     TailEvicted: "entries left the memory",

@@ -21,6 +21,9 @@ pub enum Suffrage {
     Voter,
     /// Receives the log and nothing else (a *non-voting member*, Raft thesis §4.2.1).
     Learner,
+    /// A learner that the leader of the day makes a voter once it has caught up, or a plain learner if it does not within a
+    /// bounded number of rounds (thesis §4.2.1).
+    Staging,
 }
 
 /// A member of the cluster.
@@ -184,6 +187,11 @@ impl Membership {
     pub fn is_quorum(&self, yes: impl Fn(Pair) -> bool) -> bool {
         let half = |servers| quorum::is_quorum(voters(servers).map(&yes));
         half(&self.servers) && (!self.is_joint() || half(&self.outgoing))
+    }
+
+    /// Whether this pair is to become a voter once it has caught up.
+    pub(crate) fn is_staging(&self, pair: Pair) -> bool {
+        find(&self.servers, pair).is_some_and(|server| server.suffrage == Suffrage::Staging)
     }
 
     pub(crate) fn votes(&self, pair: Pair) -> Votes {

@@ -16,6 +16,7 @@ use crate::identity::{Boot, Pair};
 use crate::marks::{Mark, reached};
 use crate::membership::Votes;
 use crate::position::{LogIndex, Round};
+use crate::staging::Staging;
 
 /// One append on its way.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -43,6 +44,8 @@ pub(crate) struct Progress {
     pub(crate) pair: Pair,
     /// In which half of the configuration it counts towards quorums.
     pub(crate) votes: Votes,
+    /// How far it has come on its way to a vote, if it is on it.
+    pub(crate) staging: Option<Staging>,
     /// The newest boot that answered.
     boot: Option<Boot>,
     /// The last index that is durable there and equal to ours. Never falls: a pair keeps its promises over restarts.
@@ -72,6 +75,7 @@ impl Progress {
         Progress {
             pair,
             votes,
+            staging: None,
             boot: None,
             matched: LogIndex::ZERO,
             held: LogIndex::ZERO,
@@ -101,6 +105,9 @@ impl Progress {
     /// Lets time pass.
     pub(crate) fn tick(&mut self, elapsed: u32, config: &Config) {
         self.silent = self.silent.saturating_add(elapsed).min(config.election_timeout_ticks);
+        if let Some(staging) = &mut self.staging {
+            staging.tick(elapsed, config.election_timeout_ticks);
+        }
     }
 
     /// Whether it was heard of within the shortest election timeout.

@@ -186,6 +186,11 @@ pub enum Event {
         /// The configuration.
         membership: Arc<Membership>,
     },
+    /// A server that was to become a voter has not caught up, and stays a learner.
+    StagingGivenUp {
+        /// Which server.
+        server: Pair,
+    },
     /// This server is not in the committed configuration any more. It goes on answering, but campaigns no more unless a
     /// leader sends it entries again; it may be stopped for good.
     Removed {

@@ -19,6 +19,7 @@ use crate::position::{LogIndex, Position, RequestId};
 use crate::progress::Progress;
 use crate::ready::{Answer, Event, Outcome, Ready, Refusal};
 use crate::role::{Due, Role};
+use crate::staging::{Staged, Staging};
 
 /// A change that waits for its answer: on the leader that appended it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -96,23 +97,31 @@ impl Node {
         let index = self.log.last().index;
         ready.events.push(Event::Membership { index, membership });
         self.note_membership();
-        self.note_followers();
+        self.note_followers(index);
         // A smaller quorum may have been reached already, and new servers want the log.
         self.due = Due::ALL;
     }
 
-    /// Makes the leader's followers those of the configuration in force. What is known of those that stay is kept.
-    fn note_followers(&mut self) {
-        let (own, next) = (self.identity.pair, self.log.last().index);
+    /// Makes the leader's followers those of the configuration in force. What is known of those that stay is kept; new ones are
+    /// probed from `next` on.
+    pub(crate) fn note_followers(&mut self, next: LogIndex) {
+        let own = self.identity.pair;
         let Role::Leader { followers, .. } = &mut self.role else { return };
         let Some((_, membership)) = self.log.membership() else { return };
         followers.retain(|progress| membership.server(progress.pair).is_some());
         for server in membership.members().filter(|server| server.pair != own) {
             let votes = membership.votes(server.pair);
-            match followers.binary_search_by(|progress| progress.pair.cmp(&server.pair)) {
-                Ok(place) => followers[place].votes = votes,
-                Err(place) => followers.insert(place, Progress::new(server.pair, votes, next)),
-            }
+            let place = match followers.binary_search_by(|progress| progress.pair.cmp(&server.pair)) {
+                Ok(place) => place,
+                Err(place) => {
+                    followers.insert(place, Progress::new(server.pair, votes, next));
+                    place
+                }
+            };
+            let progress = &mut followers[place];
+            progress.votes = votes;
+            progress.staging =
+                membership.is_staging(server.pair).then(|| progress.staging.unwrap_or(Staging::new(next)));
         }
     }
 
@@ -136,6 +145,37 @@ impl Node {
             let (first, last) = (self.position(change.first), self.position(*index));
             ready.answers.push(Answer { id: change.id, outcome: Outcome::Committed { first, last } });
         }
+        self.derive_staging(ready);
+    }
+
+    /// Gives a server that has caught up its vote, or gives up one that has not: one at a time, as any change, and only when
+    /// another one could be taken.
+    fn derive_staging(&mut self, ready: &mut Ready) {
+        let (last, timeout) = (self.log.last().index, self.config.election_timeout_ticks);
+        let free = self.transfer.is_none() && self.log.term_at(self.commit) == Some(self.hard_state.term);
+        let Role::Leader { followers, .. } = &mut self.role else { return };
+        let staged = followers.iter_mut().filter(|_| free).find_map(|progress| {
+            let matched = progress.matched();
+            match progress.staging.as_mut()?.look(matched, last, timeout) {
+                Staged::NotYet => None,
+                Staged::CaughtUp => Some((progress.pair, Suffrage::Voter)),
+                Staged::TooSlow => Some((progress.pair, Suffrage::Learner)),
+            }
+        });
+        let (Some((pair, suffrage)), Some((_, membership))) = (staged, self.log.membership()) else { return };
+        let mut servers = membership.servers().to_vec();
+        for server in servers.iter_mut().filter(|server| server.pair == pair) {
+            server.suffrage = suffrage;
+        }
+        // The same servers as before, and not fewer voters.
+        let Ok(membership) = Membership::new(servers) else { return };
+        if suffrage == Suffrage::Voter {
+            reached(Mark::StagedServerVotes);
+        } else {
+            reached(Mark::StagingGivenUp);
+            ready.events.push(Event::StagingGivenUp { server: pair });
+        }
+        self.append_membership(membership, ready);
     }
 
     /// A leader that the committed configuration gives no vote steps down: it has led on, without counting itself, until that

@@ -37,6 +37,8 @@ impl Node {
         // ticked more often.
         let due = *since_heartbeat == self.config.heartbeat_ticks;
         let quorum = !due || self.is_quorum(|follower| follower.is_heard(&self.config), true);
+        // Whoever has been staged for too long is seen then, too.
+        self.due.commit |= due;
         if !quorum || self.disk.is_stalled(self.config.disk_stall_ticks) {
             reached(if quorum { Mark::LeaderStalled } else { Mark::LeaderLostQuorum });
             self.set_role(Role::IDLE, ready);
@@ -137,8 +139,8 @@ impl Node {
             return self.halt(Fault::ImpossibleAcknowledgement, ready);
         }
         progress.acknowledged(from_boot, round, held, durable);
-        let voter = progress.votes.any();
-        self.due.commit |= voter;
+        let counts = progress.votes.any() || progress.staging.is_some();
+        self.due.commit |= counts;
         self.due.send_to(from);
     }
 

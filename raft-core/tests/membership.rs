@@ -486,3 +486,49 @@ fn change_is_not_refused_for_lack_of_room() {
     assert!(is_committed(&cluster, waiting) && is_committed(&cluster, changed));
     assert_eq!(cluster.applied(3), ["waits for the disk"], "a learner receives the log");
 }
+
+/// §4.2.1, M5: a server is staged, and has its vote by itself once it has caught up; the next leader goes on with it.
+#[test]
+fn staged_server_gets_its_vote_when_it_has_caught_up() {
+    let mut cluster = three_and_two();
+    for n in 0..50 {
+        cluster.propose(1, &format!("{n}"));
+    }
+    isolate(&mut cluster, 4);
+    let staged = cluster.change(1, Change::Add(server(4, Suffrage::Staging)));
+    cluster.run(30);
+    assert!(is_committed(&cluster, staged), "it counts for nothing yet");
+    let vote = |cluster: &Cluster| cluster.node(2).membership().expect("known").is_voter(pair(4));
+    assert!(!vote(&cluster));
+    cluster.machine(1).crash();
+    cluster.run(60);
+    cluster.machine(1).start();
+    assert!(!vote(&cluster));
+    cluster.cut.clear();
+    cluster.run(30);
+    assert!(vote(&cluster), "whoever leads gives it");
+    assert_eq!(cluster.applied(4).len(), 50);
+}
+
+/// §4.2.1: who does not catch up stays a learner, in bounded time, and an event says so.
+#[test]
+fn staged_server_that_never_answers_stays_a_learner() {
+    let mut cluster = three_and_two();
+    isolate(&mut cluster, 4);
+    let staged = cluster.change(1, Change::Add(server(4, Suffrage::Staging)));
+    cluster.run(900);
+    assert!(is_committed(&cluster, staged));
+    let suffrage = |cluster: &Cluster| {
+        cluster.node(1).membership().expect("known").server(pair(4)).expect("a member").suffrage
+    };
+    assert_eq!(suffrage(&cluster), Suffrage::Staging);
+    cluster.run(200);
+    assert_eq!(suffrage(&cluster), Suffrage::Learner);
+    assert!(cluster.machines[0].events.contains(&Event::StagingGivenUp { server: pair(4) }));
+    // It can be tried again.
+    cluster.cut.clear();
+    cluster.run(10);
+    cluster.change(1, Change::Add(server(4, Suffrage::Staging)));
+    cluster.run(30);
+    assert_eq!(suffrage(&cluster), Suffrage::Voter);
+}

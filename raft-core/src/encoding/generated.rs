@@ -225,6 +225,8 @@ pub enum Suffrage {
     Unspecified = 0,
     Voter = 1,
     Learner = 2,
+    /// a learner that is to become a voter
+    Staging = 3,
 }
 impl Suffrage {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -236,6 +238,7 @@ impl Suffrage {
             Self::Unspecified => "SUFFRAGE_UNSPECIFIED",
             Self::Voter => "SUFFRAGE_VOTER",
             Self::Learner => "SUFFRAGE_LEARNER",
+            Self::Staging => "SUFFRAGE_STAGING",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -244,6 +247,7 @@ impl Suffrage {
             "SUFFRAGE_UNSPECIFIED" => Some(Self::Unspecified),
             "SUFFRAGE_VOTER" => Some(Self::Voter),
             "SUFFRAGE_LEARNER" => Some(Self::Learner),
+            "SUFFRAGE_STAGING" => Some(Self::Staging),
             _ => None,
         }
     }
