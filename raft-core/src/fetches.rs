@@ -41,6 +41,10 @@ pub(crate) enum Answered {
 }
 
 impl Fetches {
+    pub(crate) fn is_under_way(&self, purpose: Purpose) -> bool {
+        self.pending.iter().any(|pending| pending.purpose == purpose)
+    }
+
     /// Begins a fetch of `first..=last`, unless one for this purpose is under way.
     pub(crate) fn begin(
         &mut self,
@@ -49,7 +53,7 @@ impl Fetches {
         last: LogIndex,
         bytes_max: u64,
     ) -> Option<Fetch> {
-        if self.pending.iter().any(|pending| pending.purpose == purpose) {
+        if self.is_under_way(purpose) {
             return None;
         }
         self.last_number = self.last_number.next();

@@ -154,6 +154,7 @@ mod packet;
 mod write;
 mod message;
 mod ready;
+mod status;
 
 mod timeouts;
 mod log;
@@ -191,10 +192,11 @@ pub use crate::invariants::Broken;
 pub use crate::log::TermStart;
 pub use crate::membership::{Membership, MembershipError, Server, Suffrage};
 pub use crate::message::{Change, Commands, Fetched, Message};
-pub use crate::node::{Node, StartError, Status};
+pub use crate::node::{Node, StartError};
 pub use crate::packet::{Body, Packet};
 pub use crate::position::{
     Attempt, FetchNumber, LogIndex, LogTime, Position, RequestId, Round, Term, WriteNumber,
 };
 pub use crate::ready::{Answer, Event, Fault, Fetch, Outcome, Ready, Refusal, RoleKind};
+pub use crate::status::{FollowerStatus, Status};
 pub use crate::write::{Bootstrap, BootstrapError, HardState, RecoverError, Recovered, Write, bootstrap};

@@ -6,7 +6,7 @@ use core::fmt;
 
 use crate::config::{Config, ConfigError};
 use crate::disk::Disk;
-use crate::fetches::Fetches;
+use crate::fetches::{Fetches, Purpose};
 use crate::identity::{ClusterId, Identity, Pair};
 use crate::log::Log;
 use crate::marks::{Mark, reached};
@@ -17,6 +17,7 @@ use crate::proposals::Proposals;
 use crate::ready::{Answer, Event, Fault, Outcome, Ready, RoleKind};
 use crate::reconfiguration::PendingChange;
 use crate::role::{Due, Role, Transfer};
+use crate::status::{FollowerStatus, Status};
 use crate::write::{HardState, Recovered};
 
 /// A server of a Raft cluster, as a value: see the [crate documentation](crate) for how it is driven.
@@ -64,32 +65,6 @@ pub(crate) struct Applying {
     pub(crate) applied: LogIndex,
     /// Up to here it was handed entries.
     pub(crate) handed: LogIndex,
-}
-
-/// What a node is and how far it is, for people and programs that look at it from outside.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub struct Status {
-    /// Its role.
-    pub role: RoleKind,
-    /// Its term.
-    pub term: Term,
-    /// Whom it voted for in this term.
-    pub vote: Option<Pair>,
-    /// The leader of this term, if it knows one; itself, if it leads.
-    pub leader: Option<Pair>,
-    /// How often it has tried to become leader since it last heard of one, or was one; saturating.
-    pub campaigns: u32,
-    /// Up to where the log is known to be committed.
-    pub commit: LogIndex,
-    /// Up to where the state machine has applied it.
-    pub applied: LogIndex,
-    /// The end of the log.
-    pub last: Position,
-    /// Up to where the log is durable on this server.
-    pub durable: LogIndex,
-    /// Why it has halted, if it has.
-    pub fault: Option<Fault>,
 }
 
 /// Why a node can not be made of what was given.
@@ -210,6 +185,18 @@ impl Node {
             durable: self.disk.durable_end(),
             fault: self.fault,
         }
+    }
+
+    /// What this server, if it leads, knows of each other member, sorted by id; nothing if it does not lead.
+    pub fn followers(&self) -> impl Iterator<Item = FollowerStatus> {
+        let followers = match &self.role {
+            Role::Leader { followers, .. } => &followers[..],
+            _ => &[],
+        };
+        followers.iter().map(|progress| FollowerStatus {
+            fetching: self.fetches.is_under_way(Purpose::Follower(progress.pair)),
+            ..progress.status()
+        })
     }
 
     /// The configuration in force: the last one in the log, committed or not (Raft thesis §4.1). `None` on a server that

@@ -17,6 +17,7 @@ use crate::marks::{Mark, reached};
 use crate::membership::Votes;
 use crate::position::{LogIndex, Round};
 use crate::staging::Staging;
+use crate::status::FollowerStatus;
 
 /// One append on its way.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -87,6 +88,18 @@ impl Progress {
             broken: false,
             silent: 0,
             commit_sent: LogIndex::ZERO,
+        }
+    }
+
+    pub(crate) fn status(&self) -> FollowerStatus {
+        FollowerStatus {
+            server: self.pair,
+            matched: self.matched,
+            next: self.next,
+            probing: self.mode == Mode::Probe,
+            in_flight: self.in_flight.len(),
+            silent_ticks: self.silent,
+            fetching: false,
         }
     }
 

@@ -532,3 +532,21 @@ fn staged_server_that_never_answers_stays_a_learner() {
     cluster.run(30);
     assert_eq!(suffrage(&cluster), Suffrage::Voter);
 }
+
+/// M15: a leader says of every other member how far it is; who does not lead knows nothing of the kind.
+#[test]
+fn leader_tells_how_far_its_followers_are() {
+    let mut cluster = three_and_two();
+    isolate(&mut cluster, 3);
+    for n in 0..5 {
+        cluster.propose(1, &format!("{n}"));
+        cluster.run(1);
+    }
+    let last = cluster.node(1).status().last.index;
+    let [two, three] = cluster.node(1).followers().collect::<Vec<_>>()[..] else { panic!("two others") };
+    assert_eq!((two.server, two.matched, two.next, two.in_flight), (pair(2), last, last.next(), 0));
+    assert_eq!((two.probing, two.silent_ticks, two.fetching), (false, 0, false));
+    assert_eq!((three.server, last.since(three.matched), three.silent_ticks), (pair(3), 5, 6));
+    assert!(0 < three.in_flight);
+    assert_eq!(cluster.node(2).followers().count(), 0);
+}
