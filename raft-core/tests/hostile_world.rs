@@ -31,8 +31,8 @@ proptest! {
 #[test]
 fn stories_are_eventful() {
     let mut runner = TestRunner::deterministic();
-    let (mut counts, mut handed_over) = ([0; 9], 0);
-    for _ in 0..300 {
+    let (mut counts, mut handed_over, mut joint) = ([0; 10], 0, 0);
+    for _ in 0..1500 {
         let story = stories().new_tree(&mut runner).expect("nothing is rejected").current();
         let world = hostile::run(&story);
         let status = world.node.status();
@@ -47,13 +47,19 @@ fn stories_are_eventful() {
             1 < world.node.identity().boot.raw(),
             0 < world.observer.seen.transfers,
             0 < world.observer.seen.fetches,
+            0 < world.observer.seen.changes,
         ];
+        joint += world.observer.seen.joint;
         handed_over += world.observer.seen.handed_over;
         for (count, happened) in counts.iter_mut().zip(happened) {
             *count += u32::from(happened);
         }
     }
-    assert!(counts.iter().all(|count| 10 < *count) && 0 < handed_over, "{counts:?} of 300, {handed_over}");
+    let rare = (handed_over, joint);
+    assert!(
+        counts.iter().all(|count| 10 < *count) && 0 < handed_over && 0 < joint,
+        "{counts:?} of 1500, {rare:?}"
+    );
 }
 
 /// Three voters, the default limits.

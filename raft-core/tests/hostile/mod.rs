@@ -21,8 +21,9 @@ use std::ops::Range;
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use raft_core::{
-    Boot, Bootstrap, Commands, Config, Fetched, Identity, Incarnation, LogIndex, Membership, Message, Node,
-    NodeId, Packet, Pair, Ready, RequestId, RoleKind, Run, Runs, Server, Suffrage, WriteNumber, bootstrap,
+    Boot, Bootstrap, Change, Commands, Config, Fetched, Identity, Incarnation, LogIndex, Membership, Message,
+    Node, NodeId, Packet, Pair, Ready, RequestId, RoleKind, Run, Runs, Server, Suffrage, WriteNumber,
+    bootstrap,
 };
 
 pub use self::disk::Disk;
@@ -87,6 +88,11 @@ pub enum Action {
     /// What an operator may ask for.
     Transfer {
         to: u8,
+    },
+    Change {
+        what: u8,
+        id: u8,
+        based_on: Option<u8>,
     },
     Campaign,
     StepDown {
@@ -246,6 +252,7 @@ impl World {
             Action::AnswerAll { how } => self.answer(0..self.sent.len(), *how),
             Action::Propose { commands, bytes } => self.propose(*commands, *bytes),
             Action::Transfer { to } => self.transfer(*to),
+            Action::Change { what, id, based_on } => self.change(*what, *id, *based_on),
             Action::Campaign => self.tell(Message::Campaign),
             Action::StepDown { rarely } if *rarely < 64 => self.tell(Message::StepDown),
             Action::StepDown { .. } => {}
@@ -291,6 +298,31 @@ impl World {
         self.next_request += 1;
         self.observer.transfer_asked(id);
         self.tell(Message::Transfer { id, to: NodeId::new(u64::from(to % 6)) });
+    }
+
+    fn change(&mut self, what: u8, id: u8, based_on: Option<u8>) {
+        let request = RequestId::new(self.next_request);
+        self.next_request += 1;
+        self.observer.change_asked(request);
+        let suffrage = [Suffrage::Voter, Suffrage::Learner, Suffrage::Staging][usize::from(what / 8 % 3)];
+        // Few servers, so that changes meet one another; mostly under their own name.
+        let mut pair = pair(u64::from(id % 6) + 1);
+        if id >= 240 {
+            pair.incarnation = Incarnation::new(99);
+        }
+        let (id, raft_address) = (pair.id, format!("raft{}", pair.id));
+        let server = Server { pair, suffrage, raft_address, client_address: String::new() };
+        let change = match what % 8 {
+            0 => Change::Set(membership(u64::from(what / 8 % 5) + 1).servers().to_vec()),
+            1 | 2 => Change::Add(server),
+            3 => Change::Remove(id),
+            4 => Change::Promote(id),
+            5 => Change::Demote(id),
+            6 => Change::Readdress { id, raft_address: "elsewhere".into(), client_address: "x".into() },
+            _ => Change::Set(vec![server]),
+        };
+        let based_on = based_on.map(|index| LogIndex::new(u64::from(index % 8)));
+        self.tell(Message::Reconfigure { id: request, change, based_on });
     }
 
     pub fn sync(&mut self, writes: usize) {

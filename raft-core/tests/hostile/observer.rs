@@ -15,6 +15,8 @@ pub struct Observer {
     proposals: BTreeMap<RequestId, u64>,
     /// Transfers that are not answered yet.
     transfers: BTreeSet<RequestId>,
+    /// Changes of the configuration that are not answered yet.
+    changes: BTreeSet<RequestId>,
     fetches: VecDeque<Fetch>,
     fetch_number: u64,
     /// The end of the batch that the state machine works on.
@@ -35,6 +37,10 @@ pub struct Seen {
     pub transfers: u32,
     /// How many of them with the leadership handed over.
     pub handed_over: u32,
+    /// How many changes were committed.
+    pub changes: u32,
+    /// How many joint configurations came into force.
+    pub joint: u32,
     /// How many fetches were asked for.
     pub fetches: u32,
 }
@@ -45,6 +51,7 @@ impl Observer {
         Observer {
             proposals: BTreeMap::new(),
             transfers: BTreeSet::new(),
+            changes: BTreeSet::new(),
             fetches: VecDeque::new(),
             fetch_number: 0,
             applying: None,
@@ -60,6 +67,10 @@ impl Observer {
 
     pub fn transfer_asked(&mut self, id: RequestId) {
         self.transfers.insert(id);
+    }
+
+    pub fn change_asked(&mut self, id: RequestId) {
+        self.changes.insert(id);
     }
 
     pub fn take_fetch(&mut self) -> Option<Fetch> {
@@ -81,6 +92,12 @@ impl Observer {
         let waiting = now.role == RoleKind::Leader || self.proposals.is_empty();
         assert!(waiting, "who does not lead leaves no proposal without an answer");
         assert!(self.transfers.len() <= 1, "one transfer at a time");
+        let joint =
+            |event: &&Event| matches!(event, Event::Membership { membership, .. } if membership.is_joint());
+        self.seen.joint += ready.events.iter().filter(joint).count() as u32;
+        assert!(self.changes.len() <= 1, "one change at a time");
+        let changing = now.role == RoleKind::Leader || self.changes.is_empty();
+        assert!(changing, "who does not lead leaves no change without an answer");
         self.fetched(ready, node, disk);
         self.committed(before, node);
         if let Some(entries) = &ready.apply {
@@ -100,6 +117,9 @@ impl Observer {
     fn answered(&mut self, answer: &Answer, node: &Node) {
         if self.transfers.remove(&answer.id) {
             return self.transfer_answered(&answer.outcome, node);
+        }
+        if self.changes.remove(&answer.id) {
+            return self.change_answered(&answer.outcome, node);
         }
         let Some(commands) = self.proposals.remove(&answer.id) else {
             panic!("the answer {answer:?} to no question");
@@ -128,6 +148,22 @@ impl Observer {
             other => panic!("{other:?} is no answer to a transfer"),
         }
         self.seen.transfers += 1;
+    }
+
+    fn change_answered(&mut self, outcome: &Outcome, node: &Node) {
+        match outcome {
+            Outcome::Refused(_) | Outcome::Lost { .. } => {}
+            Outcome::Unchanged { index } => {
+                // More may have come in the same step.
+                assert!(*index <= node.membership_index(), "it is so already");
+            }
+            Outcome::Committed { first, last } => {
+                assert!(last.index <= node.status().commit, "committed means committed");
+                assert_eq!(first.term, last.term, "a change is appended in one term");
+                self.seen.changes += 1;
+            }
+            other => panic!("{other:?} is no answer to a change"),
+        }
     }
 
     fn fetched(&mut self, ready: &Ready, node: &Node, disk: &Disk) {
