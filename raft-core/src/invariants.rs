@@ -48,6 +48,8 @@ impl Node {
         let own = self.identity.pair;
         let votes = self.membership().map(|membership| membership.votes(own)).unwrap_or_default();
         hold(self.votes == votes, "a server knows whether it is a voter")?;
+        let joint = self.membership().is_some_and(|membership| membership.is_joint());
+        hold(self.joint == joint, "a server knows whether its configuration is joint")?;
         let applying = self.applying;
         hold(applying.applied <= applying.handed, "what is applied was handed out")?;
         hold(applying.handed <= self.commit, "what is handed out is committed")?;

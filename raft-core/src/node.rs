@@ -39,6 +39,8 @@ pub struct Node {
     pub(crate) proposals: Proposals,
     /// In which half of the configuration in force this server's vote counts: without a vote it does not campaign.
     pub(crate) votes: Votes,
+    /// Whether the configuration in force is joint.
+    pub(crate) joint: bool,
     /// Whether this server was told that it is no member any more, and no leader has sent it entries since.
     pub(crate) removed: bool,
     pub(crate) change: Option<PendingChange>,
@@ -144,6 +146,7 @@ impl Node {
             fetches: Fetches::default(),
             proposals: Proposals::default(),
             votes: Votes::default(),
+            joint: false,
             removed: false,
             change: None,
             election_timeout: 0,
@@ -230,7 +233,8 @@ impl Node {
     /// Takes note of what the configuration in force says of this server.
     pub(crate) fn note_membership(&mut self) {
         let own = self.identity.pair;
-        self.votes = self.membership().map(|membership| membership.votes(own)).unwrap_or_default();
+        let in_force = self.membership().map(|membership| (membership.votes(own), membership.is_joint()));
+        (self.votes, self.joint) = in_force.unwrap_or_default();
     }
 
     /// A packet from this server, of its term.

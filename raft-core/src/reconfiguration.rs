@@ -148,9 +148,16 @@ impl Node {
         self.derive_staging(ready);
     }
 
+    pub(crate) fn stages_anybody(&self) -> bool {
+        matches!(&self.role, Role::Leader { followers, .. } if followers.iter().any(|follower| follower.staging.is_some()))
+    }
+
     /// Gives a server that has caught up its vote, or gives up one that has not: one at a time, as any change, and only when
     /// another one could be taken.
     fn derive_staging(&mut self, ready: &mut Ready) {
+        if !self.stages_anybody() {
+            return;
+        }
         let (last, timeout) = (self.log.last().index, self.config.election_timeout_ticks);
         let free = self.transfer.is_none() && self.log.term_at(self.commit) == Some(self.hard_state.term);
         let Role::Leader { followers, .. } = &mut self.role else { return };
@@ -181,8 +188,7 @@ impl Node {
     /// A leader that the committed configuration gives no vote steps down: it has led on, without counting itself, until that
     /// was so (Raft thesis §4.2.2). The voter that has all of the log is told to take over.
     pub(crate) fn derive_departure(&mut self, ready: &mut Ready) {
-        let Some((index, membership)) = self.log.membership() else { return };
-        if self.votes.any() || self.commit < *index || membership.is_joint() {
+        if self.votes.any() || self.joint || self.commit < self.membership_index() {
             return;
         }
         reached(Mark::RemovedLeaderLeft);

@@ -38,7 +38,7 @@ impl Node {
         let due = *since_heartbeat == self.config.heartbeat_ticks;
         let quorum = !due || self.is_quorum(|follower| follower.is_heard(&self.config), true);
         // Whoever has been staged for too long is seen then, too.
-        self.due.commit |= due;
+        self.due.commit |= due && self.stages_anybody();
         if !quorum || self.disk.is_stalled(self.config.disk_stall_ticks) {
             reached(if quorum { Mark::LeaderStalled } else { Mark::LeaderLostQuorum });
             self.set_role(Role::IDLE, ready);
@@ -209,7 +209,7 @@ impl Node {
             quorum::quorum_index(followers.map(Progress::matched).chain(counts(self.votes).then_some(own)))
         };
         let mut index = half(|votes| votes.incoming);
-        if self.is_joint() {
+        if self.joint {
             index = index.min(half(|votes| votes.outgoing));
         }
         if self.log.term_at(index) != Some(self.hard_state.term) {
@@ -232,11 +232,7 @@ impl Node {
             let followers = followers.iter().filter(move |follower| counts(follower.votes));
             quorum::is_quorum(followers.map(&is_for).chain(counts(self.votes).then_some(own)))
         };
-        half(|votes| votes.incoming) && (!self.is_joint() || half(|votes| votes.outgoing))
-    }
-
-    fn is_joint(&self) -> bool {
-        self.membership().is_some_and(|membership| membership.is_joint())
+        half(|votes| votes.incoming) && (!self.joint || half(|votes| votes.outgoing))
     }
 
     /// Sends what is due: heartbeats, entries as far as the windows allow, and the commit index where nothing carries it.
