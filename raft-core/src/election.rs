@@ -52,11 +52,11 @@ impl Node {
         }
     }
 
-    /// Tries to become leader: with pre-votes first, if it is set up so. Nothing happens on a leader, on a server that is
-    /// no voter (B8), or while the disk stands still, since the server's vote for itself would never count.
+    /// Tries to become leader: with pre-votes first, if it is set up so. Nothing happens on a leader, on a server that has no
+    /// vote (B8) or was told that it is removed, or while the disk stands still, since the server's vote for itself would never count.
     pub(crate) fn begin_election(&mut self, ready: &mut Ready) {
         let leads = matches!(self.role, Role::Leader { .. });
-        if leads || !self.votes.any() || self.removed {
+        if leads || !self.may_campaign() {
             return;
         }
         if self.disk.is_stalled(self.config.disk_stall_ticks) {
@@ -72,6 +72,14 @@ impl Node {
         self.set_role(Role::PreCandidate { attempt: self.attempt, granted, since_asked: 0 }, ready);
         self.ask(ready);
         self.count_votes(ready);
+    }
+
+    /// Whether this server may try to become leader: as a voter of the configuration in force, or of one before it as long as
+    /// those after it are not committed (Raft thesis §4.2.2). For others may lack the newer one, and need a leader that has
+    /// it: who has just taken its own vote away, and lost its leadership before anybody heard of that, would else keep the
+    /// cluster without a leader for ever. It counts its own vote only where it has one.
+    pub(crate) fn may_campaign(&self) -> bool {
+        !self.removed && (self.votes.any() || self.had_vote())
     }
 
     /// Begins an election: the next term, and a vote for itself.
@@ -93,7 +101,8 @@ impl Node {
             && self.disk.durable_hard_state() == self.hard_state
         {
             *announced = true;
-            granted.push(self.identity.pair); // The first.
+            // The first one, so it stands where it belongs; the others are sorted in.
+            granted.push(self.identity.pair);
             self.ask(ready);
             self.count_votes(ready);
         }
@@ -266,6 +275,7 @@ impl Node {
         };
         self.set_role(role, ready);
         self.note_followers(next);
+        self.removed = false;
         self.set_campaigns(0);
         self.due = Due::ALL;
         let noop = Entry::new(self.log.last_time(), Payload::Noop);

@@ -259,7 +259,7 @@ fn wire_body(body: &Body) -> Option<wire::packet::Body> {
             held: held.raw(),
             durable: durable.raw(),
         }),
-        Body::Removed { index } => WireBody::Removed(wire::Removed { index: index.raw() }),
+        Body::Removed { last } => WireBody::Removed(wire::Removed { last: Some(wire_position(*last)) }),
         Body::NewerTerm => WireBody::NewerTerm(wire::NewerTerm {}),
         Body::Reject { boot, previous, hint, hint_first } => WireBody::Reject(wire::Reject {
             boot: boot.raw(),
@@ -374,7 +374,7 @@ fn body(body: wire::packet::Body, term: Term) -> Result<Body, DecodeError> {
             held: index(acknowledge.held)?,
             durable: index(acknowledge.durable)?,
         },
-        WireBody::Removed(removed) => Body::Removed { index: index(removed.index)? },
+        WireBody::Removed(removed) => Body::Removed { last: position(removed.last)? },
         WireBody::NewerTerm(_) => Body::NewerTerm,
         WireBody::Reject(reject) => Body::Reject {
             boot: Boot::new(reject.boot),

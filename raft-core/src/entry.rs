@@ -243,6 +243,31 @@ impl Run {
         self.size
     }
 
+    /// How many of the first entries make up at least `bytes`, and how many bytes they are; none of those above `up_to`.
+    pub(crate) fn leading(&self, bytes: u64, up_to: LogIndex) -> (u64, u64) {
+        if self.size <= bytes && self.last() <= up_to {
+            return (self.len(), self.size);
+        }
+        let (mut count, mut size) = (0, 0);
+        for entry in self.entries() {
+            if bytes <= size || up_to < self.first.plus(count) {
+                break;
+            }
+            count += 1;
+            size += entry.size();
+        }
+        (count, size)
+    }
+
+    /// Leaves out the first `count` entries, less than all, which are `bytes` together.
+    pub(crate) fn advance(&mut self, count: u64, bytes: u64) {
+        debug_assert!(count < self.len(), "a run is never empty");
+        self.first = self.first.plus(count);
+        // Less than the length, which is a u32.
+        self.from += count as u32;
+        self.size -= bytes;
+    }
+
     /// Whether a configuration may be among its entries.
     pub(crate) const fn may_configure(&self) -> bool {
         self.may_configure

@@ -24,6 +24,8 @@ impl Node {
             return false;
         }
         self.election_elapsed = 0;
+        // Leaders talk to members only, whatever this server was told before.
+        self.removed = false;
         if self.campaigns != 0 {
             self.set_campaigns(0);
         }
@@ -80,8 +82,6 @@ impl Node {
         if let Role::Follower { following: Some(following), .. } = &mut self.role {
             following.owed = true;
         }
-        // Who is sent entries is a member, whatever it was told before.
-        self.removed = false;
         self.verified = self.verified().max(last);
         self.commit_received(commit, ready);
     }

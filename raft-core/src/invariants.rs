@@ -78,10 +78,12 @@ impl Node {
                 hold(following.acknowledged <= durable, "what is acknowledged is durable")
             }
             Role::PreCandidate { granted, .. } => {
+                hold(granted.is_sorted(), "votes are sorted by pair")?;
                 hold(granted.contains(&own), "a pre-candidate is for itself")?;
-                hold(self.votes.any(), "only voters try to become leader")
+                hold(self.votes.any() || self.had_vote(), "only voters try to become leader")
             }
             Role::Candidate { announced, granted, .. } => {
+                hold(granted.is_sorted(), "votes are sorted by pair")?;
                 hold(self.hard_state.vote == Some(own), "a candidate votes for itself")?;
                 hold(*announced || granted.is_empty(), "no vote comes before votes are asked for")?;
                 let durable = self.disk.durable_hard_state() == self.hard_state;

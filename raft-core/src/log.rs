@@ -213,12 +213,18 @@ impl Log {
 
     fn evict_oldest(&mut self, up_to: LogIndex, config: &Config) {
         while config.tail_bytes_max < self.tail_bytes
-            && let Some(run) = self.tail.front()
-            && run.last() <= up_to
+            && let Some(run) = self.tail.front_mut()
+            && run.first() <= up_to
         {
             reached(Mark::TailEvicted);
-            self.tail_bytes -= run.size();
-            self.tail.pop_front();
+            // By entries and not by runs: two logs with equal entries keep the same, however they are cut.
+            let (count, bytes) = run.leading(self.tail_bytes - config.tail_bytes_max, up_to);
+            self.tail_bytes -= bytes;
+            if count == run.len() {
+                self.tail.pop_front();
+            } else {
+                run.advance(count, bytes);
+            }
         }
         let known_from = up_to.min(self.tail_first());
         while (config.terms_max as usize) < self.terms.len() && self.terms[1].first <= known_from {

@@ -48,8 +48,8 @@ pub enum Message {
         /// To whom; `None`: to the voter whose log is the most up-to-date.
         to: Option<NodeId>,
     },
-    /// Try to become leader now, without waiting for the election timeout. Nothing happens on a leader, on a server that is
-    /// no voter, or while the disk is stalled.
+    /// Try to become leader now, without waiting for the election timeout. Nothing happens on a leader, on a server that
+    /// has no vote or was told that it is removed, or while the disk is stalled.
     Campaign,
     /// Stop leading, or trying to.
     StepDown,

@@ -43,6 +43,7 @@ pub struct Node {
     pub(crate) joint: bool,
     /// Whether this server was told that it is no member any more, and no leader has sent it entries since.
     pub(crate) removed: bool,
+    /// The change of the configuration that waits for its answer.
     pub(crate) change: Option<PendingChange>,
     /// The election timeout of this term and attempt, in ticks.
     pub(crate) election_timeout: u32,

@@ -124,8 +124,8 @@ pub enum Body {
     /// The receiver is not in the configuration that the sender knows to be committed, as an answer to its request for votes or
     /// because it has just been removed. It asks for nothing: to be told again does no harm.
     Removed {
-        /// The index of that configuration.
-        index: LogIndex,
+        /// The position of that configuration.
+        last: Position,
     },
     /// What came is of an older term than the sender's. Says nothing else: least of all something of this term, which the
     /// receiver may come to lead.

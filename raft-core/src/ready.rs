@@ -90,9 +90,9 @@ pub enum Outcome {
     Refused(Refusal),
     /// The leadership it was appended under has ended: it, or a prefix of it, may still commit, or not.
     Lost {
-        /// Of its first command.
+        /// Of its first command; of a change, of the first configuration that it appended.
         first: Position,
-        /// Of its last command.
+        /// Of its last command; of a change, of the last configuration that it appended.
         last: Position,
     },
     /// The leadership was handed over: that server leads.

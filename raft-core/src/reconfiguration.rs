@@ -6,7 +6,6 @@
 //! leader's own term has committed: else an uncommitted change of an older leader could come back beside it (B32).
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use crate::entry::{Entry, Payload};
 use crate::identity::{NodeId, Pair};
@@ -90,7 +89,6 @@ impl Node {
 
     /// Appends a configuration, which is in force at once.
     fn append_membership(&mut self, membership: Membership, ready: &mut Ready) {
-        self.log.seal();
         let membership = Arc::new(membership);
         let entry = Entry::new(self.log_time(), Payload::Membership(Arc::clone(&membership)));
         self.log.append(self.hard_state.term, entry);
@@ -186,18 +184,22 @@ impl Node {
     }
 
     /// A leader that the committed configuration gives no vote steps down: it has led on, without counting itself, until that
-    /// was so (Raft thesis §4.2.2). The voter that has all of the log is told to take over.
+    /// was so (Raft thesis §4.2.2). The voter that has the most of the log is told to take over.
     pub(crate) fn derive_departure(&mut self, ready: &mut Ready) {
         if self.votes.any() || self.joint || self.commit < self.membership_index() {
             return;
         }
         reached(Mark::RemovedLeaderLeft);
-        let last = self.log.last().index;
         if let Role::Leader { followers, .. } = &self.role
-            && let Some(heir) =
-                followers.iter().find(|progress| progress.votes.any() && progress.matched() == last)
+            && let Some(heir) = followers
+                .iter()
+                .filter(|progress| progress.votes.any())
+                .max_by_key(|progress| progress.matched())
         {
             ready.send.push(self.packet(heir.pair, Body::TimeoutNow));
+        }
+        if self.membership().is_some_and(|membership| membership.server(self.identity.pair).is_none()) {
+            ready.events.push(Event::Removed { index: self.membership_index() });
         }
         self.set_role(Role::IDLE, ready);
         self.election_elapsed = 0;
@@ -210,24 +212,38 @@ impl Node {
             && membership.server(server).is_none()
         {
             reached(Mark::RemovedTold);
-            ready.send.push(self.packet(server, Body::Removed { index: *index }));
+            ready.send.push(self.packet(server, Body::Removed { last: self.position(*index) }));
         }
     }
 
-    /// Somebody says that the committed configuration at `index` does not hold this server. It campaigns no more, until a
-    /// leader sends it entries again; whatever it is asked it goes on answering (B38).
-    pub(crate) fn removed_received(&mut self, index: LogIndex, ready: &mut Ready) {
+    /// Somebody says that the committed configuration at `last` does not hold this server. It campaigns no more, until it
+    /// hears a leader again; whatever it is asked it goes on answering (B38). Positions are compared and not indexes: this
+    /// server may have entries of an older term that nobody else has.
+    pub(crate) fn removed_received(&mut self, last: Position, ready: &mut Ready) {
         let own = self.identity.pair;
-        let newer =
-            self.log.membership().is_some_and(|(known, m)| index <= *known && m.server(own).is_some());
+        let newer = self.log.membership().is_some_and(|(index, membership)| {
+            last <= self.position(*index) && membership.server(own).is_some()
+        });
         if newer || self.removed || matches!(self.role, Role::Leader { .. }) {
             return;
         }
         self.removed = true;
-        ready.events.push(Event::Removed { index });
+        ready.events.push(Event::Removed { index: last.index });
         if !matches!(self.role, Role::Follower { .. }) {
             self.set_role(Role::IDLE, ready);
         }
+    }
+
+    /// Whether this server has a vote in a configuration before the one in force, and none that gives it none is committed.
+    pub(crate) fn had_vote(&self) -> bool {
+        let own = self.identity.pair;
+        let mut configurations = self.log.memberships().iter().rev();
+        let mut later = configurations.next();
+        configurations.any(|before| {
+            let committed = later.is_none_or(|(index, _)| *index <= self.commit);
+            later = if committed { None } else { Some(before) };
+            !committed && before.1.is_voter(own)
+        })
     }
 
     /// Tells those that the configuration which has just been committed leaves out, if one has.
@@ -239,7 +255,7 @@ impl Node {
         for server in before.members().filter(|server| membership.server(server.pair).is_none()) {
             if server.pair != self.identity.pair {
                 reached(Mark::RemovedTold);
-                ready.send.push(self.packet(server.pair, Body::Removed { index: *index }));
+                ready.send.push(self.packet(server.pair, Body::Removed { last: self.position(*index) }));
             }
         }
     }
@@ -276,5 +292,5 @@ fn target(current: &Membership, change: Change) -> Result<Membership, Refusal> {
             put(Server { raft_address, client_address, ..known(id)?.clone() });
         }
     }
-    Membership::new(Vec::from_iter(servers)).map_err(Refusal::Membership)
+    Membership::new(servers).map_err(Refusal::Membership)
 }

@@ -108,6 +108,9 @@ impl Node {
         if let Body::PreVote { boot: asked, attempt, granted } = body {
             return self.pre_vote_received(from, (asked, attempt), granted, ready);
         }
+        if let Body::Removed { last } = body {
+            return self.removed_received(last, ready);
+        }
         if term < self.hard_state.term {
             return self.answer_stale(from, boot, &body, ready);
         }
@@ -128,8 +131,8 @@ impl Node {
             Body::Acknowledge { boot: asked, round, held, durable } => {
                 self.acknowledged((from, boot), asked, round, held, durable, ready);
             }
-            Body::Removed { index } => self.removed_received(index, ready),
-            Body::NewerTerm => {} // All that it says is its term.
+            Body::Removed { .. } => {} // Taken above, whatever the terms.
+            Body::NewerTerm => {}      // All that it says is its term.
             Body::Reject { boot: asked, previous, hint, hint_first } => {
                 self.rejected((from, boot), asked, previous, (hint, hint_first), ready);
             }
@@ -211,6 +214,8 @@ impl Node {
         self.derive_candidacy(ready);
         self.log.seal();
         if matches!(self.role, Role::Leader { .. }) && self.due.commit {
+            // Before the write, so that the configuration that leaves a joint one is written in this step: with a disk that takes
+            // no more writes for a while, the next one could be far.
             self.derive_commit(ready);
             self.derive_membership(ready);
             self.log.seal();
@@ -287,7 +292,7 @@ impl Node {
         let ticks = |ticks: Option<u32>| ticks.map_or(NEVER, u64::from);
         let stall = ticks(self.disk.stalls_in(self.config.disk_stall_ticks));
         // A stalled disk keeps the server from campaigning: the time is up, and it is the disk that is waited for.
-        let election = if self.votes.any() && !self.removed && stall != 0 {
+        let election = if stall != 0 && self.may_campaign() {
             u64::from(self.election_timeout.saturating_sub(self.election_elapsed))
         } else {
             NEVER

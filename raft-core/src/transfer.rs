@@ -6,6 +6,7 @@ use crate::marks::{Mark, reached};
 use crate::node::Node;
 use crate::packet::Body;
 use crate::position::RequestId;
+use crate::progress::Progress;
 use crate::ready::{Answer, Outcome, Ready, Refusal};
 use crate::role::{Role, Transfer};
 
@@ -31,11 +32,18 @@ impl Node {
             return Err(Refusal::Transferring { to: transfer.to });
         }
         let voter = |pair: Pair| self.membership().is_some_and(|membership| membership.is_voter(pair));
-        let mut voters = followers.iter().filter(|progress| voter(progress.pair));
+        let voters = followers.iter().filter(|progress| voter(progress.pair));
+        // Who votes in the incoming half goes before who is about to leave, or was replaced under its id.
+        let stays = |progress: &&Progress| progress.votes.incoming;
         let target = match to {
-            Some(id) => voters.find(|progress| progress.pair.id == id),
+            Some(id) => {
+                let mut named = voters.clone().filter(|progress| progress.pair.id == id);
+                named.clone().find(stays).or_else(|| named.next())
+            }
             // Of those that were heard of last, the one that has the most of the log.
-            None => voters.max_by_key(|progress| (progress.is_heard(&self.config), progress.matched())),
+            None => voters.max_by_key(|progress| {
+                (progress.votes.incoming, progress.is_heard(&self.config), progress.matched())
+            }),
         };
         target.map(|progress| progress.pair).ok_or(Refusal::NoSuchVoter)
     }
@@ -102,7 +110,7 @@ impl Node {
     /// leader would refuse. Only if it comes from the leader of the very term; a late one is of an older term.
     pub(crate) fn timeout_now_received(&mut self, from: Pair, ready: &mut Ready) {
         let follows = matches!(&self.role, Role::Follower { following: Some(f), .. } if f.leader == from);
-        if follows && self.votes.any() && !self.disk.is_stalled(self.config.disk_stall_ticks) {
+        if follows && self.may_campaign() && !self.disk.is_stalled(self.config.disk_stall_ticks) {
             self.campaign(ready);
         }
     }

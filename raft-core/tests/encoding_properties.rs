@@ -110,7 +110,7 @@ fn bodies() -> impl Strategy<Value = Body> {
         }),
         Just(Body::TimeoutNow),
         Just(Body::NewerTerm),
-        indexes().prop_map(|index| Body::Removed { index }),
+        positions().prop_map(|last| Body::Removed { last }),
         appends(),
         (round.clone(), indexes()).prop_map(|(round, commit)| Body::Heartbeat { round, commit }),
         indexes().prop_map(|commit| Body::Commit { commit }),

@@ -23,7 +23,7 @@ fn node(voters: u64, writes: u32) -> Node {
     if let Ok(Bootstrap::Write(write)) = bootstrap(&disk, &founding, pair(1)) {
         disk.absorb(&write).expect("the first write");
     }
-    let config = Config { writes_outstanding_max: writes, ..Config::default() };
+    let config = Config { writes_outstanding_max: writes, tail_bytes_max: 400, ..Config::default() };
     Node::new(config, identity, disk).expect("a sound disk starts")
 }
 
@@ -66,6 +66,15 @@ proptest! {
         in_groups(&mut grouped, &messages, &ends);
         prop_assert!(one_by_one == grouped);
         prop_assert_eq!(hash(&one_by_one), hash(&grouped));
+        // And by what leaves the memory, once it is durable and committed.
+        for number in [3, 4] {
+            let synced = || Message::Synced(WriteNumber::new(number));
+            prop_assert_eq!(one_by_one.clone().step(synced()), grouped.clone().step(synced()));
+            one_by_one.step(synced());
+            grouped.step(synced());
+            prop_assert!(one_by_one == grouped);
+        }
+        prop_assert_eq!(one_by_one.status().commit, one_by_one.status().last.index);
         // Another byte in the log is another node.
         let mut other = leader(1);
         in_groups(&mut other, &messages[1..], &ends);

@@ -3,10 +3,10 @@
 
 mod common;
 
-use common::{Cluster, pair, server, voters};
+use common::{Cluster, config, pair, server, voters};
 use raft_core::{
-    Body, Change, Event, Incarnation, MembershipError, Message, NodeId, Outcome, Packet, Pair, Refusal,
-    RequestId, RoleKind, Suffrage,
+    Body, Change, Config, Event, Incarnation, MembershipError, Message, NodeId, Outcome, Packet, Pair,
+    Position, Refusal, RequestId, RoleKind, Suffrage,
 };
 
 fn id(id: u64) -> NodeId {
@@ -25,6 +25,12 @@ fn three_and_two() -> Cluster {
 
 fn role(cluster: &Cluster, id: u64) -> RoleKind {
     cluster.node(id).status().role
+}
+
+fn leaders(cluster: &Cluster) -> Vec<u64> {
+    let runs = |id: &u64| cluster.machines[*id as usize - 1].node.is_some();
+    let all = 1..=cluster.machines.len() as u64;
+    all.filter(|id| runs(id) && role(cluster, *id) == RoleKind::Leader).collect()
 }
 
 fn members(cluster: &Cluster, id: u64) -> Vec<u64> {
@@ -124,8 +130,11 @@ fn joint_configuration_needs_a_majority_of_each_half() {
         assert_eq!((cluster.outcome(changed), cluster.outcome(proposed)), (None, None), "without {half}");
         cluster.cut.clear();
         cluster.run(60);
-        let leaders = (1..=5).filter(|id| role(&cluster, *id) == RoleKind::Leader).count();
-        assert_eq!(leaders, 1, "without {half}, and with it again");
+        assert_eq!(leaders(&cluster).len(), 1, "without {half}, and with it again");
+        for request in [changed, proposed] {
+            let outcome = cluster.outcome(request);
+            assert!(matches!(outcome, Some(Outcome::Committed { .. } | Outcome::Lost { .. })), "{outcome:?}");
+        }
     }
 }
 
@@ -143,11 +152,17 @@ fn election_in_a_joint_configuration_needs_each_half() {
     for other in [1, 4, 5] {
         isolate(&mut cluster, other);
     }
+    let told = cluster.machines[1].events.len();
     cluster.run(200);
-    assert_ne!(role(&cluster, 2), RoleKind::Leader, "it knows of the joint configuration");
+    let roles = |kind| {
+        let is = move |event: &&Event| matches!(event, Event::Role { role, .. } if *role == kind);
+        cluster.machines[1].events[told..].iter().filter(is).count()
+    };
+    assert!(0 < roles(RoleKind::PreCandidate), "it tries");
+    assert_eq!(roles(RoleKind::Leader), 0, "and knows of the joint configuration");
     cluster.cut.clear();
     cluster.run(200);
-    assert_eq!((1..=5).filter(|id| role(&cluster, *id) == RoleKind::Leader).count(), 1);
+    assert_eq!(leaders(&cluster).len(), 1);
 }
 
 /// B32: no change before an entry of the leader's own term has committed.
@@ -353,7 +368,9 @@ fn removed_server_is_told_and_can_come_back() {
     cluster.run(30);
     assert!(is_committed(&cluster, back));
     let before = cluster.node(3).clone();
-    let (term, body) = (cluster.node(leader).status().term, Body::Removed { index });
+    let term = cluster.node(leader).status().term;
+    let last = Position { term: cluster.node(leader).term_at(index).expect("known"), index };
+    let body = Body::Removed { last };
     let from = pair(leader);
     cluster.step(3, Message::Packet(Packet { cluster: cluster_id, from, boot, to, term, body }));
     assert_eq!(*cluster.node(3), before);
@@ -472,19 +489,105 @@ fn configuration_in_force_survives_a_restart() {
     }
 }
 
-/// Commands of other kinds are not held up by a change, and a change not by a full queue of them.
+/// A change is taken where a proposal is refused for lack of room: with what is stuck it may be what helps.
 #[test]
 fn change_is_not_refused_for_lack_of_room() {
-    let mut cluster = three_and_two();
-    cluster.machine(1).sync_at_once = false;
-    let waiting = cluster.propose(1, "waits for the disk");
+    let mut cluster = Cluster::with(3, Config { proposals_max: 1, uncommitted_bytes_max: 100, ..config() });
+    cluster.elect(1);
+    cluster.run(10);
+    let waiting = cluster.propose(1, "waits");
+    let busy = cluster.propose(1, "finds no room");
+    assert_eq!(refusal(&cluster, busy), Refusal::Busy);
     let changed = cluster.change(1, Change::Demote(id(3)));
-    assert_eq!((cluster.outcome(waiting), cluster.outcome(changed)), (None, None));
-    cluster.machine(1).sync_at_once = true;
-    cluster.sync(1);
     cluster.run(20);
     assert!(is_committed(&cluster, waiting) && is_committed(&cluster, changed));
-    assert_eq!(cluster.applied(3), ["waits for the disk"], "a learner receives the log");
+    assert_eq!(cluster.applied(3), ["waits"], "a learner receives the log");
+}
+
+/// §4.2.2: who has taken its own vote away, and then lost its leadership before anybody heard of that, still campaigns, without
+/// counting itself: nobody else may be able to win.
+#[test]
+fn leader_whose_removal_is_not_committed_campaigns_again() {
+    for demoted in [false, true] {
+        let mut cluster = Cluster::new(2);
+        cluster.elect(1);
+        cluster.run(10);
+        isolate(&mut cluster, 1);
+        let change = if demoted { Change::Demote(id(1)) } else { Change::Remove(id(1)) };
+        cluster.change(1, change);
+        cluster.run(60);
+        assert_eq!(leaders(&cluster), Vec::<u64>::new());
+        cluster.cut.clear();
+        cluster.run(200);
+        assert_eq!(leaders(&cluster), [2], "the first has led until its removal was committed");
+        let membership = cluster.node(2).membership().expect("known");
+        assert!(!membership.is_voter(pair(1)) && !membership.is_joint());
+        assert_eq!(cluster.machines[0].events.iter().any(|e| matches!(e, Event::Removed { .. })), !demoted);
+    }
+    // In a joint configuration too, after a restart.
+    let mut cluster = three_and_two();
+    isolate(&mut cluster, 3);
+    cluster.change(1, Change::Set(voters([2, 3, 4])));
+    while cluster.node(1).membership().expect("known").is_joint() {
+        let packet: Packet = cluster.network.pop_front().expect("the joint configuration commits");
+        if packet.to != pair(3) {
+            cluster.step(packet.to.id.raw(), Message::Packet(packet));
+        }
+    }
+    cluster.network.clear();
+    cluster.restart(1);
+    cluster.run(300);
+    assert_eq!(members(&cluster, 2), [2, 3, 4], "without the third server, which has a vote");
+    assert_eq!(leaders(&cluster).len(), 1);
+}
+
+/// B38: who was removed believes it also where its own log has a later index, of an older term.
+#[test]
+fn removed_server_believes_it_whatever_its_own_log_says() {
+    let mut cluster = three_and_two();
+    isolate(&mut cluster, 1);
+    // Alone, the old leader appends much, and a configuration that holds it.
+    for n in 0..9 {
+        cluster.propose(1, &format!("{n}"));
+    }
+    let (raft_address, client_address) = ("elsewhere".to_owned(), String::new());
+    cluster.change(1, Change::Readdress { id: id(2), raft_address, client_address });
+    cluster.run(60);
+    let [leader] = leaders(&cluster)[..] else { panic!("one of two leads") };
+    let removed = cluster.change(leader, Change::Remove(id(1)));
+    cluster.run(20);
+    assert!(is_committed(&cluster, removed));
+    let index = cluster.node(leader).membership_index();
+    assert!(index < cluster.node(1).membership_index());
+    cluster.cut.clear();
+    cluster.run(60);
+    assert!(cluster.machines[0].events.contains(&Event::Removed { index }));
+    cluster.network.clear();
+    cluster.tick(1, 30);
+    assert!(cluster.network.is_empty(), "it asks nobody any more");
+}
+
+/// B38: and where its term is higher than theirs, from a candidacy that nobody heard of.
+#[test]
+fn removed_server_of_a_higher_term_believes_it() {
+    let mut cluster = three_and_two();
+    isolate(&mut cluster, 3);
+    cluster.run(60);
+    let asked = cluster.node(3).clone().step(Message::Tick { elapsed: 3 }).send;
+    let Body::RequestPreVote { attempt, .. } = asked[0].body else { panic!("it asks for pre-votes") };
+    let body = Body::PreVote { boot: asked[0].boot, attempt, granted: true };
+    let (from, to) = (asked[0].to, asked[0].from);
+    cluster.step(3, Message::Packet(Packet { from, to, body, ..asked[0].clone() }));
+    assert_eq!(role(&cluster, 3), RoleKind::Candidate);
+    let removed = cluster.change(1, Change::Remove(id(3)));
+    cluster.run(40);
+    assert!(is_committed(&cluster, removed));
+    assert!(cluster.node(1).status().term < cluster.node(3).status().term);
+    assert_eq!(role(&cluster, 3), RoleKind::PreCandidate, "again, for nobody answered");
+    cluster.cut.clear();
+    cluster.run(20);
+    let index = cluster.node(1).membership_index();
+    assert!(cluster.machines[2].events.contains(&Event::Removed { index }));
 }
 
 /// §4.2.1, M5: a server is staged, and has its vote by itself once it has caught up; the next leader goes on with it.

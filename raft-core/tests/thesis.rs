@@ -108,13 +108,15 @@ fn doubled_requests_do_nothing_more() {
             assert!(once == *cluster.node(3), "{packet:?}");
             let again: Vec<Packet> = cluster.network.drain(sent..).collect();
             assert_eq!(again.last(), first.as_ref(), "{packet:?}");
-            kinds.push(core::mem::discriminant(&packet.body));
+            let kind = core::mem::discriminant(&packet.body);
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
         }
         if role(&cluster, 1) == RoleKind::Leader && cluster.node(1).status().last == Position::new(1, 2) {
             cluster.propose(1, "x");
         }
     }
-    kinds.dedup();
     assert!(4 <= kinds.len(), "a pre-vote, a vote, a heartbeat and appends were doubled");
     assert_eq!(cluster.applied(3), ["x"]);
 }

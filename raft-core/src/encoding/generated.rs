@@ -146,8 +146,9 @@ pub struct Reject {
 pub struct NewerTerm {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Removed {
-    #[prost(uint64, tag = "1")]
-    pub index: u64,
+    /// of the configuration
+    #[prost(message, optional, tag = "1")]
+    pub last: ::core::option::Option<Position>,
 }
 /// Consecutive entries of one term, at least one. Where the first one stands follows from what the run is part of.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

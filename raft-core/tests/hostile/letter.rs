@@ -26,7 +26,7 @@ enum Content {
     PreVote { granted: bool, boot: u8, attempt: u8 },
     TimeoutNow,
     NewerTerm,
-    Removed { index: Place },
+    Removed { index: Place, term: u8 },
     Append { previous: Place, wrong_term: u8, commit: Place, runs: [Piece; 2], odd: u8 },
     Heartbeat { round: u8, commit: Place },
     Commit { commit: Place },
@@ -128,7 +128,9 @@ impl Letter {
             }
             Content::TimeoutNow => Body::TimeoutNow,
             Content::NewerTerm => Body::NewerTerm,
-            Content::Removed { index } => Body::Removed { index: index.index(node) },
+            Content::Removed { index, term } => Body::Removed {
+                last: Position { term: near(node.status().last.term, term), index: index.index(node) },
+            },
             Content::Append { previous, wrong_term, commit, runs, odd } => {
                 let index = previous.index(node);
                 let there = node.term_at(index).unwrap_or(node.status().last.term);
