@@ -14,15 +14,15 @@
 //! ```
 //!
 //! Positions are written term.index. Index 1 is the founding configuration, 0.1. What leads to nothing is left out. Disks are durable at once
-//! where nothing else is said. T is 10 ticks, heartbeats are sent every 3.
+//! where nothing else is said. Of a joint configuration `S1 S2 S3 and S1 S2 S4` the outgoing half stands first. T is 10 ticks, heartbeats are sent every 3.
 
 mod common;
 #[path = "transcripts/scribe.rs"]
 mod scribe;
 
-use common::{config, pair};
+use common::{config, pair, voters};
 use expect_test::expect_file;
-use raft_core::{Config, LogIndex, Message, RoleKind};
+use raft_core::{Change, Config, LogIndex, Message, RoleKind};
 use scribe::{Detail, Scribe};
 
 /// §3.4, §9.6, §3.5: a pre-vote, a vote, the no-op; and a command that is committed with it and applied everywhere.
@@ -116,6 +116,27 @@ fn transfer_is_given_up() {
 
 /// §10.2.1: a leader whose disk stands still commits with the disks of the others, applies nothing that is not durable on its own,
 /// gives way after `disk_stall_ticks`, and does not campaign before its write is durable.
+/// §4.3: a joint configuration, in which each half has to agree, and the one that it leads to.
+#[test]
+fn joint_configuration_is_entered_and_left() {
+    let mut scribe = Scribe::led(config());
+    scribe.cluster.join();
+    scribe.note("S4 is new, and S3 is silent");
+    scribe.cluster.machine(3).crash();
+    scribe.change(1, Change::Set(voters([1, 2, 4])));
+    scribe.deliver();
+    expect_file!["transcripts/joint_configuration_is_entered_and_left.txt"].assert_eq(&scribe.text());
+}
+
+/// §4.2.2: a leader that is removed leads until that has committed, and hands over.
+#[test]
+fn removed_leader_hands_over() {
+    let mut scribe = Scribe::led(config());
+    scribe.change(1, Change::Remove(pair(1).id));
+    scribe.deliver();
+    expect_file!["transcripts/removed_leader_hands_over.txt"].assert_eq(&scribe.text());
+}
+
 #[test]
 fn leader_with_a_stalled_disk_gives_way() {
     let mut scribe = Scribe::led(Config { disk_stall_ticks: 12, ..config() });

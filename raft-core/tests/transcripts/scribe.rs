@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use raft_core::{
-    Answer, Body, Config, Event, Fetched, LogIndex, Message, Outcome, Packet, Pair, Payload, Position, Ready,
-    Refusal, RequestId, RoleKind, Runs, Term,
+    Answer, Body, Change, Config, Event, Fetched, LogIndex, Membership, Message, Outcome, Packet, Pair,
+    Payload, Position, Ready, Refusal, RequestId, RoleKind, Runs, Server, Suffrage, Term,
 };
 
 use crate::common::{Cluster, command};
@@ -74,6 +74,11 @@ impl Scribe {
     pub(crate) fn transfer(&mut self, id: u64, to: Option<Pair>) {
         let request = self.request();
         self.step(id, Message::Transfer { id: request, to: to.map(|pair| pair.id) });
+    }
+
+    pub(crate) fn change(&mut self, id: u64, change: Change) {
+        let request = self.request();
+        self.step(id, Message::Reconfigure { id: request, change, based_on: None });
     }
 
     fn request(&mut self) -> RequestId {
@@ -215,6 +220,7 @@ fn told(message: &Message) -> String {
             let to = to.map_or("the most up-to-date".to_owned(), |to| format!("S{to}"));
             format!("user   request {id}: transfer to {to}")
         }
+        Message::Reconfigure { id, change, .. } => format!("user   request {id}: {}", wanted(change)),
         Message::Campaign => "user   campaign".to_owned(),
         Message::StepDown => "user   step down".to_owned(),
         Message::ForgetLeader => "user   forget the leader".to_owned(),
@@ -266,6 +272,10 @@ fn changes(ready: &Ready) -> Vec<String> {
         Event::Leader { leader, term } => {
             format!("event  leader of term {term}: {}", leader.map_or("unknown".to_owned(), server))
         }
+        Event::Membership { index, membership } => {
+            format!("event  configuration at {index}: {}", configuration(membership))
+        }
+        Event::Removed { index } => format!("event  removed by the configuration at {index}"),
         other => format!("event  {other:?}"),
     });
     events.chain(ready.answers.iter().map(answer)).collect()
@@ -312,10 +322,35 @@ fn body(packet: &Packet) -> String {
         Body::Reject { previous, hint, hint_first, .. } => {
             ("reject", format!("previous {previous}, hint {hint}, its term from {hint_first}"))
         }
+        Body::Removed { last } => ("removed", format!("by the configuration at {last}")),
         Body::NewerTerm => ("newer term", String::new()),
         other => panic!("the scribe does not know {other:?}"),
     };
     format!("t{:<2} {kind:<11} {fields}", packet.term).trim_end().to_owned()
+}
+
+/// The servers, learners in brackets; of a joint configuration first the half that leaves.
+fn configuration(membership: &Membership) -> String {
+    let half = |servers: &[Server]| {
+        let name = |one: &Server| match one.suffrage {
+            Suffrage::Voter => server(one.pair),
+            _ => format!("({})", server(one.pair)),
+        };
+        servers.iter().map(name).collect::<Vec<_>>().join(" ")
+    };
+    let incoming = half(membership.servers());
+    if membership.is_joint() { format!("{} and {incoming}", half(membership.outgoing())) } else { incoming }
+}
+
+fn wanted(change: &Change) -> String {
+    match change {
+        Change::Set(servers) => {
+            let membership = Membership::new(servers.clone()).expect("a valid configuration");
+            format!("change to {}", configuration(&membership))
+        }
+        Change::Remove(id) => format!("remove S{id}"),
+        other => panic!("the scribe does not know {other:?}"),
+    }
 }
 
 fn yes(granted: bool) -> String {
