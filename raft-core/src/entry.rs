@@ -58,6 +58,7 @@ impl Entry {
 
     /// What the entry counts towards limits, in bytes: [`OVERHEAD_BYTES`](Self::OVERHEAD_BYTES) and its payload. A
     /// configuration counts as its encoding would be at most.
+    #[inline]
     pub fn size(&self) -> u64 {
         let payload = match &self.payload {
             Payload::Noop => 0,
@@ -243,14 +244,17 @@ impl Run {
         self.size
     }
 
-    /// How many of the first entries make up at least `bytes`, and how many bytes they are; none of those above `up_to`.
+    /// How many of the first entries make up at least `bytes`, and how many bytes they are; none of those above `up_to`, which
+    /// is not before the first.
     pub(crate) fn leading(&self, bytes: u64, up_to: LogIndex) -> (u64, u64) {
         if self.size <= bytes && self.last() <= up_to {
             return (self.len(), self.size);
         }
+        // At most the length, which is a u32.
+        let count_max = (up_to.since(self.first) + 1).min(self.len()) as usize;
         let (mut count, mut size) = (0, 0);
-        for entry in self.entries() {
-            if bytes <= size || up_to < self.first.plus(count) {
+        for entry in &self.entries()[..count_max] {
+            if bytes <= size {
                 break;
             }
             count += 1;
