@@ -126,6 +126,9 @@
 //!   each follower, one batch to apply, and a `Ready` whose memory is reused.
 //! - **Refused** proposals certainly had no effect: try again, elsewhere if the refusal names a leader. **Lost** ones may have:
 //!   try again only what may happen twice.
+//! - **Changing the servers**: [`Message::Reconfigure`] with a [`Change`]; a new server has an empty disk, starts with the identity of
+//!   the cluster and waits, best as [`Suffrage::Staging`]: it gets its vote once it has caught up. [`Event::Membership`] says whom to
+//!   be connected to from then on: all of [`Membership::members`].
 //! - **[`Event::Fault`]** is the end of this node: say why, stop the process, and look at the disk before starting it again.
 //!   Never start it from an older copy of its disk: it would have forgotten what it promised.
 //!
@@ -138,7 +141,7 @@
 //! - **Every request gets exactly one answer**: committed, refused and certainly without effect, or lost with leadership.
 //! - `no_std`, with `alloc`; no `unsafe`.
 //!
-//! Not yet here: membership changes, snapshots and reads that do not go through the log.
+//! Not yet here: snapshots and reads that do not go through the log.
 #![no_std]
 #![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
 
