@@ -19,12 +19,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_core::{Answer, Event, Fault, Message, Node, Outcome, Packet, Ready, RequestId, RoleKind};
+use raft_core::{Answer, Event, Fault, LogIndex, Message, Node, Outcome, Packet, Ready, RequestId, RoleKind};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock::{Clock, Ticks};
-use crate::handle::{Call, Caller, ProposeError};
+use crate::handle::{Applied, Call, Caller, ProposeError, Reconfigured};
 use crate::log::{FetchThread, LogError, LogThread, Report};
 use crate::state_machine::{ApplyThread, StateMachine, Work};
 use crate::status::{NodeStatus, StopReason};
@@ -55,12 +55,29 @@ pub(crate) struct EventLoop<S: StateMachine> {
     pub(crate) ticks: Ticks,
     pub(crate) drain: Duration,
     /// Who waits for the node's answer, by request.
-    pub(crate) waiting: BTreeMap<RequestId, Caller<S::Output>>,
+    pub(crate) waiting: BTreeMap<RequestId, Waiting<S::Output>>,
     pub(crate) next_request: u64,
     /// The request to hand the leadership over that has no answer yet.
     pub(crate) handing_over: Option<RequestId>,
     /// Why the disk failed, if it has.
     pub(crate) cause: Option<Arc<LogError>>,
+    /// The index of the configuration that this server was told it is not in.
+    pub(crate) told_removed: Option<LogIndex>,
+}
+
+/// Who waits for the node's answer.
+pub(crate) enum Waiting<T> {
+    Command(Caller<Applied<T>>),
+    Change(Caller<Reconfigured>),
+}
+
+impl<T> Waiting<T> {
+    fn fail(self, error: ProposeError) {
+        match self {
+            Waiting::Command(caller) => caller.answer(Err(error)),
+            Waiting::Change(caller) => caller.answer(Err(error)),
+        }
+    }
 }
 
 /// How far a shutdown has come. Each part ends at the latest at its time.
@@ -198,13 +215,28 @@ impl<S: StateMachine> EventLoop<S> {
     fn take_call(&mut self, call: Call<S::Output>, messages: &mut Vec<Message>) {
         let id = RequestId::new(self.next_request);
         self.next_request += 1;
-        self.waiting.insert(id, call.caller);
-        messages.push(Message::Propose { id, commands: call.command.into() });
+        let (caller, message) = match call {
+            Call::Propose { command, caller } => {
+                (Waiting::Command(caller), Message::Propose { id, commands: command.into() })
+            }
+            Call::Reconfigure { change, based_on, caller } => {
+                (Waiting::Change(caller), Message::Reconfigure { id, change, based_on })
+            }
+            Call::Followers(caller) => return caller.answer(Ok(self.node.followers().collect())),
+        };
+        self.waiting.insert(id, caller);
+        messages.push(message);
     }
 
     /// Does what the node wants, and says whether it has halted. The packets go first: most of them are what somebody waits
     /// for.
     fn carry_out(&mut self, ready: &mut Ready) -> Option<Fault> {
+        // Before the packets: some may be for servers that have just been added.
+        for event in &ready.events {
+            if let Event::Membership { membership, .. } = event {
+                self.network.set_membership(Arc::clone(membership));
+            }
+        }
         for packet in ready.send.drain(..) {
             self.network.send(packet);
         }
@@ -226,7 +258,13 @@ impl<S: StateMachine> EventLoop<S> {
         for event in ready.events.drain(..) {
             self.tell(&event);
             match event {
-                Event::Membership { membership, .. } => self.network.set_membership(membership),
+                Event::Removed { index } => self.told_removed = Some(index),
+                // A leader counts this server among its own again.
+                Event::Membership { membership, .. }
+                    if membership.server(self.node.identity().pair).is_some() =>
+                {
+                    self.told_removed = None;
+                }
                 Event::Fault(why) => fault = Some(why),
                 _ => {}
             }
@@ -240,11 +278,19 @@ impl<S: StateMachine> EventLoop<S> {
         let Some(caller) = self.waiting.remove(&answer.id) else {
             return;
         };
-        match answer.outcome {
-            Outcome::Committed { last, .. } => self.apply.work(Work::Expect(last.index, caller)),
-            Outcome::Refused(refusal) => caller.answer(Err(ProposeError::Refused(refusal))),
+        match (&answer.outcome, caller) {
+            (Outcome::Committed { last, .. }, Waiting::Command(caller)) => {
+                self.apply.work(Work::Expect(last.index, caller));
+            }
+            (Outcome::Committed { last, .. }, Waiting::Change(caller)) => {
+                caller.answer(Ok(Reconfigured::Changed { position: *last }));
+            }
+            (Outcome::Unchanged { index }, Waiting::Change(caller)) => {
+                caller.answer(Ok(Reconfigured::Unchanged { index: *index }));
+            }
+            (Outcome::Refused(refusal), caller) => caller.fail(ProposeError::Refused(*refusal)),
             // Also what a newer node might answer: the least that can be said.
-            _ => caller.answer(Err(ProposeError::Lost)),
+            (_, caller) => caller.fail(ProposeError::Lost),
         }
     }
 
@@ -272,15 +318,33 @@ impl<S: StateMachine> EventLoop<S> {
 
     fn publish(&self) {
         let core = self.node.status();
-        let membership = self.node.membership();
+        let (index, membership) = (self.node.membership_index(), self.node.membership());
+        let own = self.node.identity().pair;
+        // Told so, or seen in the own log.
+        let seen = index <= core.commit && membership.is_some_and(|all| all.server(own).is_none());
+        let removed = if seen { Some(index) } else { self.told_removed };
+        let mut news = false;
         self.status.send_if_modified(|status| {
-            let changed = status.core != core || status.membership.as_ref() != membership;
+            news = status.removed.is_none() && removed.is_some();
+            let changed = status.core != core
+                || status.membership_index != index
+                || status.removed != removed
+                || status.membership.as_ref() != membership;
             if changed {
                 status.core = core;
                 status.membership = membership.cloned();
+                status.membership_index = index;
+                status.removed = removed;
             }
             changed
         });
+        if news {
+            tracing::warn!(
+                me = %own, index = removed.unwrap_or_default().raw(),
+                "this server was removed from the cluster. It goes on answering the others, for some may not have heard of \
+                 it, and campaigns no more. It may be stopped for good, or added again"
+            );
+        }
     }
 
     /// Ends everything: who was not let in hears that nothing has happened, who waits hears that it is not known, and what
@@ -288,10 +352,10 @@ impl<S: StateMachine> EventLoop<S> {
     async fn finish(mut self) {
         self.inputs.calls.close();
         while let Ok(call) = self.inputs.calls.try_recv() {
-            call.caller.answer(Err(ProposeError::Stopped));
+            call.refuse(ProposeError::Stopped);
         }
         for (_, caller) in std::mem::take(&mut self.waiting) {
-            caller.answer(Err(ProposeError::Interrupted));
+            caller.fail(ProposeError::Interrupted);
         }
         drop(self.network);
         let (log, fetch, apply) = (self.log, self.fetch, self.apply);

@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender as WorkSender;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft_core::{LogIndex, Position, Refusal};
+use raft_core::{Change, FollowerStatus, LogIndex, Position, Refusal};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -23,7 +23,22 @@ pub struct Applied<T> {
     pub output: T,
 }
 
-/// Why there is no answer to a proposal. [`certainly_no_effect`](Self::certainly_no_effect) says which of them mean that it
+/// What became of a change of the configuration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reconfigured {
+    /// The configuration that it leads to is committed.
+    Changed {
+        /// Where in the log that stands.
+        position: Position,
+    },
+    /// It was so already; nothing was appended.
+    Unchanged {
+        /// The index of the configuration in force.
+        index: LogIndex,
+    },
+}
+
+/// Why there is no answer to a proposal or to a change of the configuration. [`certainly_no_effect`](Self::certainly_no_effect) says which of them mean that it
 /// did not happen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -56,6 +71,16 @@ fn refusal(why: &Refusal) -> String {
         Refusal::Empty => "there is no command".to_owned(),
         Refusal::TooLarge => "the command is too long".to_owned(),
         Refusal::Halted => "the node has halted".to_owned(),
+        Refusal::Transferring { to } => format!("the leadership is being handed over to server {to}"),
+        Refusal::ChangeUnderWay { index } => {
+            format!("another change is under way: the configuration at index {index} is not final yet")
+        }
+        Refusal::TermNotCommitted => "the leader is new and has committed nothing yet".to_owned(),
+        Refusal::Outdated { index } => {
+            format!("the configuration in force is by now the one at index {index}")
+        }
+        Refusal::NoSuchServer(id) => format!("server {id} is no member"),
+        Refusal::Membership(error) => error.to_string(),
         other => format!("{other:?}"),
     }
 }
@@ -76,24 +101,36 @@ impl ProposeError {
 #[error("the server has stopped")]
 pub struct Stopped;
 
-/// What comes back to who proposed.
-pub(crate) type Outlook<T> = Result<Applied<T>, ProposeError>;
+/// What somebody wants of the node, on its way to the loop.
+pub(crate) enum Call<T> {
+    /// A command for the log.
+    Propose { command: Bytes, caller: Caller<Applied<T>> },
+    /// Another configuration.
+    Reconfigure { change: Change, based_on: Option<LogIndex>, caller: Caller<Reconfigured> },
+    /// What a leader knows of the other members.
+    Followers(Caller<Vec<FollowerStatus>>),
+}
 
-/// A proposal on its way to the loop.
-pub(crate) struct Call<T> {
-    pub(crate) command: Bytes,
-    pub(crate) caller: Caller<T>,
+impl<T> Call<T> {
+    /// Ends a call that the node has not seen.
+    pub(crate) fn refuse(self, error: ProposeError) {
+        match self {
+            Call::Propose { caller, .. } => caller.answer(Err(error)),
+            Call::Reconfigure { caller, .. } => caller.answer(Err(error)),
+            Call::Followers(caller) => caller.answer(Err(error)),
+        }
+    }
 }
 
 /// Who waits for an answer. It holds its permit for as long as anything here knows of it, also where the one who asked has
 /// given up: that is what bounds everything that waits.
-pub(crate) struct Caller<T> {
-    answer: oneshot::Sender<Outlook<T>>,
+pub(crate) struct Caller<R> {
+    answer: oneshot::Sender<Result<R, ProposeError>>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl<T> Caller<T> {
-    pub(crate) fn answer(self, outlook: Outlook<T>) {
+impl<R> Caller<R> {
+    pub(crate) fn answer(self, outlook: Result<R, ProposeError>) {
         // Who asked may have given up.
         let _ = self.answer.send(outlook);
     }
@@ -146,6 +183,42 @@ impl<S: StateMachine> Handle<S> {
         command: Bytes,
         within: Duration,
     ) -> Result<Applied<S::Output>, ProposeError> {
+        self.call(within, |caller| Call::Propose { command, caller }).await
+    }
+
+    /// Changes the configuration of the cluster (Raft thesis chapter 4) and waits, at most for `within`, until the
+    /// configuration that the change leads to is committed. Only the leader does so.
+    ///
+    /// `based_on` is the index of the configuration that the caller has looked at ([`NodeStatus::membership_index`]): where
+    /// another one is in force by now, nothing is changed.
+    ///
+    /// Giving up (dropping the future) does not take a change back. A change is a target, so that doing it again where it is
+    /// not known whether it happened does no harm; a guard tells whether anybody else came in between.
+    ///
+    /// # Errors
+    /// See [`ProposeError`]; of the refusals those for changes.
+    pub async fn reconfigure(
+        &self,
+        change: Change,
+        based_on: Option<LogIndex>,
+        within: Duration,
+    ) -> Result<Reconfigured, ProposeError> {
+        self.call(within, |caller| Call::Reconfigure { change, based_on, caller }).await
+    }
+
+    /// What this server, if it leads, knows of each other member, sorted by id; nothing if it does not lead.
+    ///
+    /// # Errors
+    /// The server has stopped, or its time was up.
+    pub async fn followers(&self, within: Duration) -> Result<Vec<FollowerStatus>, ProposeError> {
+        self.call(within, Call::Followers).await
+    }
+
+    async fn call<R>(
+        &self,
+        within: Duration,
+        call: impl FnOnce(Caller<R>) -> Call<S::Output>,
+    ) -> Result<R, ProposeError> {
         let deadline = Instant::now().checked_add(within);
         let deadline = deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(86400 * 365));
         let permit = permit(&self.proposals, deadline).await?;
@@ -155,7 +228,7 @@ impl<S: StateMachine> Handle<S> {
             Err(_) => return Err(ProposeError::Busy),
         };
         let (caller, answer) = oneshot::channel();
-        place.send(Call { command, caller: Caller { answer: caller, _permit: permit } });
+        place.send(call(Caller { answer: caller, _permit: permit }));
         match timeout_at(deadline, answer).await {
             Ok(Ok(outlook)) => outlook,
             Ok(Err(_)) => Err(ProposeError::Interrupted),

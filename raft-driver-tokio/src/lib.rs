@@ -69,7 +69,7 @@ mod event_loop;
 mod start;
 
 pub use directory::{DataDir, FormatError, OpenError};
-pub use handle::{Applied, Handle, ProposeError, Stopped};
+pub use handle::{Applied, Handle, ProposeError, Reconfigured, Stopped};
 pub use options::{Listen, Options, OptionsError};
 pub use start::{StartError, start};
 pub use state_machine::StateMachine;

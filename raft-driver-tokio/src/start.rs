@@ -22,7 +22,7 @@ use crate::log::{FetchThread, Log, LogError, LogThread, Report};
 use crate::options::{Listen, Options, OptionsError};
 use crate::state_machine::{ApplyThread, StateMachine};
 use crate::status::{NodeStatus, StopReason};
-use crate::transport::{Network, Receiver};
+use crate::transport::{Callers, Network, Receiver};
 
 /// How many packets may wait for the loop, however small; then the connections wait. The receiving side limits their bytes.
 const PACKETS_MAX: usize = 4096;
@@ -237,11 +237,18 @@ fn run<S: StateMachine>(
     let (packet_sender, packets) = mpsc::channel(PACKETS_MAX);
     let (call_sender, calls) = mpsc::channel(options.calls_max);
     let shutdown = Arc::new(Notify::new());
-    let mut network = Network::new(identity, limits, founders);
+    let callers = Callers::default();
+    let mut network = Network::new(identity, limits, founders, callers.clone());
     if let Some(membership) = node.membership() {
         network.set_membership(Arc::clone(membership));
     }
-    let status = NodeStatus { identity, core: node.status(), membership: node.membership().cloned() };
+    let status = NodeStatus {
+        identity,
+        core: node.status(),
+        membership: node.membership().cloned(),
+        membership_index: node.membership_index(),
+        removed: None,
+    };
     let (status_sender, status) = watch::channel(status);
     let (stopped_sender, stopped) = watch::channel(None);
     let handle = Handle {
@@ -269,8 +276,9 @@ fn run<S: StateMachine>(
         next_request: 1,
         handing_over: None,
         cause: None,
+        told_removed: None,
     };
-    let receiver = Receiver::spawn(listener, identity, limits, packet_sender);
+    let receiver = Receiver::spawn(listener, identity, limits, packet_sender, callers);
     tokio::spawn(async move {
         let reason = tokio::spawn(event_loop.run()).await.unwrap_or_else(|error| {
             tracing::error!(%error, "the loop panicked");

@@ -38,7 +38,7 @@ pub(crate) enum Work<S: StateMachine> {
     /// Shows the state machine these entries, and reports.
     Apply(Runs),
     /// Somebody waits for the output of the command at this index, which is committed and not applied yet.
-    Expect(LogIndex, Caller<S::Output>),
+    Expect(LogIndex, Caller<Applied<S::Output>>),
     /// Somebody wants to look at the state.
     Look(Look<S>),
     /// Ends the thread, after everything before.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use raft_core::{Fault, Identity, Membership, Status};
+use raft_core::{Fault, Identity, LogIndex, Membership, Status};
 
 use crate::log::LogError;
 
@@ -16,6 +16,11 @@ pub struct NodeStatus {
     pub core: Status,
     /// The configuration in force; `None` on a server that has not heard of its cluster yet.
     pub membership: Option<Arc<Membership>>,
+    /// The index of that configuration; 0 where there is none.
+    pub membership_index: LogIndex,
+    /// The index of the committed configuration that this server is not in any more, once it knows so. It goes on
+    /// answering, since others may not have heard of it, and may be stopped for good.
+    pub removed: Option<LogIndex>,
 }
 
 /// Why a server has stopped.

@@ -23,10 +23,11 @@ mod receiver;
 mod sender;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use raft_core::{Identity, Membership, Packet, Pair};
+use tokio::time::Instant;
 
 pub(crate) use receiver::{Inbound, Receiver};
 use sender::Peer;
@@ -58,40 +59,101 @@ pub(crate) struct Network {
     /// Where servers are that no configuration in the log names yet: a server with an empty log answers the founders.
     founders: Arc<Membership>,
     membership: Option<Arc<Membership>>,
+    callers: Callers,
     peers: BTreeMap<Pair, Peer>,
+    /// Those of the peers that are no members, and when their connections end.
+    leaving: BTreeMap<Pair, Instant>,
 }
 
-impl Network {
-    pub(crate) fn new(identity: Identity, limits: Limits, founders: Arc<Membership>) -> Self {
-        Network { identity, limits, founders, membership: None, peers: BTreeMap::new() }
+/// Where those who are connected to this server say that they are reached. It is asked only for servers that no known
+/// configuration names: a new server has to answer a leader before it has its log, and who was removed while it was away has to
+/// be told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Callers(Arc<Mutex<BTreeMap<Pair, String>>>);
+
+impl Callers {
+    fn insert(&self, caller: Pair, address: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(caller, address);
     }
 
-    /// Follows a change of the configuration: connections to servers that are gone or have moved end.
+    fn remove(&self, caller: Pair) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&caller);
+    }
+
+    fn address(&self, caller: Pair) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&caller).cloned()
+    }
+}
+
+/// How long the connection to a server lasts that is no member: long enough for it to hear that it was removed.
+const LEAVING: Duration = Duration::from_secs(30);
+
+impl Network {
+    pub(crate) fn new(
+        identity: Identity,
+        limits: Limits,
+        founders: Arc<Membership>,
+        callers: Callers,
+    ) -> Self {
+        let (peers, leaving) = (BTreeMap::new(), BTreeMap::new());
+        Network { identity, limits, founders, membership: None, callers, peers, leaving }
+    }
+
+    /// Follows a change of the configuration, joint or not: connections to servers that have moved end, and those to
+    /// servers that are gone end in a while.
     pub(crate) fn set_membership(&mut self, membership: Arc<Membership>) {
+        let until = Instant::now() + LEAVING;
+        self.peers.retain(|pair, peer| {
+            if let Some(server) = membership.server(*pair) {
+                self.leaving.remove(pair);
+                return server.raft_address == peer.address();
+            }
+            // A server that was wiped is another one at the same address, and nobody is left there to be told.
+            let taken = membership.members().any(|server| server.raft_address == peer.address());
+            if !taken {
+                self.leaving.entry(*pair).or_insert(until);
+            }
+            !taken
+        });
+        self.leaving.retain(|pair, _| self.peers.contains_key(pair));
         self.membership = Some(membership);
-        let mut peers = std::mem::take(&mut self.peers);
-        peers.retain(|pair, peer| self.address(*pair).is_some_and(|address| address == peer.address()));
-        self.peers = peers;
     }
 
     /// Sends a packet, or drops it where its queue is full or nobody knows where to send it.
     pub(crate) fn send(&mut self, packet: Packet) {
+        self.end_connections();
         let to = packet.to;
         if !self.peers.contains_key(&to) {
             let Some(address) = self.address(to) else {
                 tracing::debug!(%to, "no address is known; a packet is dropped");
                 return;
             };
-            let peer = Peer::spawn(self.identity, to, address.to_owned(), self.limits);
+            let own = self.address(self.identity.pair).unwrap_or_default();
+            let peer = Peer::spawn(self.identity, to, address, own, self.limits);
             self.peers.insert(to, peer);
+            if self.membership.as_ref().is_some_and(|membership| membership.server(to).is_none()) {
+                self.leaving.insert(to, Instant::now() + LEAVING);
+            }
         }
         if let Some(peer) = self.peers.get(&to) {
             peer.send(packet);
         }
     }
 
-    fn address(&self, pair: Pair) -> Option<&str> {
-        let known = self.membership.iter().chain([&self.founders]);
-        known.filter_map(|membership| membership.server(pair)).map(|server| &*server.raft_address).next()
+    /// Ends the connections to those who have left and had their time.
+    fn end_connections(&mut self) {
+        if self.leaving.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        for (pair, _) in self.leaving.extract_if(.., |_, until| *until <= now) {
+            self.peers.remove(&pair);
+        }
+    }
+
+    fn address(&self, pair: Pair) -> Option<String> {
+        let known = |membership: &Arc<Membership>| Some(membership.server(pair)?.raft_address.clone());
+        let in_force = self.membership.as_ref().and_then(known);
+        in_force.or_else(|| self.callers.address(pair)).or_else(|| known(&self.founders))
     }
 }

@@ -47,12 +47,14 @@ async fn a_limit_on_open_files_is_raised_where_it_may_be() {
 /// What a server says to another one first, made from the documented layout.
 fn hello(cluster: u128, from: (u64, u128), to: (u64, u128)) -> Vec<u8> {
     let mut bytes = b"RAFTPEER".to_vec();
-    bytes.extend(1u32.to_le_bytes());
+    bytes.extend(2u32.to_le_bytes());
     bytes.extend(cluster.to_le_bytes());
     for (id, incarnation) in [from, to] {
         bytes.extend(id.to_le_bytes());
         bytes.extend(incarnation.to_le_bytes());
     }
+    // No address.
+    bytes.extend([0; 256]);
     bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
     bytes
 }

@@ -14,14 +14,16 @@ use tokio::net::TcpStream;
 
 fn hello(cluster: ClusterId, from: Pair, to: Pair) -> Vec<u8> {
     let mut bytes = b"RAFTPEER".to_vec();
-    bytes.extend(1u32.to_le_bytes());
+    bytes.extend(2u32.to_le_bytes());
     bytes.extend(cluster.raw().to_le_bytes());
     for pair in [from, to] {
         bytes.extend(pair.id.raw().to_le_bytes());
         bytes.extend(pair.incarnation.raw().to_le_bytes());
     }
+    // No address.
+    bytes.extend([0; 256]);
     bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
-    assert_eq!(bytes.len(), 80);
+    assert_eq!(bytes.len(), 336);
     bytes
 }
 

@@ -2,26 +2,32 @@
 //!
 //! ```text
 //!   hello    0  "RAFTPEER"                      answer   0  u32  0: welcome; else why not
-//!            8  u32   version: 1                         4  u32  version
+//!            8  u32   version: 2                         4  u32  version
 //!           12  u128  cluster                            8  u32  CRC-32C of bytes 0..8
 //!           28  u64   id, 36  u128  incarnation of the caller
 //!           52  u64   id, 60  u128  incarnation of the one who is meant
-//!           76  u32   CRC-32C of bytes 0..76
+//!           76  u8    length of the address, 77  255 bytes  where the caller is reached, filled up with zeros
+//!          332  u32   CRC-32C of bytes 0..332
 //! ```
 
 use raft_core::{ClusterId, Identity, Incarnation, NodeId, Pair};
 
 const MAGIC: [u8; 8] = *b"RAFTPEER";
-const VERSION: u32 = 1;
-pub(crate) const HELLO_BYTES: usize = 80;
+const VERSION: u32 = 2;
+/// Where the address stands, and where it ends at the latest.
+const ADDRESS: usize = 77;
+const ADDRESS_END: usize = ADDRESS + 255;
+pub(crate) const HELLO_BYTES: usize = ADDRESS_END + 4;
 pub(crate) const ANSWER_BYTES: usize = 12;
 
 /// What a caller says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Hello {
     pub(crate) cluster: ClusterId,
     pub(crate) from: Pair,
     pub(crate) to: Pair,
+    /// Where the caller is reached; empty where it does not know, or where it is longer than 255 bytes.
+    pub(crate) address: String,
 }
 
 /// Why a caller is sent away.
@@ -56,8 +62,13 @@ impl Hello {
         bytes[36..52].copy_from_slice(&self.from.incarnation.raw().to_le_bytes());
         bytes[52..60].copy_from_slice(&self.to.id.raw().to_le_bytes());
         bytes[60..76].copy_from_slice(&self.to.incarnation.raw().to_le_bytes());
-        let crc = crc32c::crc32c(&bytes[..76]);
-        bytes[76..80].copy_from_slice(&crc.to_le_bytes());
+        let address = self.address.as_bytes();
+        if let Ok(length @ 1..) = u8::try_from(address.len()) {
+            bytes[ADDRESS - 1] = length;
+            bytes[ADDRESS..ADDRESS + address.len()].copy_from_slice(address);
+        }
+        let crc = crc32c::crc32c(&bytes[..ADDRESS_END]);
+        bytes[ADDRESS_END..].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
 
@@ -68,14 +79,18 @@ impl Hello {
             let id = NodeId::new(u64::from_le_bytes(array(bytes, at))).ok_or(HelloError::Malformed)?;
             Ok(Pair { id, incarnation: Incarnation::new(u128::from_le_bytes(array(bytes, at + 8))) })
         };
-        if array(bytes, 0) != MAGIC || crc32c::crc32c(&bytes[..76]) != u32::from_le_bytes(array(bytes, 76)) {
+        if array(bytes, 0) != MAGIC
+            || crc32c::crc32c(&bytes[..ADDRESS_END]) != u32::from_le_bytes(array(bytes, ADDRESS_END))
+        {
             return Err(HelloError::Malformed);
         }
         if u32::from_le_bytes(array(bytes, 8)) != VERSION {
             return Err(HelloError::Version);
         }
         let cluster = ClusterId::new(u128::from_le_bytes(array(bytes, 12)));
-        Ok(Hello { cluster, from: pair(28)?, to: pair(52)? })
+        let address = &bytes[ADDRESS..][..usize::from(bytes[ADDRESS - 1])];
+        let address = std::str::from_utf8(address).map_err(|_| HelloError::Malformed)?.to_owned();
+        Ok(Hello { cluster, from: pair(28)?, to: pair(52)?, address })
     }
 
     /// Whether this server, `identity`, is the one that is meant.
@@ -138,7 +153,7 @@ mod tests {
     const CLUSTER: ClusterId = ClusterId::new(0xc1);
 
     fn hello() -> Hello {
-        Hello { cluster: CLUSTER, from: pair(1, 10), to: pair(2, 20) }
+        Hello { cluster: CLUSTER, from: pair(1, 10), to: pair(2, 20), address: "one:4701".to_owned() }
     }
 
     #[test]

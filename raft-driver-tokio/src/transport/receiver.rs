@@ -73,6 +73,8 @@ pub(crate) struct Inbound {
 #[derive(Debug)]
 struct Shared {
     identity: Identity,
+    /// What the sending side is told.
+    told: super::Callers,
     limits: Limits,
     packets: Sender<Inbound>,
     /// How many bytes of packets may wait for the loop, from all connections together.
@@ -96,11 +98,12 @@ impl Receiver {
         identity: Identity,
         limits: Limits,
         packets: Sender<Inbound>,
+        told: super::Callers,
     ) -> Self {
         let (callers, places) = (Mutex::default(), Arc::new(Semaphore::new(CALLERS_MAX)));
         let bytes = limits.frame_bytes_max.saturating_mul(FRAMES_WAITING_MAX).min(Semaphore::MAX_PERMITS);
         let bytes = Arc::new(Semaphore::new(bytes));
-        let shared = Arc::new(Shared { identity, limits, packets, bytes, places, callers });
+        let shared = Arc::new(Shared { identity, told, limits, packets, bytes, places, callers });
         Receiver { task: tokio::spawn(accept(listener, shared)) }
     }
 
@@ -154,7 +157,7 @@ async fn serve(
         }
         _ = make_way => Err(ConnectionError::MakesWay),
     };
-    let (from, _place) = match heard {
+    let (Hello { from, address: reached_at, .. }, _place) = match heard {
         Ok(heard) => heard,
         Err(error) => {
             tracing::warn!(%address, %error, "a connection was refused");
@@ -162,7 +165,7 @@ async fn serve(
         }
     };
     tracing::info!(%from, %address, "accepted");
-    let (number, mut replaced) = shared.enter(from);
+    let (number, mut replaced) = shared.enter(from, reached_at);
     let ended = tokio::select! {
         ended = read_packets(&mut stream, from, &shared) => ended,
         _ = &mut replaced => Ok(()),
@@ -177,10 +180,14 @@ async fn serve(
 impl Shared {
     /// A caller has said hello: ends its older connection. A caller calls again when it has lost its connection, which this
     /// side may not know yet, so the newest is the real one.
-    fn enter(&self, from: Pair) -> (u64, oneshot::Receiver<()>) {
+    fn enter(&self, from: Pair, reached_at: String) -> (u64, oneshot::Receiver<()>) {
         let (newest, replaced) = oneshot::channel();
         self.with_callers(|callers| {
             callers.next += 1;
+            // Under the same lock as the rest, so that both always tell of the same connection.
+            if !reached_at.is_empty() {
+                self.told.insert(from, reached_at);
+            }
             // The older connection hears of it by its sender being dropped.
             callers.newest.insert(from, (callers.next, newest));
             (callers.next, replaced)
@@ -191,6 +198,7 @@ impl Shared {
         self.with_callers(|callers| {
             if callers.newest.get(&from).is_some_and(|(newest, _)| *newest == number) {
                 callers.newest.remove(&from);
+                self.told.remove(from);
             }
         });
     }
@@ -204,12 +212,12 @@ impl Shared {
 async fn hear_hello(
     stream: &mut TcpStream,
     shared: &Shared,
-) -> Result<(Pair, OwnedSemaphorePermit), ConnectionError> {
+) -> Result<(Hello, OwnedSemaphorePermit), ConnectionError> {
     stream.set_nodelay(true)?;
     let mut bytes = [0; HELLO_BYTES];
     stream.read_exact(&mut bytes).await?;
     let hello = Hello::decode(&bytes);
-    let checked = hello.and_then(|hello| hello.check(shared.identity));
+    let checked = hello.as_ref().map_err(|error| *error).and_then(|hello| hello.check(shared.identity));
     let place = Arc::clone(&shared.places).try_acquire_owned();
     if checked.is_ok() && place.is_err() {
         // There is no answer for it: it dials again, as after any other loss.
@@ -217,7 +225,7 @@ async fn hear_hello(
     }
     stream.write_all(&encode_answer(checked)).await?;
     checked?;
-    Ok((hello?.from, place.map_err(|_| ConnectionError::Full)?))
+    Ok((hello?, place.map_err(|_| ConnectionError::Full)?))
 }
 
 async fn read_packets(stream: &mut TcpStream, from: Pair, shared: &Shared) -> Result<(), ConnectionError> {

@@ -50,11 +50,11 @@ impl Drop for Peer {
 }
 
 impl Peer {
-    pub(crate) fn spawn(identity: Identity, to: Pair, address: String, limits: Limits) -> Self {
+    pub(crate) fn spawn(identity: Identity, to: Pair, address: String, own: String, limits: Limits) -> Self {
         let (small, small_queue) = channel(SMALL_PACKETS_MAX);
         let (bulk, bulk_queue) = channel(BULK_PACKETS_MAX);
         let dialer = Dialer {
-            hello: Hello { cluster: identity.cluster, from: identity.pair, to },
+            hello: Hello { cluster: identity.cluster, from: identity.pair, to, address: own },
             address: address.clone(),
             limits,
             small: small_queue,

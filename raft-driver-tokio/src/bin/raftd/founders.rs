@@ -25,7 +25,7 @@ pub(crate) enum FoundersError {
 
 /// Parses a list of founders, all of them voters.
 pub(crate) fn parse(text: &str) -> Result<Membership, FoundersError> {
-    let servers = text.split(',').map(str::trim).map(founder).collect::<Result<Vec<_>, _>>()?;
+    let servers = text.split(',').map(str::trim).map(server).collect::<Result<Vec<_>, _>>()?;
     Ok(Membership::new(servers)?)
 }
 
@@ -34,7 +34,8 @@ pub(crate) fn write(pair: &impl Display, raft_address: &str, client_address: &st
     format!("{pair}={raft_address}/{client_address}")
 }
 
-fn founder(text: &str) -> Result<Server, FoundersError> {
+/// Parses one server of such a list, a voter.
+pub(crate) fn server(text: &str) -> Result<Server, FoundersError> {
     let shape = || FoundersError::Shape(text.to_owned());
     let (pair, addresses) = text.split_once('=').ok_or_else(shape)?;
     let (raft, client) = addresses.split_once('/').ok_or_else(shape)?;

@@ -3,6 +3,7 @@
 //! ```text
 //!   GET|PUT|DELETE /db/{key}                through the log, by the leader; others answer 307
 //!   GET            /db/{key}?local=true     this server's own state, which may be behind
+//!   GET|POST       /members                 who belongs to the cluster, and changes of that; see `members`
 //!   GET            /status                  role, term, leader, commit, applied, last index … as JSON
 //! ```
 //!
@@ -11,6 +12,7 @@
 
 mod db;
 pub(crate) mod key;
+pub(crate) mod members;
 mod patience;
 mod status;
 
@@ -116,9 +118,12 @@ fn router(handle: Handle<Store>) -> Router {
     let keys = get(db::get).put(db::put).delete(db::delete);
     Router::new()
         .route("/status", get(status::status))
+        .route("/members", get(members::get).post(members::post))
         .route("/db/{*key}", keys.clone())
         .route("/db/", keys)
-        .fallback(any(|| async { plain(StatusCode::NOT_FOUND, "there are /db/KEY and /status here") }))
+        .fallback(any(|| async {
+            plain(StatusCode::NOT_FOUND, "there are /db/KEY, /members and /status here")
+        }))
         .with_state(handle)
         .layer(middleware::from_fn(within))
 }

@@ -23,6 +23,7 @@ mod demo;
 mod format;
 mod inspect;
 mod load;
+mod member;
 mod serve;
 mod verify;
 
@@ -51,6 +52,9 @@ enum Cli {
     Load(load::Args),
     /// Read the lines of a file back from every server's own state
     Verify(verify::Args),
+    /// Say or change who belongs to a cluster
+    #[command(subcommand)]
+    Member(member::Args),
     /// Say what the folder of a stopped server holds
     Inspect(inspect::Args),
     /// Measure acknowledged writes per second
@@ -77,6 +81,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
             Cli::Serve(args) => serve::run(args).await,
             Cli::Demo(args) => demo::run(args).await,
             Cli::Load(args) => load::run(args).await,
+            Cli::Member(args) => member::run(args).await,
             Cli::Verify(args) => verify::run(args).await,
             Cli::Inspect(args) => inspect::run(&args),
             Cli::Bench(args) => bench::run(args).await,

@@ -61,11 +61,22 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     // Before the node starts, so that a port in use is found while there is still nothing to undo.
     let listener = TcpListener::bind(&args.http).await;
     let listener = listener.map_err(|error| Failure::usage(ServeError::Http(args.http.clone(), error)))?;
+    let founds = args.bootstrap || args.founders.is_voter(pair);
+    let some =
+        args.founders.servers().first().map(|server| server.client_address.clone()).unwrap_or_default();
+    let listen = args.listen.clone();
     let mut options = Options::new(args.listen, args.founders);
     options.bootstrap = args.bootstrap;
     let handle = raft_driver_tokio::start(directory, options, Store::default()).await.map_err(not_started)?;
     let http_address = listener.local_addr().map_err(Failure::violated)?;
     say(&format!("{pair} serves clients on {http_address} and servers on {}", handle.local_addr()));
+    let status = handle.status();
+    if status.membership.as_ref().is_none_or(|membership| membership.server(pair).is_none()) && !founds {
+        let server = founders::write(&pair, &listen, &args.http);
+        say(&format!(
+            "{pair} is no member yet and waits to be added: raftd member add --http http://{some} {server}"
+        ));
+    }
 
     let (stop, stopping) = watch::channel(false);
     let clients = tokio::spawn(http::serve(listener, handle.clone(), stopping));
@@ -109,8 +120,8 @@ fn advice(error: &StartError) -> &'static str {
         StartError::Bootstrap { error: BootstrapError::NotAFounder(_), .. } => {
             "A founder whose folder was lost or wiped is another server now and can not found the cluster again. Give the \
              very folder that it last ran with, if it still exists. Never an older copy of it: that would forget what the \
-             server has promised, and acknowledged writes could be lost. Without the folder leave this server off; the \
-             others go on without it"
+             server has promised, and acknowledged writes could be lost. Without the folder start it without --bootstrap: it \
+             then waits, and tells how to put it in the place of the old one"
         }
         StartError::Bootstrap { .. } => "Leave --bootstrap away, or give an empty folder",
         StartError::Log(_) | StartError::Node { .. } | StartError::Founding(_) => {

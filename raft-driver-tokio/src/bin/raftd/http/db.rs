@@ -174,7 +174,7 @@ fn failed(error: &ProposeError, status: &NodeStatus, uri: &Uri) -> Response {
 }
 
 /// Sends the client to the leader, by the address that the configuration in force gives for it.
-fn redirect(leader: Option<Pair>, status: &NodeStatus, uri: &Uri) -> Response {
+pub(super) fn redirect(leader: Option<Pair>, status: &NodeStatus, uri: &Uri) -> Response {
     let own = status.identity.pair;
     // A server that has just lost its leadership may still name itself; sending the client in a circle helps nobody.
     let leader = leader.filter(|leader| *leader != own);
@@ -193,7 +193,7 @@ fn redirect(leader: Option<Pair>, status: &NodeStatus, uri: &Uri) -> Response {
     }
 }
 
-fn unavailable(line: &str) -> Response {
+pub(super) fn unavailable(line: &str) -> Response {
     with(plain(StatusCode::SERVICE_UNAVAILABLE, line), RETRY_AFTER, "1")
 }
 

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use raft_core::{Pair, RoleKind};
+use raft_core::{LogIndex, Pair, RoleKind, Server as MemberServer};
 use raft_driver_tokio::NodeStatus;
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +41,11 @@ pub(crate) struct Status {
     pub(crate) durable: u64,
     /// Why it has halted, if it has.
     pub(crate) fault: Option<String>,
-    /// The configuration in force.
+    /// The index of the committed configuration that it is not in any more, once it knows so.
+    pub(crate) removed: Option<u64>,
+    /// The index of the configuration in force.
+    pub(crate) membership_index: u64,
+    /// The members of the configuration in force; of a joint one those of both halves.
     pub(crate) servers: Vec<Member>,
 }
 
@@ -61,14 +65,8 @@ pub(crate) struct Member {
 impl From<&NodeStatus> for Status {
     fn from(status: &NodeStatus) -> Status {
         let (identity, core) = (status.identity, &status.core);
-        let servers = status.membership.iter().flat_map(|membership| membership.servers());
-        let servers: Vec<Member> = servers
-            .map(|server| Member {
-                http: server.client_address.clone(),
-                raft: server.raft_address.clone(),
-                ..Member::from(server.pair)
-            })
-            .collect();
+        let servers = status.membership.iter().flat_map(|membership| membership.members());
+        let servers: Vec<Member> = servers.map(Member::from).collect();
         let member = |pair: Pair| {
             let member = Member::from(pair);
             let known = servers.iter().find(|s| s.id == member.id && s.incarnation == member.incarnation);
@@ -89,7 +87,19 @@ impl From<&NodeStatus> for Status {
             last_term: core.last.term.raw(),
             durable: core.durable.raw(),
             fault: core.fault.map(|fault| fault.to_string()),
+            removed: status.removed.map(LogIndex::raw),
+            membership_index: status.membership_index.raw(),
             servers,
+        }
+    }
+}
+
+impl From<&MemberServer> for Member {
+    fn from(server: &MemberServer) -> Member {
+        Member {
+            http: server.client_address.clone(),
+            raft: server.raft_address.clone(),
+            ..Member::from(server.pair)
         }
     }
 }

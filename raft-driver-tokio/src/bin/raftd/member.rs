@@ -1,0 +1,175 @@
+//! `raftd member`: who belongs to the cluster, and changes of that.
+//!
+//! Every change is a target: what is so already is done. The core decides what is safe; here it is only asked for and told.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::{Method, StatusCode};
+use raft_core::{LogIndex, NodeId};
+use tokio::time::Instant;
+
+use crate::client::{ANSWER_WITHIN, Answer, Base, Client};
+use crate::exit::{Exit, Failure, say};
+use crate::founders;
+use crate::http::members::{Done, Listed, Members, Wanted, WantedChange};
+
+/// How long a change is tried again where it certainly had no effect: while there is no leader, or a new one.
+const TRY_FOR: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(200);
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Args {
+    /// List the members, as the leader sees them
+    List(List),
+    /// Add a server, or put a new incarnation in place of a wiped one; it votes once it has caught up
+    Add(Add),
+    /// Remove a server
+    Remove(One),
+    /// Let a server vote
+    Promote(One),
+    /// Take a server's vote, and keep it as a learner
+    Demote(One),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct List {
+    /// The servers to ask, one after the other until one answers: http://HOST:PORT,…
+    #[arg(long, value_name = "URLS", value_delimiter = ',', required = true)]
+    http: Vec<Base>,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Ask {
+    /// Servers of the cluster, asked one after the other until one answers: http://HOST:PORT,…
+    #[arg(long, value_name = "URLS", value_delimiter = ',', required = true)]
+    http: Vec<Base>,
+    /// Only if N is still the index of the configuration in force, as `raftd member list` shows it
+    #[arg(long, value_name = "N")]
+    if_index: Option<u64>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Add {
+    #[command(flatten)]
+    ask: Ask,
+    /// It stays without a vote
+    #[arg(long)]
+    learner: bool,
+    /// The server, as it prints it when it waits: ID@INCARNATION=RAFT_HOST:PORT/HTTP_HOST:PORT
+    #[arg(value_name = "SERVER", value_parser = one_server)]
+    server: String,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct One {
+    #[command(flatten)]
+    ask: Ask,
+    /// The id of the server
+    #[arg(value_name = "ID")]
+    id: NodeId,
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+enum MemberError {
+    #[error("{0}")]
+    Refused(String),
+    #[error("{0}. Look with `raftd member list`, and do it again: what is so already is no change")]
+    Unknown(String),
+    #[error("{0} answered something else than a server does: {1}")]
+    Strange(Base, StatusCode),
+}
+
+fn one_server(text: &str) -> Result<String, founders::FoundersError> {
+    founders::server(text).map(|_| text.to_owned())
+}
+
+pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
+    match args {
+        Args::List(args) => list(&args).await,
+        Args::Add(Add { ask, learner, server }) => change(&ask, WantedChange::Add { server, learner }).await,
+        Args::Remove(One { ask, id }) => change(&ask, WantedChange::Remove { id: id.raw() }).await,
+        Args::Promote(One { ask, id }) => change(&ask, WantedChange::Promote { id: id.raw() }).await,
+        Args::Demote(One { ask, id }) => change(&ask, WantedChange::Demote { id: id.raw() }).await,
+    }
+}
+
+async fn list(args: &List) -> Result<Exit, Failure> {
+    let answer = ask(&args.http, &Method::GET, &Bytes::new()).await?;
+    let members: Members = understood(&answer)?;
+    if args.json {
+        say(String::from_utf8_lossy(&answer.body).trim_end());
+        return Ok(Exit::Clean);
+    }
+    for server in &members.servers {
+        say(&line(server, ""));
+    }
+    for server in &members.outgoing {
+        say(&line(server, " (leaving half)"));
+    }
+    let state = match (members.joint, members.committed) {
+        (true, _) => "joint, a change is under way",
+        (false, true) => "committed",
+        (false, false) => "not committed yet",
+    };
+    say(&format!("index {}: {} servers, {state}", members.index, members.servers.len()));
+    Ok(Exit::Clean)
+}
+
+fn line(server: &Listed, half: &str) -> String {
+    let Listed { member, suffrage, .. } = server;
+    let pair = format!("{}@{}", member.id, member.incarnation);
+    let written = founders::write(&pair, &member.raft, &member.http);
+    let leads = if server.leads { " leads" } else { "" };
+    let lag = server.lag.map(|lag| format!(" lag {lag}")).unwrap_or_default();
+    format!("{written} {suffrage}{leads}{lag}{half}")
+}
+
+async fn change(how: &Ask, change: WantedChange) -> Result<Exit, Failure> {
+    let wanted = Wanted { change, if_index: how.if_index };
+    let body = serde_json::to_vec(&wanted).map_err(Failure::usage)?.into();
+    let answer = ask(&how.http, &Method::POST, &body).await?;
+    let Done { changed, index } = understood(&answer)?;
+    let index = LogIndex::new(index);
+    say(&if changed { format!("done: index {index}") } else { format!("is so already: index {index}") });
+    Ok(Exit::Clean)
+}
+
+/// Asks one server after the other, and again while it certainly has no effect, until there is an answer that stands.
+async fn ask(servers: &[Base], method: &Method, body: &Bytes) -> Result<Answer, Failure> {
+    let client = Client::new(1);
+    let until = Instant::now() + TRY_FOR;
+    loop {
+        let mut why = String::new();
+        for base in servers {
+            match client.send(method, base, "/members", body, ANSWER_WITHIN).await {
+                Ok(answer)
+                    if ![StatusCode::SERVICE_UNAVAILABLE, StatusCode::TEMPORARY_REDIRECT]
+                        .contains(&answer.status) =>
+                {
+                    return Ok(answer);
+                }
+                Ok(answer) => why = String::from_utf8_lossy(&answer.body).trim_end().to_owned(),
+                Err(error) => why = error.to_string(),
+            }
+        }
+        if until <= Instant::now() {
+            return Err(Failure::violated(MemberError::Unknown(why)));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn understood<T: serde::de::DeserializeOwned>(answer: &Answer) -> Result<T, Failure> {
+    let text = || String::from_utf8_lossy(&answer.body).trim_end().to_owned();
+    match answer.status {
+        StatusCode::OK => serde_json::from_slice(&answer.body)
+            .map_err(|_| Failure::violated(MemberError::Strange(answer.from.clone(), answer.status))),
+        StatusCode::GATEWAY_TIMEOUT => Err(Failure::violated(MemberError::Unknown(text()))),
+        _ => Err(Failure::violated(MemberError::Refused(text()))),
+    }
+}
