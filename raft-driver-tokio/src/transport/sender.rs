@@ -155,10 +155,13 @@ impl Dialer {
     async fn run(mut self) {
         let to = self.hello.to;
         let mut backoff = Backoff::new(self.limits.reconnect_max);
+        // Why it was sent away last: that, too, is worth a warning once.
+        let mut refused = None;
         loop {
             let error = match self.dial().await {
                 Ok(mut stream) => {
                     tracing::info!(%to, address = self.address, "connected");
+                    refused = None;
                     let began = Instant::now();
                     let Err(error) = self.write_packets(&mut stream).await else {
                         return;
@@ -173,7 +176,10 @@ impl Dialer {
             let (failures, pause) = backoff.failed();
             // That a server went away is worth a warning once. Of one that is away for hours the log need not speak every
             // second.
-            if failures == 0 || failures == 8 && matches!(error, DialError::ClosedSoon) {
+            let why = if let DialError::Refused(why) = error { Some(why) } else { None };
+            let other = why.is_some() && why != refused;
+            refused = why.or(refused);
+            if failures == 0 || other || failures == 8 && matches!(error, DialError::ClosedSoon) {
                 tracing::warn!(%to, address = self.address, %error, failures, "not connected");
             } else if failures.is_power_of_two() {
                 tracing::info!(%to, address = self.address, %error, failures, "not connected");

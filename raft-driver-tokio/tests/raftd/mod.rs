@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, Command, Output, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -152,6 +152,8 @@ pub struct Process {
     child: Child,
     // Closing it ends the server.
     stdin: Option<ChildStdin>,
+    // What `says` has not read yet.
+    errors: Option<BufReader<ChildStderr>>,
 }
 
 impl Process {
@@ -159,7 +161,7 @@ impl Process {
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdin = child.stdin.take();
-        Process { child, stdin }
+        Process { child, stdin, errors: None }
     }
 
     /// SIGKILL.
@@ -180,6 +182,23 @@ impl Process {
         let mut stderr = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         (status.code(), stderr)
+    }
+
+    /// Waits for the next line on stderr that says `part`.
+    pub async fn says(&mut self, part: &str) {
+        let part = part.to_owned();
+        let mut stderr =
+            self.errors.take().unwrap_or_else(|| BufReader::new(self.child.stderr.take().unwrap()));
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut line = String::new();
+            while stderr.read_line(&mut line).unwrap() != 0 && !line.contains(&part) {
+                line.clear();
+            }
+            assert!(line.contains(&part), "ended without saying \"{part}\"");
+            stderr
+        });
+        let read = tokio::time::timeout(DEADLINE, reading).await;
+        self.errors = Some(read.expect("it says so before long").unwrap());
     }
 
     pub fn id(&self) -> u32 {

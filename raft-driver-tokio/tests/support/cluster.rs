@@ -38,6 +38,8 @@ impl StateMachine for Commands {
 pub(crate) struct Cluster<S: StateMachine = Commands> {
     temporary: TempDir,
     pub(crate) founders: Membership,
+    /// The founders, and those who may be added.
+    pub(crate) all: Vec<Server>,
     listeners: Vec<TcpListener>,
     pub(crate) servers: Vec<Option<Handle<S>>>,
     /// What the next starts use.
@@ -49,6 +51,11 @@ pub(crate) struct Cluster<S: StateMachine = Commands> {
 impl<S: StateMachine + Default> Cluster<S> {
     /// `count` formatted folders and as many addresses; nothing runs yet.
     pub(crate) fn prepare(count: u64) -> Self {
+        Cluster::prepare_with(count, count)
+    }
+
+    /// The same, of which only the first `founding` found the cluster.
+    pub(crate) fn prepare_with(founding: u64, count: u64) -> Self {
         let temporary = tempfile::tempdir().expect("a temporary folder");
         let mut listeners = Vec::new();
         let mut servers = Vec::new();
@@ -67,12 +74,23 @@ impl<S: StateMachine + Default> Cluster<S> {
             });
             listeners.push(listener);
         }
+        let all = servers.clone();
+        servers.truncate(usize::try_from(founding).expect("few"));
         let founders = Membership::new(servers).expect("valid");
         let servers = (0..count).map(|_| None).collect();
         // A machine that has much else to do should not take a busy leader for a dead one, nor a slow disk for a stalled
         // one: no test waits for either.
         let config = Config { election_timeout_ticks: 100, disk_stall_ticks: 1_000_000, ..Config::default() };
-        Cluster { temporary, founders, listeners, servers, log, config, drain: Duration::from_millis(500) }
+        Cluster {
+            temporary,
+            founders,
+            all,
+            listeners,
+            servers,
+            log,
+            config,
+            drain: Duration::from_millis(500),
+        }
     }
 
     pub(crate) async fn started(count: u64) -> Self {
@@ -88,14 +106,14 @@ impl<S: StateMachine + Default> Cluster<S> {
     }
 
     pub(crate) fn pair(&self, nth: usize) -> Pair {
-        self.founders.servers()[nth].pair
+        self.all[nth].pair
     }
 
     pub(crate) fn options(&self, nth: usize) -> Options {
         // The test keeps the sockets open, so that nobody else gets the ports while a server is down.
         let listener = self.listeners[nth].try_clone().expect("a socket");
         let mut options = Options::new(listener, self.founders.clone());
-        options.bootstrap = true;
+        options.bootstrap = self.founders.is_voter(self.pair(nth));
         options.log = self.log;
         options.config = self.config;
         options.drain = self.drain;

@@ -1,0 +1,263 @@
+//! Changing the members with real `raftd` processes and `raftd member`: growing, replacing every server under a writing
+//! client, and sending away who does not belong.
+
+mod raftd;
+
+use std::process::Output;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hyper::Method;
+use raftd::{Process, free_ports, insist, request, run, stderr, stdout, until, verdict};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Servers that are formatted one by one. The first founds the cluster alone; servers are numbered from 1.
+struct Growing {
+    folder: TempDir,
+    ports: [u16; 2],
+    /// As in the list of founders.
+    written: Vec<String>,
+    processes: Vec<Option<Process>>,
+}
+
+impl Growing {
+    fn new() -> Growing {
+        let folder = tempfile::tempdir().unwrap();
+        Growing { folder, ports: [free_ports(8), free_ports(8)], written: vec![], processes: vec![] }
+    }
+
+    fn address(&self, kind: usize, nth: usize) -> String {
+        format!("127.0.0.1:{}", usize::from(self.ports[kind]) + nth - 1)
+    }
+
+    fn url(&self, nth: usize) -> String {
+        format!("http://{}", self.address(1, nth))
+    }
+
+    /// All URLs of running servers, separated by commas.
+    fn urls(&self) -> String {
+        let running = (1..=self.processes.len()).filter(|nth| self.processes[nth - 1].is_some());
+        running.map(|nth| self.url(nth)).collect::<Vec<_>>().join(",")
+    }
+
+    fn data(&self, nth: usize) -> String {
+        self.folder.path().join(nth.to_string()).to_str().unwrap().to_owned()
+    }
+
+    /// Formats the folder of the server with this number, which has that id.
+    async fn format(&mut self, nth: usize) -> String {
+        let data = self.data(nth);
+        let _ = std::fs::remove_dir_all(&data);
+        let formatted = run(&["format", "--data", &data, "--id", &nth.to_string()]).await;
+        assert!(formatted.status.success(), "{}", stderr(&formatted));
+        let written = format!("{}={}/{}", verdict(&formatted), self.address(0, nth), self.address(1, nth));
+        self.written.resize(self.written.len().max(nth), String::new());
+        self.written[nth - 1].clone_from(&written);
+        written
+    }
+
+    fn start(&mut self, nth: usize, founders: &str, bootstrap: bool) {
+        let mut command = raftd::raftd();
+        command.args(["serve", "--data", &self.data(nth), "--listen", &self.address(0, nth)]);
+        command.args(["--http", &self.address(1, nth), "--founders", founders, "--stop-on-stdin-close"]);
+        if bootstrap {
+            command.arg("--bootstrap");
+        }
+        self.processes.resize_with(self.processes.len().max(nth), || None);
+        self.processes[nth - 1] = Some(Process::spawn(&mut command));
+    }
+
+    async fn member(&self, args: &[&str]) -> Output {
+        let urls = self.urls();
+        let mut all = vec!["member", args[0], "--http", &urls];
+        all.extend(&args[1..]);
+        run(&all).await
+    }
+
+    /// A change that has to be made, through whatever is under way.
+    async fn change(&self, args: &[&str]) -> String {
+        until(&args.join(" "), async || {
+            let output = self.member(args).await;
+            if output.status.success() {
+                return Some(verdict(&output));
+            }
+            let why = stderr(&output);
+            assert!(
+                why.contains("under way") || why.contains("by now") || why.contains("do it again"),
+                "{why}"
+            );
+            None
+        })
+        .await
+    }
+
+    async fn members(&self) -> Value {
+        until("a list", async || {
+            let output = self.member(&["list", "--json"]).await;
+            serde_json::from_str(&verdict(&output)).ok()
+        })
+        .await
+    }
+
+    /// Waits until these and only these vote.
+    async fn voters(&self, wanted: &[u64]) {
+        until(&format!("voters {wanted:?}"), async || {
+            let members = self.members().await;
+            let servers = members["servers"].as_array()?;
+            let voters = servers.iter().filter(|server| server["suffrage"] == "voter");
+            let voters: Vec<_> = voters.filter_map(|server| server["id"].as_u64()).collect();
+            (voters == wanted && members["committed"] == true && members["joint"] == false).then_some(())
+        })
+        .await;
+    }
+
+    async fn status(&self, nth: usize) -> Option<Value> {
+        let answer = request(Method::GET, &format!("{}/status", self.url(nth)), "").await.ok()?;
+        serde_json::from_slice(&answer.body).ok()
+    }
+}
+
+/// Goal: a cluster ends with other servers than it began with, and nothing that was acknowledged is lost. Method: one founder,
+/// grown to three; each of the three replaced by another one while a client writes; at last every write is read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_founder_grows_to_three_that_are_all_replaced() {
+    let mut cluster = Growing::new();
+    let founders = cluster.format(1).await;
+    cluster.start(1, &founders, true);
+    cluster.voters(&[1]).await;
+    let writing = Arc::new(AtomicBool::new(true));
+    let urls: Vec<String> = (1..=6).map(|nth| cluster.url(nth)).collect();
+    let writer = tokio::spawn({
+        let writing = Arc::clone(&writing);
+        async move {
+            let mut written = 0_u32;
+            while writing.load(Ordering::Relaxed) {
+                // Whoever runs at the moment, and whoever leads.
+                until("a write", async || {
+                    for url in &urls {
+                        let mut at = format!("{url}/db/k{written}");
+                        for _ in 0..3 {
+                            let Ok(answer) = request(Method::PUT, &at, format!("v{written}")).await else {
+                                break;
+                            };
+                            if answer.status.is_success() {
+                                return Some(());
+                            }
+                            answer.location().clone_into(&mut at);
+                        }
+                    }
+                    None
+                })
+                .await;
+                written += 1;
+            }
+            written
+        }
+    });
+    for nth in 2..=6 {
+        let written = cluster.format(nth).await;
+        cluster.start(nth, &founders, false);
+        let done = cluster.change(&["add", &written]).await;
+        assert!(done.starts_with("done: index "), "{done}");
+        let leaving = nth.saturating_sub(3);
+        let kept: Vec<u64> = (leaving.max(1) as u64..=nth as u64).collect();
+        cluster.voters(&kept).await;
+        let again = cluster.change(&["add", &written]).await;
+        assert!(again.starts_with("is so already: index "), "{again}");
+        if 1 <= leaving {
+            cluster.change(&["remove", &leaving.to_string()]).await;
+            cluster.voters(&kept[1..]).await;
+            until("it hears that it was removed", async || {
+                cluster.status(leaving).await?["removed"].as_u64()
+            })
+            .await;
+            let process = cluster.processes[leaving - 1].take().unwrap();
+            assert_eq!(process.stop().await, Some(0));
+        }
+    }
+    writing.store(false, Ordering::Relaxed);
+    let written = writer.await.unwrap();
+    assert!(0 < written);
+    for number in 0..written {
+        let read = insist(Method::GET, &format!("{}/db/k{number}", cluster.url(5)), "").await;
+        assert_eq!(read.body, format!("v{number}"));
+    }
+    // The text for people says the same, and guards hold.
+    let listed = stdout(&cluster.member(&["list"]).await);
+    assert_eq!(listed.len(), 4, "{listed:?}");
+    assert!(listed[0].starts_with(&cluster.written[3]) && listed[0].contains(" voter"), "{listed:?}");
+    let refused = cluster.member(&["remove", "4", "--if-index", "1"]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("the configuration in force is by now"), "{}", stderr(&refused));
+    let refused = cluster.member(&["promote", "77"]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("server 77 is no member"), "{}", stderr(&refused));
+    assert_eq!(cluster.member(&["add", "nonsense"]).await.status.code(), Some(2));
+    // The first comes back, as itself.
+    cluster.start(1, &founders, false);
+    let first = cluster.written[0].clone();
+    cluster.change(&["add", &first]).await;
+    cluster.voters(&[1, 4, 5, 6]).await;
+    until("it is a member again", async || {
+        let status = cluster.status(1).await?;
+        (status["removed"].is_null() && status["role"] != "candidate").then_some(())
+    })
+    .await;
+}
+
+/// Goal: who does not belong is sent away, both sides say why, and the operator can put it right. Method: a founder is
+/// wiped: it can not bootstrap again; without that it waits; a stranger of another cluster at its address; then it is added.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wiped_founder_and_stranger_are_refused_by_name() {
+    let mut cluster = Growing::new();
+    let founders = [cluster.format(1).await, cluster.format(2).await, cluster.format(3).await].join(",");
+    for nth in 1..=3 {
+        cluster.start(nth, &founders, true);
+    }
+    cluster.voters(&[1, 2, 3]).await;
+    insist(Method::PUT, &format!("{}/db/kept", cluster.url(1)), "yes").await;
+    cluster.processes[2].take().unwrap().kill();
+
+    // Wiped, and bootstrapped with the old list: it is none of the founders.
+    let wiped = cluster.format(3).await;
+    cluster.start(3, &founders, true);
+    let (code, said) = cluster.processes[2].take().unwrap().end().await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("is another server now") && said.contains("without --bootstrap"), "{said}");
+
+    // A stranger that founded another cluster at this address.
+    cluster.start(3, &wiped, true);
+    let stranger = until("it leads its own cluster", async || {
+        cluster.status(3).await.filter(|status| status["role"] == "leader")
+    })
+    .await;
+    let other = cluster.status(1).await.unwrap();
+    let leader = until("one of the two leads", async || {
+        cluster.status(1).await?["leader"]["id"].as_u64().filter(|leader| *leader != 3)
+    })
+    .await;
+    assert_ne!(stranger["cluster"], other["cluster"]);
+    let mut process = cluster.processes[2].take().unwrap();
+    process.says("it belongs to another cluster").await;
+    process.kill();
+    let leader = usize::try_from(leader).unwrap();
+    cluster.processes[leader - 1].as_mut().unwrap().says("refused: it belongs to another cluster").await;
+
+    // Wiped once more, and waiting: nobody counts it.
+    let wiped = cluster.format(3).await;
+    cluster.start(3, &founders, false);
+    cluster.processes[2].as_mut().unwrap().says("another server is meant, or another incarnation").await;
+    cluster.processes[leader - 1].as_mut().unwrap().says("refused: another server is meant").await;
+    let status = cluster.status(3).await.unwrap();
+    assert_eq!((status["last"].as_u64(), status["term"].as_u64()), (Some(0), Some(0)), "{status}");
+    cluster.change(&["add", &wiped]).await;
+    cluster.voters(&[1, 2, 3]).await;
+    let kept = until("it has the log", async || {
+        let answer =
+            request(Method::GET, &format!("{}/db/kept?local=true", cluster.url(3)), "").await.ok()?;
+        answer.status.is_success().then_some(answer.body)
+    })
+    .await;
+    assert_eq!(kept, "yes");
+}
