@@ -146,9 +146,13 @@ impl Network {
             return;
         }
         let now = Instant::now();
-        for (pair, _) in self.leaving.extract_if(.., |_, until| *until <= now) {
-            self.peers.remove(&pair);
-        }
+        self.leaving.retain(|pair, until| {
+            let stays = now < *until;
+            if !stays {
+                self.peers.remove(pair);
+            }
+            stays
+        });
     }
 
     fn address(&self, pair: Pair) -> Option<String> {

@@ -98,7 +98,7 @@ async fn one_grows_to_five_that_are_all_replaced() {
 /// follower, to an outdated one, and to one that can not be.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leader_is_removed_and_comes_back() {
-    let mut cluster: Cluster = Cluster::started(3).await;
+    let cluster: Cluster = Cluster::started(3).await;
     cluster.insist("before").await;
     let leader = cluster.leader().await;
     let status = leader.status();

@@ -57,7 +57,7 @@ async fn garbage_on_the_peer_port_is_refused_and_the_server_goes_on() {
     let (id, me, caller) = (cluster.founders.cluster_id(), cluster.pair(0), pair(9, 9));
 
     // No hello at all.
-    let answer = sent(address, "GET / HTTP/1.1\r\n".repeat(10).as_bytes()).await;
+    let answer = sent(address, "GET / HTTP/1.1\r\n".repeat(40).as_bytes()).await;
     assert_eq!(verdict(&answer), 1);
     for (wrong, code) in [
         (hello(ClusterId::new(5), caller, me), 3),
