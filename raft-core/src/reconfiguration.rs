@@ -9,7 +9,6 @@ use alloc::sync::Arc;
 
 use crate::entry::{Entry, Payload};
 use crate::identity::{NodeId, Pair};
-use crate::marks::{Mark, reached};
 use crate::membership::{Membership, Server, Suffrage};
 use crate::message::Change;
 use crate::node::Node;
@@ -133,7 +132,6 @@ impl Node {
         if membership.is_joint() {
             // After an election an entry of the own term has to commit first, as for any change.
             if self.log.term_at(self.commit) == Some(self.hard_state.term) {
-                reached(Mark::JointLeft);
                 let incoming = membership.incoming();
                 self.append_membership(incoming, ready);
             }
@@ -174,10 +172,7 @@ impl Node {
         }
         // The same servers as before, and not fewer voters.
         let Ok(membership) = Membership::new(servers) else { return };
-        if suffrage == Suffrage::Voter {
-            reached(Mark::StagedServerVotes);
-        } else {
-            reached(Mark::StagingGivenUp);
+        if suffrage == Suffrage::Learner {
             ready.events.push(Event::StagingGivenUp { server: pair });
         }
         self.append_membership(membership, ready);
@@ -189,7 +184,6 @@ impl Node {
         if self.votes.any() || self.joint || self.commit < self.membership_index() {
             return;
         }
-        reached(Mark::RemovedLeaderLeft);
         if let Role::Leader { followers, .. } = &self.role
             && let Some(heir) = followers
                 .iter()
@@ -211,7 +205,6 @@ impl Node {
             && *index <= self.commit
             && membership.server(server).is_none()
         {
-            reached(Mark::RemovedTold);
             ready.send.push(self.packet(server, Body::Removed { last: self.position(*index) }));
         }
     }
@@ -254,7 +247,6 @@ impl Node {
         }
         for server in before.members().filter(|server| membership.server(server.pair).is_none()) {
             if server.pair != self.identity.pair {
-                reached(Mark::RemovedTold);
                 ready.send.push(self.packet(server.pair, Body::Removed { last: self.position(*index) }));
             }
         }

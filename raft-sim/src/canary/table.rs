@@ -161,7 +161,7 @@ pub const CANARIES: &[Canary] = &[
     Canary {
         name: "verified-of-another-term",
         what: "what one leader verified counts for the next (B18)",
-        oracle: "promises",
+        oracle: "commit-rule",
         how: core!("node.rs": "            self.verified = LogIndex::ZERO;\n" => ""),
     },
     Canary {
