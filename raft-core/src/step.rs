@@ -224,8 +224,9 @@ impl Node {
         if let Role::Leader { since_heartbeat, .. } = self.role {
             let heartbeat = since_heartbeat == self.config.heartbeat_ticks;
             self.derive_replication(heartbeat, ready);
-            self.derive_transfer(heartbeat, ready);
+            // A leader that leaves ends what it was handing over, in this very step.
             self.derive_departure(ready);
+            self.derive_transfer(heartbeat, ready);
         } else {
             self.derive_vote(ready);
             self.derive_acknowledgement(ready);
