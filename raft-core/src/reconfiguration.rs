@@ -53,15 +53,7 @@ impl Node {
         change: Change,
         based_on: Option<LogIndex>,
     ) -> Result<(LogIndex, Option<Membership>), Refusal> {
-        if self.fault.is_some() {
-            return Err(Refusal::Halted);
-        }
-        if !matches!(self.role, Role::Leader { .. }) {
-            return Err(Refusal::NotLeader { leader: self.leader() });
-        }
-        if let Some(to) = self.transferring() {
-            return Err(Refusal::Transferring { to });
-        }
+        self.admit_anything()?;
         let Some((index, current)) = self.log.membership() else {
             return Err(Refusal::NotLeader { leader: None }); // Who leads has a configuration.
         };

@@ -77,8 +77,9 @@ impl Node {
         self.log.last_time().plus(since_entry)
     }
 
-    /// Whether a proposal is taken. Nothing has been changed where it is not.
-    fn admit(&self, commands: &[Bytes]) -> Result<(), Refusal> {
+    /// Whether this server appends anything for anybody: it leads, and is not about to hand over.
+    #[inline]
+    pub(crate) fn admit_anything(&self) -> Result<(), Refusal> {
         if self.fault.is_some() {
             return Err(Refusal::Halted);
         }
@@ -88,6 +89,12 @@ impl Node {
         if let Some(to) = self.transferring() {
             return Err(Refusal::Transferring { to });
         }
+        Ok(())
+    }
+
+    /// Whether a proposal is taken. Nothing has been changed where it is not.
+    fn admit(&self, commands: &[Bytes]) -> Result<(), Refusal> {
+        self.admit_anything()?;
         if commands.is_empty() {
             return Err(Refusal::Empty);
         }

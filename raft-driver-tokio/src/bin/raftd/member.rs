@@ -139,7 +139,9 @@ async fn change(how: &Ask, change: WantedChange) -> Result<Exit, Failure> {
     Ok(Exit::Clean)
 }
 
-/// Asks one server after the other, and again while it certainly has no effect, until there is an answer that stands.
+/// Asks one server after the other, and again after a pause, until there is an answer that stands or the time is up. An answer
+/// that was lost may have been to a change that was made: asked again, that one is found to be so already, as changes are
+/// targets, or with an index to be based on another configuration, which says to look.
 async fn ask(servers: &[Base], method: &Method, body: &Bytes) -> Result<Answer, Failure> {
     let client = Client::new(1);
     let until = Instant::now() + TRY_FOR;
