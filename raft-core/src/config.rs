@@ -62,6 +62,10 @@ pub struct Config {
     /// The most that is fetched at once, in bytes; one entry is always let through. At least 1. Default 1 MiB.
     pub fetch_bytes_max: u64,
 
+    /// How many of the entries that a snapshot covers are kept in the log all the same, so that followers which are a little
+    /// behind need no snapshot. May be 0. Default 10,000.
+    pub trailing_entries: u64,
+
     /// Whether committed entries may be applied before they are durable on this very server. Only for a state machine
     /// that does not survive a restart: a durable one could find itself ahead of its own log. Default false.
     pub apply_before_durable: bool,
@@ -87,6 +91,7 @@ impl Default for Config {
             writes_outstanding_max: 4,
             apply_bytes_max: 1 << 20,
             fetch_bytes_max: 1 << 20,
+            trailing_entries: 10_000,
             apply_before_durable: false,
         }
     }

@@ -27,11 +27,15 @@ pub(crate) struct Disk {
     issued_hard_state: HardState,
     durable_end: LogIndex,
     durable_hard_state: HardState,
+    /// Up to where the latest snapshot reaches that was issued.
+    issued_snapshot: LogIndex,
+    /// Whether a snapshot has taken the place of the whole log since the last write was issued.
+    discards: bool,
 }
 
 impl Disk {
     /// A disk on which everything recovered is durable.
-    pub(crate) const fn new(end: LogIndex, hard_state: HardState) -> Self {
+    pub(crate) const fn new(end: LogIndex, hard_state: HardState, snapshot: LogIndex) -> Self {
         Disk {
             outstanding: VecDeque::new(),
             last_number: WriteNumber::ZERO,
@@ -39,6 +43,8 @@ impl Disk {
             issued_hard_state: hard_state,
             durable_end: end,
             durable_hard_state: hard_state,
+            issued_snapshot: snapshot,
+            discards: false,
         }
     }
 
@@ -62,13 +68,25 @@ impl Disk {
     }
 
     /// Whether there is something to write that has not been issued.
-    pub(crate) fn is_behind(&self, end: LogIndex, hard_state: HardState) -> bool {
-        self.issued_end < end || self.issued_hard_state != hard_state
+    pub(crate) fn is_behind(&self, end: LogIndex, hard_state: HardState, snapshot: LogIndex) -> bool {
+        self.issued_end < end || self.issued_hard_state != hard_state || self.issued_snapshot < snapshot
     }
 
-    /// Issues a write that leaves the log with this end.
-    pub(crate) fn issue(&mut self, end: LogIndex, hard_state: HardState) -> WriteNumber {
+    /// Whether the next write has to say that the log begins elsewhere.
+    pub(crate) fn lacks_snapshot(&self, snapshot: LogIndex) -> bool {
+        self.issued_snapshot < snapshot
+    }
+
+    /// Whether it has to say that nothing of the log before it is kept.
+    pub(crate) const fn discards(&self) -> bool {
+        self.discards
+    }
+
+    /// Issues a write that leaves the log with this end, and with everything that it has not said of before.
+    pub(crate) fn issue(&mut self, end: LogIndex, hard_state: HardState, snapshot: LogIndex) -> WriteNumber {
         self.last_number = self.last_number.next();
+        self.issued_snapshot = snapshot;
+        self.discards = false;
         self.issued_end = end;
         self.issued_hard_state = hard_state;
         self.outstanding.push_back(Outstanding { number: self.last_number, end, hard_state, age: 0 });
@@ -88,6 +106,14 @@ impl Disk {
             }
             write.end = write.end.min(end);
         }
+    }
+
+    /// A snapshot that ends at `end` has taken the place of the whole log, which is in it up to `kept`: so up to there what is
+    /// durable stays so, and what lies behind is not before the next write is.
+    pub(crate) fn restarted(&mut self, kept: LogIndex, end: LogIndex) {
+        self.truncated(kept.next());
+        self.issued_end = end;
+        self.discards = true;
     }
 
     /// The driver says that all writes up to `number` are durable. Returns false where no such write was ever issued.

@@ -10,6 +10,7 @@ mod generated;
 
 mod bulk;
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -22,7 +23,8 @@ use crate::entry::{Entry, RunError, Runs};
 use crate::identity::{Boot, ClusterId, Incarnation, NodeId, Pair};
 use crate::membership::{Membership, MembershipError, Server, Suffrage};
 use crate::packet::{Body, Packet};
-use crate::position::{Attempt, LogIndex, Position, Round, Term, WriteNumber};
+use crate::position::{Attempt, LogIndex, LogTime, Position, Round, Term, WriteNumber};
+use crate::snapshot::{Compaction, Snapshot};
 use crate::write::{HardState, Write};
 
 /// Why bytes are not what they should be. All of them say that the sender or the disk is broken, or newer than this.
@@ -157,10 +159,14 @@ pub fn encode_write(write: &Write) -> Vec<u8> {
         commit: write.commit.raw(),
         first: write.entries.first().map_or(0, LogIndex::raw),
         runs: Vec::new(),
+        compaction: None,
     };
     let mut out = Vec::with_capacity(head.encoded_len() + bulk::runs_len(&write.entries));
     put(&head, &mut out);
     bulk::put_runs(WRITE_RUN, &write.entries, &mut out);
+    if let Some(compaction) = &write.compaction {
+        put(&wire::Write { compaction: Some(wire_compaction(compaction)), ..Default::default() }, &mut out);
+    }
     out
 }
 
@@ -177,7 +183,9 @@ pub fn decode_write(bytes: Bytes) -> Result<Write, DecodeError> {
     } else {
         runs(&write.runs, index(write.first)?, Term::ZERO, hard_state.term)?
     };
-    Ok(Write { number: WriteNumber::new(write.number), hard_state, entries, commit: index(write.commit)? })
+    let compaction = write.compaction.map(|one| compaction(one, hard_state.term)).transpose()?;
+    let (number, commit) = (WriteNumber::new(write.number), index(write.commit)?);
+    Ok(Write { number, hard_state, entries, compaction, commit })
 }
 
 // From the strong types to the wire.
@@ -214,6 +222,30 @@ fn wire_membership(membership: &Membership) -> wire::Membership {
     wire::Membership {
         servers: membership.servers().iter().map(one).collect(),
         outgoing: membership.outgoing().iter().map(one).collect(),
+    }
+}
+
+fn wire_snapshot(snapshot: &Snapshot) -> wire::Snapshot {
+    let (cluster_high, cluster_low) = split(snapshot.cluster.raw());
+    let (digest_high, digest_low) = split(snapshot.digest);
+    wire::Snapshot {
+        cluster_high,
+        cluster_low,
+        last: Some(wire_position(snapshot.last)),
+        time: snapshot.time.raw(),
+        membership_index: snapshot.membership_index.raw(),
+        membership: Some(wire_membership(&snapshot.membership)),
+        size: snapshot.size,
+        digest_high,
+        digest_low,
+    }
+}
+
+fn wire_compaction(compaction: &Compaction) -> wire::Compaction {
+    wire::Compaction {
+        snapshot: Some(wire_snapshot(&compaction.snapshot)),
+        start: Some(wire_position(compaction.start)),
+        discards: compaction.discards,
     }
 }
 
@@ -260,6 +292,9 @@ fn wire_body(body: &Body) -> Option<wire::packet::Body> {
             durable: durable.raw(),
         }),
         Body::Removed { last } => WireBody::Removed(wire::Removed { last: Some(wire_position(*last)) }),
+        Body::InstallSnapshot { snapshot } => {
+            WireBody::InstallSnapshot(wire::InstallSnapshot { snapshot: Some(wire_snapshot(snapshot)) })
+        }
         Body::NewerTerm => WireBody::NewerTerm(wire::NewerTerm {}),
         Body::Reject { boot, previous, hint, hint_first } => WireBody::Reject(wire::Reject {
             boot: boot.raw(),
@@ -332,6 +367,35 @@ fn membership(membership: wire::Membership) -> Result<Membership, DecodeError> {
     }
 }
 
+fn snapshot(snapshot: Option<wire::Snapshot>, highest: Term) -> Result<Arc<Snapshot>, DecodeError> {
+    let snapshot = snapshot.ok_or(DecodeError::Missing("snapshot"))?;
+    let (last, membership_index) = (position(snapshot.last)?, index(snapshot.membership_index)?);
+    if membership_index == LogIndex::ZERO || last.index < membership_index {
+        return Err(DecodeError::Index);
+    }
+    if highest < last.term {
+        return Err(DecodeError::EntryTerm);
+    }
+    Ok(Arc::new(Snapshot {
+        cluster: ClusterId::new(join(snapshot.cluster_high, snapshot.cluster_low)),
+        last,
+        time: LogTime::new(snapshot.time),
+        membership: Arc::new(membership(snapshot.membership.ok_or(DecodeError::Missing("membership"))?)?),
+        membership_index,
+        size: snapshot.size,
+        digest: join(snapshot.digest_high, snapshot.digest_low),
+    }))
+}
+
+fn compaction(compaction: wire::Compaction, highest: Term) -> Result<Compaction, DecodeError> {
+    let snapshot = snapshot(compaction.snapshot, highest)?;
+    let (start, discards) = (position(compaction.start)?, compaction.discards);
+    if snapshot.last < start || snapshot.last.index < start.index || discards && start != snapshot.last {
+        return Err(DecodeError::Index);
+    }
+    Ok(Compaction { snapshot, start, discards })
+}
+
 fn body(body: wire::packet::Body, term: Term) -> Result<Body, DecodeError> {
     use wire::packet::Body as WireBody;
     Ok(match body {
@@ -375,6 +439,9 @@ fn body(body: wire::packet::Body, term: Term) -> Result<Body, DecodeError> {
             durable: index(acknowledge.durable)?,
         },
         WireBody::Removed(removed) => Body::Removed { last: position(removed.last)? },
+        WireBody::InstallSnapshot(install) => {
+            Body::InstallSnapshot { snapshot: snapshot(install.snapshot, term)? }
+        }
         WireBody::NewerTerm(_) => Body::NewerTerm,
         WireBody::Reject(reject) => Body::Reject {
             boot: Boot::new(reject.boot),

@@ -50,6 +50,9 @@ impl Node {
         hold(self.votes == votes, "a server knows whether it is a voter")?;
         let joint = self.membership().is_some_and(|membership| membership.is_joint());
         hold(self.joint == joint, "a server knows whether its configuration is joint")?;
+        let covered = self.snapshot.as_ref().map_or(LogIndex::ZERO, |snapshot| snapshot.last.index);
+        hold(self.log.start().index <= covered, "a snapshot stands for what is before the log")?;
+        hold(covered <= self.commit, "what a snapshot covers is committed")?;
         let applying = self.applying;
         hold(applying.applied <= applying.handed, "what is applied was handed out")?;
         hold(applying.handed <= self.commit, "what is handed out is committed")?;

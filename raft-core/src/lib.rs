@@ -153,6 +153,7 @@ mod quorum;
 mod entry;
 mod membership;
 mod config;
+mod snapshot;
 mod packet;
 mod write;
 mod message;
@@ -170,6 +171,7 @@ mod role;
 mod node;
 mod election;
 mod following;
+mod compaction;
 mod replication;
 mod transfer;
 mod staging;
@@ -198,8 +200,9 @@ pub use crate::message::{Change, Commands, Fetched, Message};
 pub use crate::node::{Node, StartError};
 pub use crate::packet::{Body, Packet};
 pub use crate::position::{
-    Attempt, FetchNumber, LogIndex, LogTime, Position, RequestId, Round, Term, WriteNumber,
+    Attempt, FetchNumber, LogIndex, LogTime, Position, RequestId, Round, SendNumber, Term, WriteNumber,
 };
 pub use crate::ready::{Answer, Event, Fault, Fetch, Outcome, Ready, Refusal, RoleKind};
+pub use crate::snapshot::{Compaction, SendSnapshot, Snapshot};
 pub use crate::status::{FollowerStatus, Status};
 pub use crate::write::{Bootstrap, BootstrapError, HardState, RecoverError, Recovered, Write, bootstrap};

@@ -9,6 +9,8 @@
 //!                                        └───────┴───────┴───┘
 //! ```
 //!
+//! A log that has been compacted (thesis §5.1) begins behind a position up to which a snapshot stands for it.
+//!
 //! A data structure: it knows nothing of roles, disks or commitment.
 
 use alloc::collections::VecDeque;
@@ -21,6 +23,7 @@ use crate::entry::{Entry, Payload, Run, Runs};
 use crate::marks::{Mark, reached};
 use crate::membership::Membership;
 use crate::position::{LogIndex, LogTime, Position, Term};
+use crate::snapshot::Snapshot;
 
 /// Where a term begins in a log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -29,6 +32,15 @@ pub struct TermStart {
     pub term: Term,
     /// The index of its first entry.
     pub first: LogIndex,
+}
+
+/// Where terms begin, as far as a log that begins behind `start` has to know it.
+pub(crate) fn terms_behind(
+    start: Position,
+    terms: impl Iterator<Item = TermStart>,
+) -> impl Iterator<Item = TermStart> {
+    let known = (start != Position::ZERO).then_some(TermStart { term: start.term, first: start.index });
+    known.into_iter().chain(terms.filter(move |term| start.index < term.first))
 }
 
 /// The first entry of every log: the founding configuration, at term 0 and index 1.
@@ -40,6 +52,8 @@ pub(crate) fn founding_entry(founding: &Membership) -> Runs {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
+    /// What stands right before the first entry: the place before the log, or where a snapshot stands for what was there.
+    start: Position,
     /// Every term in the log with its first index, in order, less the oldest where they were too many. Invariants: terms
     /// and indexes rise strictly.
     terms: VecDeque<TermStart>,
@@ -55,17 +69,20 @@ pub(crate) struct Log {
     open_configures: bool,
     last: Position,
     last_time: LogTime,
-    /// Every configuration in the log, with its index. Invariant: indexes rise strictly.
+    /// Every configuration in the log, with its index, and the one in force where the log begins. Invariant: indexes rise
+    /// strictly.
     memberships: Vec<(LogIndex, Arc<Membership>)>,
 }
 
 impl Log {
+    /// A log that begins behind `start`, of log time `start_time`.
     pub(crate) fn new(
+        (start, start_time): (Position, LogTime),
         terms: Vec<TermStart>,
         tail: &Runs,
         memberships: Vec<(LogIndex, Arc<Membership>)>,
     ) -> Self {
-        let mut terms = VecDeque::from(terms);
+        let mut terms: VecDeque<_> = terms_behind(start, terms.into_iter()).collect();
         for run in tail.iter() {
             if terms.back().is_none_or(|start| start.term < run.term()) {
                 terms.push_back(TermStart { term: run.term(), first: run.first() });
@@ -73,9 +90,10 @@ impl Log {
         }
         let last_time = tail.iter().next_back().and_then(|run| run.entries().last()).map(|entry| entry.time);
         Log {
+            start,
             terms,
-            last: tail.last_position().unwrap_or(Position::ZERO),
-            last_time: last_time.unwrap_or(LogTime::ZERO),
+            last: tail.last_position().unwrap_or(start),
+            last_time: last_time.unwrap_or(start_time),
             tail: tail.iter().cloned().collect(),
             tail_bytes: tail.size(),
             open: Vec::new(),
@@ -83,6 +101,11 @@ impl Log {
             open_configures: false,
             memberships,
         }
+    }
+
+    /// What stands right before the first entry of the log.
+    pub(crate) const fn start(&self) -> Position {
+        self.start
     }
 
     pub(crate) const fn last(&self) -> Position {
@@ -108,6 +131,20 @@ impl Log {
         &self.memberships
     }
 
+    /// The configuration that is in force at `index`, with its own index.
+    pub(crate) fn membership_at(&self, index: LogIndex) -> Option<&(LogIndex, Arc<Membership>)> {
+        let nth = self.memberships.partition_point(|(configured, _)| *configured <= index);
+        self.memberships.get(nth.checked_sub(1)?)
+    }
+
+    /// The position of the entry at `index`, from the one right before the log on; `None` elsewhere, and where its term has
+    /// been forgotten.
+    pub(crate) fn position_at(&self, index: LogIndex) -> Option<Position> {
+        let known = index == self.start.index || self.known_from() <= index;
+        let term = self.term_at(index).filter(|_| known && self.start.index <= index)?;
+        Some(Position { term, index })
+    }
+
     /// The term of the entry at `index`; 0 for index 0, and where it has been forgotten; `None` behind the end.
     #[inline]
     pub(crate) fn term_at(&self, index: LogIndex) -> Option<Term> {
@@ -123,6 +160,9 @@ impl Log {
     }
 
     fn older_term_at(&self, index: LogIndex) -> Term {
+        if index == self.start.index {
+            return self.start.term;
+        }
         let nth = self.terms.partition_point(|start| start.first <= index);
         nth.checked_sub(1).map_or(Term::ZERO, |nth| self.terms[nth].term)
     }
@@ -232,6 +272,37 @@ impl Log {
         }
     }
 
+    /// Lets the log begin behind `start`, which is in it and committed. Of the configurations up to `covered`, which is at or
+    /// behind `start` and committed too, only the last is kept.
+    pub(crate) fn compact(&mut self, start: Position, covered: LogIndex) {
+        debug_assert!(self.open.is_empty(), "compact after seal");
+        while let Some(run) = self.tail.front_mut()
+            && run.first() <= start.index
+        {
+            let (count, bytes) = run.leading(u64::MAX, start.index);
+            self.tail_bytes -= bytes;
+            if count == run.len() {
+                self.tail.pop_front();
+            } else {
+                run.advance(count, bytes);
+            }
+        }
+        // Where the oldest terms have been forgotten anyway, this is not the place to learn them again.
+        let known_from = self.known_from();
+        if known_from <= start.index {
+            self.terms = terms_behind(start, self.terms.drain(..)).collect();
+        }
+        self.start = start;
+        let covered = self.memberships.partition_point(|(index, _)| *index <= covered);
+        self.memberships.drain(..covered.saturating_sub(1));
+    }
+
+    /// Begins anew behind a snapshot, without any entry.
+    pub(crate) fn restart(&mut self, snapshot: &Snapshot) {
+        let memberships = Vec::from([(snapshot.membership_index, Arc::clone(&snapshot.membership))]);
+        *self = Log::new((snapshot.last, snapshot.time), Vec::new(), &Runs::new(), memberships);
+    }
+
     /// The size of the entries in memory, less what was appended since the last [`seal`](Self::seal), in bytes.
     pub(crate) const fn tail_bytes(&self) -> u64 {
         self.tail_bytes
@@ -240,6 +311,16 @@ impl Log {
     /// From which index on terms are known. What stands before is committed.
     pub(crate) fn known_from(&self) -> LogIndex {
         self.terms.front().map_or(LogIndex::ZERO, |start| start.first)
+    }
+
+    /// The first position whose term is known.
+    pub(crate) fn first_known(&self) -> Position {
+        match self.terms.front() {
+            Some(known) if self.start.index < known.first => {
+                Position { term: known.term, index: known.first }
+            }
+            _ => self.start,
+        }
     }
 
     /// What term pairs have to know of new entries at the end.
@@ -346,6 +427,14 @@ impl Log {
 
     /// What must hold of the structure itself; `Err` names what does not.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
+        if self.last.index < self.start.index || self.last.term < self.start.term {
+            return Err("the log ends at or behind where it begins");
+        }
+        if self.tail_first() <= self.start.index
+            || self.terms.front().is_some_and(|term| term.first < self.start.index)
+        {
+            return Err("nothing is known of what stands before the log");
+        }
         let pairs = || self.terms.iter().zip(self.terms.iter().skip(1));
         if !pairs().all(|(a, b)| a.term < b.term && a.first < b.first) {
             return Err("term pairs rise in term and index");
@@ -386,7 +475,8 @@ impl Log {
 /// By meaning: the same entries at the same places, however they are cut into runs.
 impl PartialEq for Log {
     fn eq(&self, other: &Self) -> bool {
-        self.last == other.last
+        self.start == other.start
+            && self.last == other.last
             && self.last_time == other.last_time
             && self.terms == other.terms
             && self.memberships == other.memberships
@@ -400,6 +490,7 @@ impl Eq for Log {}
 
 impl Hash for Log {
     fn hash<H: Hasher>(&self, state: &mut H) {
+        self.start.hash(state);
         self.last.hash(state);
         self.terms.hash(state);
         self.memberships.hash(state);

@@ -9,7 +9,7 @@ use crate::entry::Runs;
 use crate::identity::NodeId;
 use crate::membership::Server;
 use crate::packet::Packet;
-use crate::position::{FetchNumber, LogIndex, RequestId, WriteNumber};
+use crate::position::{FetchNumber, LogIndex, LogTime, Position, RequestId, SendNumber, WriteNumber};
 
 /// One thing that happened, as [`Node::step`](crate::Node::step) takes it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -69,6 +69,27 @@ pub enum Message {
         /// What came of it.
         result: Fetched,
     },
+    /// The state machine, as it was right after an entry that it has applied, is saved as a snapshot, durable. The core
+    /// compacts the log, and gives [`Node::snapshot`](crate::Node::snapshot) out for those that need it; older ones may be
+    /// deleted, but for those that are being sent. One that is older than that is ignored.
+    SnapshotTaken {
+        /// The position of that entry.
+        last: Position,
+        /// Its log time.
+        time: LogTime,
+        /// How many bytes the snapshot has.
+        size: u64,
+        /// The embedder's digest of the bytes.
+        digest: u128,
+    },
+    /// What came of a [`SendSnapshot`](crate::SendSnapshot). Each is to be answered, in the end: while it is not, no other is sent
+    /// to the same server, and the log is not compacted beyond it.
+    SnapshotSent {
+        /// Which one.
+        number: SendNumber,
+        /// Whether all of it is durable at the receiver, and it was handed the packet.
+        arrived: bool,
+    },
 }
 
 /// A change of the configuration, as a target: done twice, it changes nothing the second time.
@@ -102,6 +123,9 @@ pub enum Change {
 pub enum Fetched {
     /// Entries from the asked-for index on: at least one, and as many more as the limits of the fetch allow.
     Entries(Runs),
+    /// The log begins behind the first index asked for: it was compacted meanwhile, as a write had said. Where the core knows
+    /// of no such write, this is a failure.
+    Compacted,
     /// The log could not be read. Final, like a failed write.
     Failed,
 }

@@ -12,11 +12,12 @@ use crate::log::Log;
 use crate::marks::{Mark, reached};
 use crate::membership::{Membership, Votes};
 use crate::packet::{Body, Packet, Sender};
-use crate::position::{Attempt, LogIndex, Position, Round, Term};
+use crate::position::{Attempt, LogIndex, LogTime, Position, Round, Term};
 use crate::proposals::Proposals;
 use crate::ready::{Answer, Event, Fault, Outcome, Ready, RoleKind};
 use crate::reconfiguration::PendingChange;
 use crate::role::{Due, Role, Transfer};
+use crate::snapshot::{Snapshot, Transfers};
 use crate::status::{FollowerStatus, Status};
 use crate::write::{HardState, Recovered};
 
@@ -35,6 +36,12 @@ pub struct Node {
     /// What appends of this term's leader have verified of the log; see `Node::verified`.
     pub(crate) verified: LogIndex,
     pub(crate) applying: Applying,
+    /// The latest snapshot: it reaches at least to where the log begins.
+    pub(crate) snapshot: Option<Arc<Snapshot>>,
+    /// Snapshots on their way to followers.
+    pub(crate) transfers: Transfers,
+    /// Whether a snapshot was asked for since the latest.
+    pub(crate) snapshot_wanted: bool,
     pub(crate) fetches: Fetches,
     pub(crate) proposals: Proposals,
     /// In which half of the configuration in force this server's vote counts: without a vote it does not campaign.
@@ -109,7 +116,7 @@ impl Node {
     /// A setting out of range, a log of another cluster, or recovered state that contradicts itself.
     pub fn new(config: Config, identity: Identity, recovered: Recovered) -> Result<Self, StartError> {
         config.check().map_err(StartError::Config)?;
-        let Recovered { hard_state, commit, applied, terms, memberships, tail } = recovered;
+        let Recovered { hard_state, commit, applied, snapshot, start, terms, memberships, tail } = recovered;
         if let Some((index, founding)) = memberships.first()
             && index.raw() == 1
             && founding.cluster_id() != identity.cluster
@@ -117,13 +124,23 @@ impl Node {
             let log = founding.cluster_id();
             return Err(StartError::OtherCluster { log, identity: identity.cluster });
         }
-        if tail.is_empty() && !terms.is_empty() {
+        if let Some(snapshot) = &snapshot
+            && snapshot.cluster != identity.cluster
+        {
+            return Err(StartError::OtherCluster { log: snapshot.cluster, identity: identity.cluster });
+        }
+        let covered = snapshot.as_ref().map_or(Position::ZERO, |snapshot| snapshot.last);
+        if covered.index < start.index {
+            return Err(StartError::Recovered("a snapshot stands for what is before the log"));
+        }
+        if tail.is_empty() && terms.iter().any(|term| start.index < term.first) {
             return Err(StartError::Recovered("the tail is empty only if the log is"));
         }
-        let log = Log::new(terms, &tail, memberships);
+        let start_time = snapshot.as_ref().map_or(LogTime::ZERO, |snapshot| snapshot.time);
+        let log = Log::new((start, start_time), terms, &tail, memberships);
         log.check().map_err(StartError::Recovered)?;
         // A durable state machine may be ahead of the commit index on the disk: what it applied was committed.
-        let commit = commit.max(applied);
+        let commit = commit.max(applied).max(covered.index);
         let last = log.last();
         if last.index < commit {
             return Err(StartError::Recovered("what is committed and applied is in the log"));
@@ -139,11 +156,14 @@ impl Node {
             identity,
             hard_state,
             role: Role::IDLE,
-            disk: Disk::new(last.index, hard_state),
+            disk: Disk::new(last.index, hard_state, covered.index),
             log,
             commit,
             verified: LogIndex::ZERO,
             applying: Applying { applied, handed: applied },
+            snapshot,
+            transfers: Transfers::default(),
+            snapshot_wanted: false,
             fetches: Fetches::default(),
             proposals: Proposals::default(),
             votes: Votes::default(),
@@ -185,6 +205,7 @@ impl Node {
             campaigns: self.campaigns,
             commit: self.commit,
             applied: self.applying.applied,
+            start: self.log.start(),
             last: self.log.last(),
             durable: self.disk.durable_end(),
             fault: self.fault,
@@ -203,6 +224,12 @@ impl Node {
         })
     }
 
+    /// The latest snapshot, taken here or installed: it stands for all that the log lacks at its beginning. What is older may
+    /// be deleted, but for what is being sent.
+    pub fn snapshot(&self) -> Option<&Arc<Snapshot>> {
+        self.snapshot.as_ref()
+    }
+
     /// The configuration in force: the last one in the log, committed or not (Raft thesis §4.1). `None` on a server that
     /// has not heard of its cluster yet.
     pub fn membership(&self) -> Option<&Arc<Membership>> {
@@ -218,8 +245,7 @@ impl Node {
     /// The term of the entry at `index` in its log; 0 for index 0. `None` behind the end, and where it has been forgotten: of
     /// what is committed and no longer in memory the latest [`Config::terms_max`] terms are known.
     pub fn term_at(&self, index: LogIndex) -> Option<Term> {
-        let forgotten = LogIndex::ZERO < index && index < self.log.known_from();
-        self.log.term_at(index).filter(|_| !forgotten)
+        self.log.position_at(index).map(|position| position.term)
     }
 
     /// The leader of the node's term, if it knows one.

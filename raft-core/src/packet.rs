@@ -1,8 +1,11 @@
 //! What servers send each other. Every packet may be lost, doubled, delayed or overtaken; nothing here assumes otherwise.
 
+use alloc::sync::Arc;
+
 use crate::entry::Runs;
 use crate::identity::{Boot, ClusterId, Identity, Pair};
 use crate::position::{Attempt, LogIndex, Position, Round, Term};
+use crate::snapshot::Snapshot;
 
 /// One packet from one server to one other.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -124,8 +127,15 @@ pub enum Body {
     /// The receiver is not in the configuration that the sender knows to be committed, as an answer to its request for votes or
     /// because it has just been removed. It asks for nothing: to be told again does no harm.
     Removed {
-        /// The position of that configuration.
+        /// The position of that configuration, or a later one at which it was in force and committed.
         last: Position,
+    },
+    /// A leader sends a snapshot, since its log no longer has what the receiver needs (Raft thesis figure 5.3,
+    /// InstallSnapshot). Unlike any other packet this one goes with the bytes of the snapshot, and is handed to the receiver
+    /// once it has them durable; see [`SendSnapshot`](crate::SendSnapshot). The packet's term is at least that of the snapshot.
+    InstallSnapshot {
+        /// What the bytes stand for.
+        snapshot: Arc<Snapshot>,
     },
     /// What came is of an older term than the sender's. Says nothing else: least of all something of this term, which the
     /// receiver may come to lead.

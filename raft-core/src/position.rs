@@ -65,6 +65,11 @@ number! {
 }
 
 number! {
+    /// The number of a transfer of a snapshot (see [`SendSnapshot`](crate::SendSnapshot)): 1, 2, 3 … within one boot.
+    SendNumber
+}
+
+number! {
     /// The number of a round of heartbeats: 1, 2, 3 … within one boot.
     Round
 }
@@ -130,6 +135,12 @@ impl WriteNumber {
 impl FetchNumber {
     pub(crate) const fn next(self) -> FetchNumber {
         FetchNumber(self.0.saturating_add(1))
+    }
+}
+
+impl SendNumber {
+    pub(crate) const fn next(self) -> SendNumber {
+        SendNumber(self.0.saturating_add(1))
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) enum Mode {
     Probe,
     /// What precedes `next` is there or on its way: as many as the window allows, without waiting.
     Replicate,
+    /// The log no longer has what it needs: nothing is sent before it has the snapshot that is on its way.
+    Snapshot,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -97,6 +99,7 @@ impl Progress {
             matched: self.matched,
             next: self.next,
             probing: self.mode == Mode::Probe,
+            snapshot: self.mode == Mode::Snapshot,
             in_flight: self.in_flight.len(),
             silent_ticks: self.silent,
             fetching: false,
@@ -132,6 +135,7 @@ impl Progress {
     pub(crate) fn may_send(&self, packets_max: u32, bytes_max: u64) -> bool {
         match self.mode {
             Mode::Probe => self.in_flight.is_empty(),
+            Mode::Snapshot => false,
             Mode::Replicate => {
                 self.in_flight.len() < packets_max as usize && self.in_flight_bytes < bytes_max
             }
@@ -164,7 +168,10 @@ impl Progress {
             // its restart for ever, and commit no further while the cluster is idle.
             self.held = LogIndex::ZERO;
             self.broken = false;
-            self.probe(self.matched);
+            // A snapshot that is on its way is not lost by that, or its sender will say so.
+            if self.mode != Mode::Snapshot {
+                self.probe(self.matched);
+            }
         }
         true
     }
@@ -198,6 +205,12 @@ impl Progress {
                 self.next = self.held.next();
             }
             Mode::Probe => {}
+            // `next` is right behind the snapshot. Whoever has that, or more, goes on from what it has.
+            Mode::Snapshot if self.next <= self.held.next() => {
+                self.mode = Mode::Replicate;
+                self.next = self.held.next();
+            }
+            Mode::Snapshot => {}
             Mode::Replicate => self.next = self.next.max(self.held.next()),
         }
         if let (true, Some(round)) = (newest, round) {
@@ -246,6 +259,20 @@ impl Progress {
         broken && !core::mem::replace(&mut self.broken, true)
     }
 
+    /// It is sent a snapshot that ends at `last`.
+    pub(crate) fn snapshot_begun(&mut self, last: LogIndex) {
+        self.probe(last.next());
+        self.mode = Mode::Snapshot;
+    }
+
+    /// The snapshot has arrived, and it covers all up to `last`; or it has not (`None`). Either way it is for a probe to find out
+    /// what the follower has, if it has not said so already.
+    pub(crate) fn snapshot_ended(&mut self, last: Option<LogIndex>) {
+        if self.mode == Mode::Snapshot {
+            self.probe(last.map_or(self.matched.next(), LogIndex::next));
+        }
+    }
+
     /// Probes from `next` on.
     pub(crate) fn probe(&mut self, next: LogIndex) {
         self.mode = Mode::Probe;
@@ -265,7 +292,11 @@ impl Progress {
         if self.mode == Mode::Replicate && self.next <= self.held {
             return Err("what is held is not sent again");
         }
-        let packets_max = if self.mode == Mode::Probe { 1 } else { packets_max as usize };
+        let packets_max = match self.mode {
+            Mode::Probe => 1,
+            Mode::Snapshot => 0,
+            Mode::Replicate => packets_max as usize,
+        };
         if packets_max < self.in_flight.len() {
             return Err("a window holds no more appends than its limit");
         }

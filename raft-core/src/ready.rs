@@ -9,6 +9,7 @@ use crate::identity::{ClusterId, NodeId, Pair};
 use crate::membership::{Membership, MembershipError};
 use crate::packet::Packet;
 use crate::position::{FetchNumber, LogIndex, Position, RequestId, Term};
+use crate::snapshot::{SendSnapshot, Snapshot};
 use crate::write::Write;
 
 /// What has to happen in the world after a step. Nothing in it waits for anything else in it: packets may be sent before
@@ -25,6 +26,12 @@ pub struct Ready {
     pub apply: Option<Runs>,
     /// Entries that the node needs from the disk. Answer each with [`Message::Fetched`](crate::Message::Fetched).
     pub fetch: Vec<Fetch>,
+    /// The state machine is to become what it was when this snapshot was taken, whatever it is now: the log has not all that
+    /// it lacks. The bytes are durable on this server. Answer with [`Message::Applied`](crate::Message::Applied) and the
+    /// last index that it covers; nothing is applied before that. Never together with `apply`.
+    pub restore: Option<Arc<Snapshot>>,
+    /// Snapshots to send. Answer each with [`Message::SnapshotSent`](crate::Message::SnapshotSent).
+    pub snapshots: Vec<SendSnapshot>,
     /// Answers to requests. That a proposal is committed is said in the step that first may hand it to the state machine, never
     /// in a later one.
     pub answers: Vec<Answer>,
@@ -42,6 +49,8 @@ impl Ready {
         self.write = None;
         self.apply = None;
         self.fetch.clear();
+        self.restore = None;
+        self.snapshots.clear();
         self.answers.clear();
         self.events.clear();
         self.sleep = None;
@@ -186,6 +195,15 @@ pub enum Event {
         /// The configuration.
         membership: Arc<Membership>,
     },
+    /// A snapshot has taken the place of this server's log, which ends there now. What the state machine has to do about it
+    /// comes as [`Ready::restore`].
+    SnapshotInstalled {
+        /// The last entry that it covers.
+        last: Position,
+    },
+    /// The node would like a snapshot to be taken soon: many changes of the configuration have been applied since the last
+    /// one, and it has to keep all of them. Said once for each snapshot.
+    SnapshotWanted,
     /// A server that was to become a voter has not caught up, and stays a learner.
     StagingGivenUp {
         /// Which server.
@@ -251,6 +269,8 @@ pub enum Fault {
     LeaderRewrites,
     /// A follower acknowledges what was never sent to it.
     ImpossibleAcknowledgement,
+    /// The driver reported a snapshot of what was not applied, or the sending of one that was never to be sent.
+    UnknownSnapshot,
     /// There is no term after the last (2⁶⁴ − 1), or no index.
     Exhausted,
 }
@@ -268,6 +288,7 @@ impl fmt::Display for Fault {
             Fault::OtherFounding => "a leader sends the founding configuration of another cluster",
             Fault::LeaderRewrites => "a leader replaces an entry of its own log",
             Fault::ImpossibleAcknowledgement => "a follower acknowledged what it was never sent",
+            Fault::UnknownSnapshot => "a snapshot was reported that can not be",
             Fault::Exhausted => "there are no more terms or log indexes",
         })
     }

@@ -23,8 +23,8 @@ use crate::staging::{Staged, Staging};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct PendingChange {
     pub(crate) id: RequestId,
-    /// The index of the first configuration that it appended.
-    pub(crate) first: LogIndex,
+    /// The first configuration that it appended.
+    pub(crate) first: Position,
 }
 
 impl Node {
@@ -40,7 +40,8 @@ impl Node {
             Err(refusal) => Outcome::Refused(refusal),
             Ok((index, None)) => Outcome::Unchanged { index },
             Ok((_, Some(membership))) => {
-                self.change = Some(PendingChange { id, first: self.log.last().index.next() });
+                let first = Position { term: self.hard_state.term, index: self.log.last().index.next() };
+                self.change = Some(PendingChange { id, first });
                 return self.append_membership(membership, ready);
             }
         };
@@ -130,7 +131,7 @@ impl Node {
             return;
         }
         if let Some(change) = self.change.take() {
-            let (first, last) = (self.position(change.first), self.position(*index));
+            let (first, last) = (change.first, self.position(*index));
             ready.answers.push(Answer { id: change.id, outcome: Outcome::Committed { first, last } });
         }
         self.derive_staging(ready);
@@ -244,15 +245,17 @@ impl Node {
         }
     }
 
+    /// Where the configuration at this index stands; or, where that has been forgotten, where the log is known from: it is
+    /// still the one in force there, and all of it is committed.
     fn position(&self, index: LogIndex) -> Position {
-        Position { term: self.log.term_at(index).unwrap_or_default(), index }
+        self.log.position_at(index).unwrap_or(self.log.first_known())
     }
 
     /// Answers the change that waits as lost: the leadership that it was appended under is over.
     pub(crate) fn lose_change(&mut self, ready: &mut Ready) {
         if let Some(change) = self.change.take() {
-            let last = self.log.membership().map_or(change.first, |(index, _)| *index);
-            let (first, last) = (self.position(change.first), self.position(last));
+            let first = change.first;
+            let last = self.log.membership().map_or(first, |(index, _)| self.position(*index));
             ready.answers.push(Answer { id: change.id, outcome: Outcome::Lost { first, last } });
         }
     }

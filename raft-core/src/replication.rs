@@ -3,8 +3,11 @@
 //! Entries go to followers while the leader's own disk still writes them (thesis §10.2.1); the leader counts itself only
 //! with what is durable. Everything is formed once, at the end of a step.
 
+use alloc::sync::Arc;
+
 use bytes::Bytes;
 
+use crate::compaction::needs_snapshot;
 use crate::config::Config;
 use crate::entry::{Entry, Payload, Runs};
 use crate::fetches::{Fetches, Purpose};
@@ -21,6 +24,7 @@ use crate::proposals::Pending;
 use crate::quorum;
 use crate::ready::{Answer, Event, Fault, Outcome, Ready, Refusal};
 use crate::role::{Due, Recipients, Role};
+use crate::snapshot::{SendSnapshot, Snapshot, Transfers};
 
 impl Node {
     /// Lets the leader's clocks run, and gives leadership up when it has become useless: when no quorum has been heard for
@@ -190,7 +194,7 @@ impl Node {
         }
     }
 
-    fn follower(&mut self, pair: Pair) -> Option<&mut Progress> {
+    pub(crate) fn follower(&mut self, pair: Pair) -> Option<&mut Progress> {
         let Role::Leader { followers, .. } = &mut self.role else {
             return None;
         };
@@ -265,11 +269,13 @@ impl Node {
             commit: self.commit,
             round: self.round,
             fetches: &mut self.fetches,
+            transfers: &mut self.transfers,
             ready,
         };
         for progress in &mut followers[recipients] {
             if heartbeat {
                 sending.heartbeat(progress);
+                sending.snapshot(progress, self.snapshot.as_ref());
             }
             sending.entries(progress);
             sending.commit(progress);
@@ -286,10 +292,11 @@ impl Node {
             && progress.may_send(config.in_flight_packets_max, config.in_flight_bytes_max)
         {
             reached(Mark::FetchedForFollower);
-            let (log, commit, round, fetches) = (&self.log, self.commit, self.round, &mut self.fetches);
+            let (log, commit, round) = (&self.log, self.commit, self.round);
+            let (fetches, transfers) = (&mut self.fetches, &mut self.transfers);
             let entries = entries.prefix(config.append_bytes_max, config.append_entries_max);
             let bytes = entries.size();
-            let mut sending = Sending { sender, config, log, commit, round, fetches, ready };
+            let mut sending = Sending { sender, config, log, commit, round, fetches, transfers, ready };
             sending.append(progress, entries, bytes);
         } else {
             reached(Mark::FetchedTooLate);
@@ -305,6 +312,7 @@ struct Sending<'a> {
     commit: LogIndex,
     round: Round,
     fetches: &'a mut Fetches,
+    transfers: &'a mut Transfers,
     ready: &'a mut Ready,
 }
 
@@ -327,8 +335,32 @@ impl Sending<'_> {
         }
     }
 
+    /// Begins to send a snapshot to a follower that needs what the log no longer has. Only along with a heartbeat and only to
+    /// one that is heard, so that one that can not be reached is not tried over and over.
+    fn snapshot(&mut self, progress: &mut Progress, snapshot: Option<&Arc<Snapshot>>) {
+        let Some(snapshot) = snapshot else { return };
+        if progress.mode() == Mode::Snapshot
+            || !needs_snapshot(self.log, progress.next())
+            || !progress.is_heard(self.config)
+        {
+            return;
+        }
+        if let Some(under_way) = self.transfers.to(progress.pair) {
+            // Of an earlier leadership: what it brings is as good.
+            return progress.snapshot_begun(under_way.last);
+        }
+        progress.snapshot_begun(snapshot.last.index);
+        let number = self.transfers.begin(progress.pair, snapshot.last.index);
+        let body = Body::InstallSnapshot { snapshot: Arc::clone(snapshot) };
+        let packet = self.sender.packet(progress.pair, body);
+        self.ready.snapshots.push(SendSnapshot { number, packet });
+    }
+
     fn entries(&mut self, progress: &mut Progress) {
         let (last, config) = (self.log.last().index, self.config);
+        if needs_snapshot(self.log, progress.next()) {
+            return;
+        }
         while progress.next() <= last
             && progress.may_send(config.in_flight_packets_max, config.in_flight_bytes_max)
         {

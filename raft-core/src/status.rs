@@ -22,6 +22,8 @@ pub struct Status {
     pub commit: LogIndex,
     /// Up to where the state machine has applied it.
     pub applied: LogIndex,
+    /// What stands right before the first entry of the log: index 0, or further where it was compacted.
+    pub start: Position,
     /// The end of the log.
     pub last: Position,
     /// Up to where the log is durable on this server.
@@ -46,6 +48,8 @@ pub struct FollowerStatus {
     pub in_flight: usize,
     /// How many ticks ago it was last heard of; at most the election timeout, after which it counts as gone.
     pub silent_ticks: u32,
+    /// Whether it needs a snapshot, and is sent one; the log goes on from there.
+    pub snapshot: bool,
     /// Whether the leader waits for its disk to give it what it needs next.
     pub fetching: bool,
 }

@@ -1,8 +1,10 @@
 //! The only router: takes messages one by one, then derives once what follows from them.
 
+use alloc::sync::Arc;
+
 use crate::entry::Runs;
 use crate::fetches::{Answered, Purpose};
-use crate::identity::{Boot, Pair};
+use crate::identity::{Boot, ClusterId, Pair};
 use crate::invariants::Before;
 use crate::marks::{Mark, reached};
 use crate::message::{Fetched, Message};
@@ -11,6 +13,7 @@ use crate::packet::{Body, Packet};
 use crate::position::{FetchNumber, LogIndex, Term, WriteNumber};
 use crate::ready::{Event, Fault, Ready};
 use crate::role::{Due, Role};
+use crate::snapshot::Compaction;
 use crate::write::{HardState, Write};
 
 impl Node {
@@ -72,6 +75,10 @@ impl Node {
             }
             Message::Applied(index) => self.applied(index, ready),
             Message::Fetched { number, result } => self.fetched(number, result, ready),
+            Message::SnapshotTaken { last, time, size, digest } => {
+                self.snapshot_taken(last, time, (size, digest), ready);
+            }
+            Message::SnapshotSent { number, arrived } => self.snapshot_sent(number, arrived, ready),
         }
     }
 
@@ -93,7 +100,7 @@ impl Node {
         if to != self.identity.pair {
             return ready.events.push(Event::WrongIncarnation { from, to });
         }
-        if from == self.identity.pair || !is_well_formed(term, &body) {
+        if from == self.identity.pair || !is_well_formed(cluster, term, &body) {
             return;
         }
         if let Body::RequestPreVote { attempt, last } = body {
@@ -112,7 +119,11 @@ impl Node {
             return self.removed_received(last, ready);
         }
         if term < self.hard_state.term {
-            return self.answer_stale(from, boot, &body, ready);
+            self.answer_stale(from, boot, &body, ready);
+            if let Body::InstallSnapshot { snapshot } = body {
+                self.snapshot_received(None, snapshot, ready);
+            }
+            return;
         }
         match body {
             Body::RequestVote { last } => self.vote_requested(from, boot, last, ready),
@@ -122,6 +133,7 @@ impl Node {
             Body::Append { previous, commit, entries } => {
                 self.append_received(from, boot, previous, commit, entries, ready);
             }
+            Body::InstallSnapshot { snapshot } => self.snapshot_received(Some((from, boot)), snapshot, ready),
             Body::Heartbeat { round, commit } => self.heartbeat_received(from, boot, round, commit, ready),
             Body::Commit { commit } => {
                 if self.follow(from, boot, ready) {
@@ -147,7 +159,7 @@ impl Node {
             Body::RequestVote { .. } => Body::Vote { boot, granted: false },
             // Not as an acknowledgement or rejection: those would be of the new term, and if the sender of what is stale
             // came to lead that term, it would take them for answers to what it sends then.
-            Body::Append { .. } | Body::Heartbeat { .. } => Body::NewerTerm,
+            Body::Append { .. } | Body::Heartbeat { .. } | Body::InstallSnapshot { .. } => Body::NewerTerm,
             _ => return,
         };
         ready.send.push(self.packet(from, refusal));
@@ -191,12 +203,21 @@ impl Node {
         // What is fetched is committed, so nothing can have changed it meanwhile: other entries are a broken disk.
         let entries = match result {
             Fetched::Entries(entries) => entries.up_to(pending.last),
+            Fetched::Compacted if pending.first <= self.log.start().index => {
+                if let Purpose::Follower(pair) = pending.purpose {
+                    self.due.send_to(pair);
+                }
+                return reached(Mark::FetchedCompacted);
+            }
+            Fetched::Compacted => return self.halt(Fault::FetchFailed, ready),
             Fetched::Failed => return self.halt(Fault::FetchFailed, ready),
         };
         if entries.first() != Some(pending.first) || !self.log.confirms(&entries) {
             return self.halt(Fault::FetchFailed, ready);
         }
         match pending.purpose {
+            // A snapshot may have taken the place of the log meanwhile (B46).
+            Purpose::Apply if pending.first != self.applying.handed.next() => reached(Mark::FetchedTooLate),
             Purpose::Apply => {
                 reached(Mark::FetchedForApply);
                 self.hand_over(entries.prefix(self.config.apply_bytes_max, u64::MAX), ready);
@@ -233,6 +254,7 @@ impl Node {
             self.derive_transfer(false, ready);
         }
         self.derive_apply(ready);
+        self.derive_snapshot_wanted(ready);
         let settled = self.commit.min(self.disk.durable_end());
         self.log.evict(settled, &self.config);
     }
@@ -240,7 +262,8 @@ impl Node {
     /// Issues one write with everything that has gathered, if the disk has room for another.
     fn derive_write(&mut self, ready: &mut Ready) {
         let last = self.log.last().index;
-        if !self.disk.is_behind(last, self.hard_state) {
+        let covered = self.snapshot.as_ref().map_or(LogIndex::ZERO, |snapshot| snapshot.last.index);
+        if !self.disk.is_behind(last, self.hard_state, covered) {
             return;
         }
         if self.config.writes_outstanding_max as usize <= self.disk.outstanding() {
@@ -248,9 +271,16 @@ impl Node {
         }
         let from = self.disk.issued_end().next();
         let entries = self.log.read(from, last, u64::MAX, u64::MAX).map(|(entries, _)| entries);
-        let number = self.disk.issue(last, self.hard_state);
+        let compaction = self.snapshot.as_ref().filter(|_| self.disk.lacks_snapshot(covered));
+        let compaction = compaction.map(|snapshot| Compaction {
+            snapshot: Arc::clone(snapshot),
+            start: self.log.start(),
+            discards: self.disk.discards(),
+        });
+        let number = self.disk.issue(last, self.hard_state, covered);
         let (hard_state, commit) = (self.hard_state, self.commit);
-        ready.write = Some(Write { number, hard_state, entries: entries.unwrap_or_default(), commit });
+        ready.write =
+            Some(Write { number, hard_state, entries: entries.unwrap_or_default(), compaction, commit });
     }
 
     /// Hands committed entries to the state machine, one batch at a time, in order.
@@ -260,6 +290,9 @@ impl Node {
         {
             return;
         }
+        if self.applying.handed < self.log.start().index {
+            return self.derive_restore(to, ready);
+        }
         let (from, bytes_max) = (self.applying.handed.next(), self.config.apply_bytes_max);
         if let Some((entries, _)) = self.log.read(from, to, bytes_max, u64::MAX) {
             self.hand_over(entries, ready);
@@ -267,6 +300,15 @@ impl Node {
             let to = to.min(self.log.tail_first().previous());
             let bytes_max = bytes_max.min(self.config.fetch_bytes_max);
             ready.fetch.extend(self.fetches.begin(Purpose::Apply, from, to, bytes_max));
+        }
+    }
+
+    /// The log lacks what the state machine needs next: the snapshot has it.
+    fn derive_restore(&mut self, to: LogIndex, ready: &mut Ready) {
+        if let Some(snapshot) = self.snapshot.as_ref().filter(|snapshot| snapshot.last.index <= to) {
+            reached(Mark::StateRestored);
+            self.applying.handed = snapshot.last.index;
+            ready.restore = Some(Arc::clone(snapshot));
         }
     }
 
@@ -316,7 +358,7 @@ impl Node {
 
 /// Whether a packet can have been sent by a server that keeps to the protocol. Decoding sees to it too; an embedder that
 /// passes packets by other means is held to the same.
-fn is_well_formed(term: Term, body: &Body) -> bool {
+fn is_well_formed(cluster: ClusterId, term: Term, body: &Body) -> bool {
     match body {
         Body::RequestVote { last } => last.term < term,
         Body::RequestPreVote { last, .. } => last.term <= term,
@@ -325,6 +367,12 @@ fn is_well_formed(term: Term, body: &Body) -> bool {
             let last = entries.last_position();
             first.is_some_and(|run| run.first() == previous.index.next() && previous.term <= run.term())
                 && last.is_some_and(|last| last.term <= term)
+        }
+        Body::InstallSnapshot { snapshot } => {
+            snapshot.cluster == cluster
+                && LogIndex::ZERO < snapshot.membership_index
+                && snapshot.membership_index <= snapshot.last.index
+                && snapshot.last.term <= term
         }
         _ => true,
     }

@@ -9,6 +9,7 @@ use crate::identity::Pair;
 use crate::log::TermStart;
 use crate::membership::Membership;
 use crate::position::{LogIndex, Position, Term, WriteNumber};
+use crate::snapshot::{Compaction, Snapshot};
 
 /// The term and the vote in it. They are always written together: a vote is nothing without its term.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -32,6 +33,9 @@ pub struct Write {
     /// Entries for the end of the log. Where there are any, the log ends right before the first of them: what stands at
     /// or behind its index is cut off.
     pub entries: Runs,
+    /// Where a snapshot stands for the beginning of the log from here on. With [`Compaction::discards`] nothing of the log before
+    /// this batch is kept; else its entries up to [`Compaction::start`] may be deleted once the batch is durable.
+    pub compaction: Option<Compaction>,
     /// An index that is known to be committed, never behind the end of the log that this batch leaves. A restart can
     /// apply up to here at once.
     pub commit: LogIndex,
@@ -50,9 +54,14 @@ pub struct Recovered {
     /// Up to which index the state machine has applied the log. 0 for one that does not survive a restart; the core then
     /// replays the log to it.
     pub applied: LogIndex,
+    /// The latest snapshot that a write has told of. Its bytes have to be there still.
+    pub snapshot: Option<Arc<Snapshot>>,
+    /// What stands right before the log: at or before the end of the snapshot, and the place before the first entry where
+    /// there is none.
+    pub start: Position,
     /// Where each term begins in the part of the log before the tail.
     pub terms: Vec<TermStart>,
-    /// Every configuration in the log, the tail included, with its index.
+    /// Every configuration in the log, the tail included, with its index, and the one in force at the end of the snapshot.
     pub memberships: Vec<(LogIndex, Arc<Membership>)>,
     /// The end of the log. Not empty where the log is not: what stands before its first entry is known by term only, and
     /// is fetched when it is needed.
@@ -71,6 +80,8 @@ pub enum RecoverError {
     HardState,
     /// The terms of entries fall at this index, or one lies above the server's own term.
     Terms(LogIndex),
+    /// A snapshot that does not fit the log at this index, or is older than the one before it.
+    Snapshot(LogIndex),
     /// The commit index lies behind the end of the log, or before the applied index.
     Commit(LogIndex),
 }
@@ -84,6 +95,9 @@ impl fmt::Display for RecoverError {
             }
             RecoverError::HardState => f.write_str("the term falls, or the vote changes within a term"),
             RecoverError::Terms(index) => write!(f, "the term of the entry at index {index} can not be"),
+            RecoverError::Snapshot(index) => {
+                write!(f, "the snapshot up to index {index} does not fit the log")
+            }
             RecoverError::Commit(index) => write!(f, "the commit index {index} does not fit the log"),
         }
     }
@@ -94,7 +108,7 @@ impl core::error::Error for RecoverError {}
 impl Recovered {
     /// The position of the last entry.
     pub fn last(&self) -> Position {
-        self.tail.last_position().unwrap_or(Position::ZERO)
+        self.tail.last_position().unwrap_or(self.start)
     }
 
     /// The configuration in force.
@@ -110,6 +124,14 @@ impl Recovered {
         let (old, new) = (self.hard_state, write.hard_state);
         if new.term < old.term || (new.term == old.term && old.vote.is_some() && new.vote != old.vote) {
             return Err(RecoverError::HardState);
+        }
+        if let Some(compaction) = write.compaction.as_ref().filter(|compaction| compaction.discards) {
+            let (mut rest, mut restarted) = (write.clone(), self.clone());
+            restarted.restart(&compaction.snapshot)?;
+            rest.compaction = None;
+            restarted.absorb(&rest)?;
+            *self = restarted;
+            return Ok(());
         }
         let first = write.entries.first();
         let kept = match first {
@@ -130,6 +152,9 @@ impl Recovered {
         if last.index < write.commit {
             return Err(RecoverError::Commit(write.commit));
         }
+        if let Some(compaction) = &write.compaction {
+            self.check_compaction(compaction, write)?;
+        }
         if let Some(first) = first {
             self.truncate(first);
             for run in write.entries.iter() {
@@ -141,9 +166,55 @@ impl Recovered {
                 }
             }
         }
+        if let Some(compaction) = &write.compaction {
+            self.compact(compaction);
+        }
         self.hard_state = new;
         self.commit = self.commit.max(write.commit);
         Ok(())
+    }
+
+    /// Begins anew behind a snapshot.
+    fn restart(&mut self, snapshot: &Arc<Snapshot>) -> Result<(), RecoverError> {
+        let last = snapshot.last;
+        if last.index <= self.commit || self.snapshot.as_ref().is_some_and(|old| last.index <= old.last.index)
+        {
+            return Err(RecoverError::Snapshot(last.index));
+        }
+        (self.start, self.commit) = (last, last.index);
+        self.terms = crate::log::terms_behind(last, core::iter::empty()).collect();
+        self.memberships = Vec::from([(snapshot.membership_index, Arc::clone(&snapshot.membership))]);
+        self.tail = Runs::new();
+        self.snapshot = Some(Arc::clone(snapshot));
+        Ok(())
+    }
+
+    /// Whether a snapshot fits the log that a write leaves.
+    fn check_compaction(&self, compaction: &Compaction, write: &Write) -> Result<(), RecoverError> {
+        let Compaction { snapshot, start, .. } = compaction;
+        let behind = write.entries.last_position().unwrap_or(self.last());
+        let newer = self.snapshot.as_ref().is_none_or(|old| old.last.index < snapshot.last.index);
+        // What the log begins behind was in it before.
+        let known = *start == self.start
+            || write.entries.first().is_none_or(|first| start.index < first)
+                && self.start.index <= start.index
+                && start.index <= self.last().index
+                && self.term_at(start.index) == Some(start.term);
+        let within = start.index <= snapshot.last.index
+            && snapshot.last.index <= behind.index
+            && snapshot.last.index <= write.commit.max(self.commit);
+        if newer && known && within { Ok(()) } else { Err(RecoverError::Snapshot(snapshot.last.index)) }
+    }
+
+    /// Lets the log begin later, and forgets the configurations that the snapshot makes needless.
+    fn compact(&mut self, compaction: &Compaction) {
+        let Compaction { snapshot, start, .. } = compaction;
+        self.snapshot = Some(Arc::clone(snapshot));
+        self.start = *start;
+        self.keep_tail_from(start.index.next());
+        self.terms = crate::log::terms_behind(*start, self.terms.drain(..)).collect();
+        let covered = self.memberships.partition_point(|(index, _)| *index <= snapshot.last.index);
+        self.memberships.drain(..covered.saturating_sub(1));
     }
 
     /// Moves all but the last `entries` (at least 1) out of the tail, so that recovering a long log takes little memory:
@@ -151,7 +222,12 @@ impl Recovered {
     pub fn shorten(&mut self, entries: u64) {
         let last = self.last().index;
         let keep_from = LogIndex::new(last.raw().saturating_sub(entries.max(1)) + 1).min(self.commit.next());
-        let keep_from = keep_from.min(last);
+        self.keep_tail_from(keep_from.min(last));
+    }
+
+    /// Of the entries before this index only the terms are known from now on.
+    fn keep_tail_from(&mut self, keep_from: LogIndex) {
+        let last = self.last().index;
         let mut tail = Runs::new();
         for run in self.tail.iter() {
             if run.first() < keep_from && self.terms.last().is_none_or(|start| start.term < run.term()) {
@@ -244,6 +320,7 @@ pub fn bootstrap(disk: &Recovered, founding: &Membership, pair: Pair) -> Result<
         number: WriteNumber::ZERO,
         hard_state: HardState::default(),
         entries: crate::log::founding_entry(founding),
+        compaction: None,
         commit: LogIndex::ZERO,
     }))
 }

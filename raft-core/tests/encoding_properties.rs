@@ -8,10 +8,10 @@ use proptest::collection::{hash_set, vec};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use raft_core::{
-    Attempt, Body, Boot, ClusterId, Entry, HardState, Incarnation, LogIndex, LogTime, Membership, NodeId,
-    Packet, Pair, Payload, Position, Round, Run, Runs, Server, Suffrage, Term, Write, WriteNumber,
-    decode_entry, decode_membership, decode_packet, decode_write, encode_entry, encode_membership,
-    encode_packet, encode_write,
+    Attempt, Body, Boot, ClusterId, Compaction, Entry, HardState, Incarnation, LogIndex, LogTime, Membership,
+    NodeId, Packet, Pair, Payload, Position, Round, Run, Runs, Server, Snapshot, Suffrage, Term, Write,
+    WriteNumber, decode_entry, decode_membership, decode_packet, decode_write, encode_entry,
+    encode_membership, encode_packet, encode_write,
 };
 
 fn pairs() -> impl Strategy<Value = Pair> {
@@ -111,6 +111,7 @@ fn bodies() -> impl Strategy<Value = Body> {
         Just(Body::TimeoutNow),
         Just(Body::NewerTerm),
         positions().prop_map(|last| Body::Removed { last }),
+        snapshots().prop_map(|snapshot| Body::InstallSnapshot { snapshot: Arc::new(snapshot) }),
         appends(),
         (round.clone(), indexes()).prop_map(|(round, commit)| Body::Heartbeat { round, commit }),
         indexes().prop_map(|commit| Body::Commit { commit }),
@@ -135,13 +136,39 @@ fn packets() -> impl Strategy<Value = Packet> {
     })
 }
 
+fn snapshots() -> impl Strategy<Value = Snapshot> {
+    let last = (0..1000u64, 1..=LogIndex::MAX.raw()).prop_map(|(term, index)| Position::new(term, index));
+    let names = (any::<u128>(), any::<u64>(), any::<u64>(), any::<u128>());
+    (names, last, 0..1000u64, joint_or_not()).prop_map(
+        |((cluster, time, size, digest), last, back, membership)| Snapshot {
+            cluster: ClusterId::new(cluster),
+            last,
+            time: LogTime::new(time),
+            membership: Arc::new(membership),
+            membership_index: LogIndex::new(last.index.raw().saturating_sub(back).max(1)),
+            size,
+            digest,
+        },
+    )
+}
+
+fn compactions() -> impl Strategy<Value = Compaction> {
+    (snapshots(), 0..1000u64, any::<bool>()).prop_map(|(snapshot, back, discards)| {
+        let back = if discards { 0 } else { back };
+        let index = LogIndex::new(snapshot.last.index.raw().saturating_sub(back));
+        Compaction { start: Position { index, ..snapshot.last }, snapshot: Arc::new(snapshot), discards }
+    })
+}
+
 fn writes() -> impl Strategy<Value = Write> {
     let entries = (1..1_000_000u64).prop_flat_map(|first| runs(LogIndex::new(first), 0, 0..4));
     let rest = (any::<u64>(), 1000..u64::MAX, proptest::option::of(pairs()), indexes());
-    (rest, entries).prop_map(|((number, term, vote, commit), entries)| Write {
+    let compactions = proptest::option::of(compactions());
+    (rest, entries, compactions).prop_map(|((number, term, vote, commit), entries, compaction)| Write {
         number: WriteNumber::new(number),
         hard_state: HardState { term: Term::new(term), vote },
         entries,
+        compaction,
         commit,
     })
 }

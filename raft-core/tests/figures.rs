@@ -28,7 +28,13 @@ fn cluster(logs: &[&[u64]], terms: &[u64]) -> Cluster {
             entries.push(run).expect("terms of a log never fall");
         }
         let hard_state = HardState { term: Term::new(*term), vote: None };
-        machine.disk.push(Write { number: WriteNumber::new(1), hard_state, entries, commit: LogIndex::ZERO });
+        machine.disk.push(Write {
+            number: WriteNumber::new(1),
+            hard_state,
+            entries,
+            compaction: None,
+            commit: LogIndex::ZERO,
+        });
         machine.start();
     }
     cluster

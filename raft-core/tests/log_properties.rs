@@ -186,6 +186,7 @@ impl Model {
             number: WriteNumber::new(1),
             hard_state: HardState { term: Term::new(next.term), vote: None },
             entries: cut(first, &contents, &[]),
+            compaction: None,
             commit: LogIndex::new(commit),
         };
         (write, if sound { Ok(next) } else { Err(()) })
@@ -261,6 +262,7 @@ fn recovery_names_what_is_wrong() {
         number: WriteNumber::new(1),
         hard_state: HardState { term: Term::new(term), vote: None },
         entries: cut(first, entries, &[]),
+        compaction: None,
         commit: LogIndex::new(commit),
     };
     let mut recovered = Recovered::default();

@@ -19,7 +19,13 @@ fn write(term: u64, entries: &[(u64, u64)], commit: u64) -> Write {
         runs.push(run).expect("consecutive");
     }
     let hard_state = HardState { term: Term::new(term), vote: None };
-    Write { number: WriteNumber::ZERO, hard_state, entries: runs, commit: LogIndex::new(commit) }
+    Write {
+        number: WriteNumber::ZERO,
+        hard_state,
+        entries: runs,
+        compaction: None,
+        commit: LogIndex::new(commit),
+    }
 }
 
 fn recovered(writes: &[Write]) -> Recovered {

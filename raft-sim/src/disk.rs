@@ -245,6 +245,7 @@ mod tests {
             number: WriteNumber::new(number),
             hard_state: HardState { term: Term::new(term), vote: None },
             entries: Runs::from(run),
+            compaction: None,
             commit: LogIndex::ZERO,
         }
     }

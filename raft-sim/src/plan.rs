@@ -171,6 +171,7 @@ impl Plan {
             writes_outstanding_max: random.pick(&[1, 2, 4, 16]),
             apply_bytes_max: random.pick(&[1, 300, 1_000_000]),
             fetch_bytes_max: random.pick(&[1, 300, 1_000_000]),
+            trailing_entries: 10_000,
             apply_before_durable: random.chance(512),
         }
     }

@@ -34,6 +34,7 @@ config proposals_max 1000
 config writes_outstanding_max 16
 config apply_bytes_max 1000000
 config fetch_bytes_max 1000000
+config trailing_entries 10000
 config apply_before_durable false
 expects progress
 afterwards settled 1,2
@@ -80,6 +81,7 @@ config proposals_max 1000
 config writes_outstanding_max 16
 config apply_bytes_max 1000000
 config fetch_bytes_max 1000000
+config trailing_entries 10000
 config apply_before_durable false
 expects caps
 afterwards nothing
@@ -163,6 +165,7 @@ config proposals_max 1000
 config writes_outstanding_max 16
 config apply_bytes_max 1000000
 config fetch_bytes_max 1000000
+config trailing_entries 10000
 config apply_before_durable false
 expects monotone
 afterwards nothing

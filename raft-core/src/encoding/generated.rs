@@ -18,7 +18,7 @@ pub struct Position {
     #[prost(uint64, tag = "2")]
     pub index: u64,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Packet {
     #[prost(fixed64, tag = "1")]
     pub cluster_high: u64,
@@ -34,13 +34,13 @@ pub struct Packet {
     pub term: u64,
     #[prost(
         oneof = "packet::Body",
-        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27"
+        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28"
     )]
     pub body: ::core::option::Option<packet::Body>,
 }
 /// Nested message and enum types in `Packet`.
 pub mod packet {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Body {
         #[prost(message, tag = "16")]
         RequestVote(super::RequestVote),
@@ -66,6 +66,8 @@ pub mod packet {
         NewerTerm(super::NewerTerm),
         #[prost(message, tag = "27")]
         Removed(super::Removed),
+        #[prost(message, tag = "28")]
+        InstallSnapshot(super::InstallSnapshot),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -150,6 +152,38 @@ pub struct Removed {
     #[prost(message, optional, tag = "1")]
     pub last: ::core::option::Option<Position>,
 }
+/// What a snapshot covers; its bytes travel elsewhere.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Snapshot {
+    #[prost(fixed64, tag = "1")]
+    pub cluster_high: u64,
+    #[prost(fixed64, tag = "2")]
+    pub cluster_low: u64,
+    #[prost(message, optional, tag = "3")]
+    pub last: ::core::option::Option<Position>,
+    /// log time of the last entry, in ticks
+    #[prost(uint64, tag = "4")]
+    pub time: u64,
+    /// from 1 to that of the last entry
+    #[prost(uint64, tag = "5")]
+    pub membership_index: u64,
+    /// in force there
+    #[prost(message, optional, tag = "6")]
+    pub membership: ::core::option::Option<Membership>,
+    /// in bytes
+    #[prost(uint64, tag = "7")]
+    pub size: u64,
+    #[prost(fixed64, tag = "8")]
+    pub digest_high: u64,
+    #[prost(fixed64, tag = "9")]
+    pub digest_low: u64,
+}
+/// Goes along with the bytes, and is handed over once they are durable.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct InstallSnapshot {
+    #[prost(message, optional, tag = "1")]
+    pub snapshot: ::core::option::Option<Snapshot>,
+}
 /// Consecutive entries of one term, at least one. Where the first one stands follows from what the run is part of.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Run {
@@ -202,7 +236,7 @@ pub struct Membership {
     pub outgoing: ::prost::alloc::vec::Vec<Server>,
 }
 /// A batch for the disk.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Write {
     #[prost(uint64, tag = "1")]
     pub number: u64,
@@ -218,6 +252,20 @@ pub struct Write {
     /// each an encoded Run
     #[prost(bytes = "bytes", repeated, tag = "6")]
     pub runs: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    #[prost(message, optional, tag = "7")]
+    pub compaction: ::core::option::Option<Compaction>,
+}
+/// A snapshot stands for the beginning of the log.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Compaction {
+    #[prost(message, optional, tag = "1")]
+    pub snapshot: ::core::option::Option<Snapshot>,
+    /// the log begins behind it
+    #[prost(message, optional, tag = "2")]
+    pub start: ::core::option::Option<Position>,
+    /// nothing of the log before this batch is kept
+    #[prost(bool, tag = "3")]
+    pub discards: bool,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

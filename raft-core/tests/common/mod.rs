@@ -2,13 +2,13 @@
 //! says. No clock, no randomness: a test reads as the list of what happens.
 #![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of it")]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use raft_core::{
-    Answer, Boot, Bootstrap, Change, Config, Event, Fetched, Identity, Incarnation, LogIndex, Membership,
-    Message, Node, NodeId, Outcome, Packet, Pair, Payload, Ready, Recovered, RequestId, RoleKind, Runs,
-    Server, Suffrage, Write, WriteNumber, bootstrap,
+    Answer, Body, Boot, Bootstrap, Change, Config, Event, Fetched, Identity, Incarnation, LogIndex, LogTime,
+    Membership, Message, Node, NodeId, Outcome, Packet, Pair, Payload, Position, Ready, Recovered, RequestId,
+    RoleKind, Runs, SendSnapshot, Server, Suffrage, Write, WriteNumber, bootstrap,
 };
 
 pub fn pair(id: u64) -> Pair {
@@ -63,8 +63,14 @@ pub struct Machine {
     pub disk: Vec<Write>,
     /// Issued, and lost by a crash.
     pub unsynced: Vec<Write>,
-    /// Every command that was applied in this boot, with its index.
+    /// Every command that was applied since the start, or is in the snapshot that it was restored from, with its index.
     pub applied: Vec<(LogIndex, Bytes)>,
+    /// The position and time of the last entry that was applied.
+    pub applied_at: (Position, LogTime),
+    /// What is in the snapshots that this server has, taken or received, by what they cover.
+    pub saved: BTreeMap<Position, Vec<(LogIndex, Bytes)>>,
+    /// Snapshots that it is to send.
+    pub sending: Vec<SendSnapshot>,
     pub answers: Vec<Answer>,
     pub events: Vec<Event>,
     /// How many fetches it asked for.
@@ -90,6 +96,7 @@ impl Machine {
     pub fn start(&mut self) {
         self.identity.boot = Boot::new(self.identity.boot.raw() + 1);
         self.applied.clear();
+        self.sending.clear();
         let node = Node::new(self.config, self.identity, self.recovered());
         self.node = Some(node.expect("a disk that kept its promises starts"));
     }
@@ -98,6 +105,7 @@ impl Machine {
     pub fn wipe(&mut self) {
         self.crash();
         self.disk.clear();
+        self.saved.clear();
         self.answers.clear();
         self.events.clear();
         self.start();
@@ -156,6 +164,9 @@ impl Cluster {
                 disk: vec![first],
                 unsynced: Vec::new(),
                 applied: Vec::new(),
+                applied_at: (Position::ZERO, LogTime::ZERO),
+                saved: BTreeMap::new(),
+                sending: Vec::new(),
                 answers: Vec::new(),
                 events: Vec::new(),
                 fetches: 0,
@@ -223,8 +234,16 @@ impl Cluster {
                 todo.push_back(Message::Synced(number));
             }
         }
+        machine.sending.extend(ready.snapshots);
+        if let Some(snapshot) = ready.restore {
+            assert_eq!(ready.apply, None, "the state machine does one thing at a time");
+            machine.applied.clone_from(&machine.saved[&snapshot.last]);
+            machine.applied_at = (snapshot.last, snapshot.time);
+            todo.push_back(Message::Applied(snapshot.last.index));
+        }
         if let Some(entries) = ready.apply {
             for (position, entry) in entries.entries() {
+                machine.applied_at = (position, entry.time);
                 if let Payload::Command(command) = &entry.payload {
                     machine.applied.push((position.index, command.clone()));
                 }
@@ -237,6 +256,27 @@ impl Cluster {
             let entries = machine.read(fetch.first, fetch.last);
             todo.push_back(Message::Fetched { number: fetch.number, result: Fetched::Entries(entries) });
         }
+    }
+
+    /// Saves the state machine of a server as a snapshot, and tells its node. Returns what it covers.
+    pub fn take_snapshot(&mut self, id: u64) -> Position {
+        let machine = self.machine(id);
+        let (last, time) = machine.applied_at;
+        machine.saved.insert(last, machine.applied.clone());
+        let size = machine.applied.len() as u64;
+        self.step(id, Message::SnapshotTaken { last, time, size, digest: u128::from(size) });
+        last
+    }
+
+    /// Brings the oldest snapshot that this server is to send to its receiver.
+    pub fn deliver_snapshot(&mut self, from: u64) {
+        let SendSnapshot { number, packet } = self.machine(from).sending.remove(0);
+        let Body::InstallSnapshot { snapshot } = &packet.body else { panic!("{packet:?} is no snapshot") };
+        let saved = self.machine(from).saved[&snapshot.last].clone();
+        let to = packet.to.id.raw();
+        self.machine(to).saved.insert(snapshot.last, saved);
+        self.step(to, Message::Packet(packet));
+        self.step(from, Message::SnapshotSent { number, arrived: true });
     }
 
     /// Makes everything durable that this server has written.

@@ -21,6 +21,7 @@ pub(crate) fn write(number: u64, bytes: usize) -> Write {
         number: WriteNumber::new(number),
         hard_state: HardState { term: Term::new(1), vote: Some(pair(1, 7)) },
         entries: run.into(),
+        compaction: None,
         commit: LogIndex::new(number.saturating_sub(4)),
     }
 }

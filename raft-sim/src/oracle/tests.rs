@@ -70,7 +70,13 @@ fn write(number: u64, term: u64, vote: Option<Pair>, entries: &[Run]) -> Write {
         runs.push(run.clone()).unwrap();
     }
     let hard_state = HardState { term: Term::new(term), vote };
-    Write { number: WriteNumber::new(number), hard_state, entries: runs, commit: LogIndex::ZERO }
+    Write {
+        number: WriteNumber::new(number),
+        hard_state,
+        entries: runs,
+        compaction: None,
+        commit: LogIndex::ZERO,
+    }
 }
 
 /// Goal: two leaders of one term are seen, two of two terms are not a fault. Method: both.

@@ -55,6 +55,7 @@ settings! {
     writes_outstanding_max,
     apply_bytes_max,
     fetch_bytes_max,
+    trailing_entries,
     apply_before_durable,
 }
 

@@ -83,6 +83,7 @@ fn plain() -> Config {
         writes_outstanding_max: 16,
         apply_bytes_max: limit,
         fetch_bytes_max: limit,
+        trailing_entries: 10_000,
         apply_before_durable: false,
     }
 }

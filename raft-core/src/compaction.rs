@@ -1,0 +1,155 @@
+//! Log compaction (Raft thesis chapter 5): a snapshot that the state machine has taken stands for the beginning of the log; a
+//! follower that needs what the log no longer has is sent one; and a server that gets one installs it.
+//!
+//! The bytes never come here. The embedder says that it has them, durable, and the core says what they stand for from then on.
+
+use alloc::sync::Arc;
+
+use crate::identity::{Boot, Pair};
+use crate::log::Log;
+use crate::marks::{Mark, reached};
+use crate::node::Node;
+use crate::position::{LogIndex, LogTime, Position, SendNumber};
+use crate::ready::{Event, Fault, Ready};
+use crate::role::Role;
+use crate::snapshot::{Reported, Snapshot};
+
+/// With so many configurations in memory a node asks for a snapshot, so that it can forget all but the last that it covers.
+const MEMBERSHIPS_MANY: usize = 64;
+
+impl Node {
+    /// The state machine has been saved as it was after the entry at `index`. The log goes on from there, less what followers
+    /// that are a little behind may still need.
+    pub(crate) fn snapshot_taken(
+        &mut self,
+        last: Position,
+        time: LogTime,
+        (size, digest): (u64, u128),
+        ready: &mut Ready,
+    ) {
+        let index = last.index;
+        let covered = self.snapshot.as_ref().map_or(LogIndex::ZERO, |snapshot| snapshot.last.index);
+        if index <= covered {
+            // A newer one was installed while this one was taken (B44).
+            return reached(Mark::SnapshotOld);
+        }
+        // Where the term of the entry has been forgotten, whoever has applied it knows better.
+        let fits = self.log.position_at(index).is_none_or(|known| known == last);
+        let applied = index <= self.applying.applied && last.term <= self.log.last().term;
+        let Some((membership_index, membership)) = self.log.membership_at(index).filter(|_| fits && applied)
+        else {
+            return self.halt(Fault::UnknownSnapshot, ready);
+        };
+        let snapshot = Snapshot {
+            cluster: self.identity.cluster,
+            last,
+            time,
+            membership: Arc::clone(membership),
+            membership_index: *membership_index,
+            size,
+            digest,
+        };
+        self.snapshot = Some(Arc::new(snapshot));
+        self.snapshot_wanted = false;
+        // What this server's own disk does not have yet stays, and so does what followers need that are being sent a snapshot:
+        // else each of them would need the next snapshot when it has this one, for ever.
+        let trailing = LogIndex::new(index.raw().saturating_sub(self.config.trailing_entries));
+        let needed = self.transfers.shortest().unwrap_or(LogIndex::MAX);
+        let bound = needed.min(self.disk.durable_end());
+        // Where the terms there have been forgotten, the log begins later.
+        let start = self.log.position_at(trailing.min(bound)).unwrap_or(last);
+        if self.log.start().index < start.index && start.index <= bound {
+            self.log.compact(start, index);
+        }
+    }
+
+    /// Asks for a snapshot, once, where configurations have become many.
+    pub(crate) fn derive_snapshot_wanted(&mut self, ready: &mut Ready) {
+        if !self.snapshot_wanted && MEMBERSHIPS_MANY < self.log.memberships().len() {
+            self.snapshot_wanted = true;
+            ready.events.push(Event::SnapshotWanted);
+        }
+    }
+
+    /// A snapshot has been received, and its bytes are durable here: from the `leader` of this server's term, or from one of an
+    /// older term.
+    pub(crate) fn snapshot_received(
+        &mut self,
+        leader: Option<(Pair, Boot)>,
+        snapshot: Arc<Snapshot>,
+        ready: &mut Ready,
+    ) {
+        match leader {
+            Some((leader, boot)) => {
+                if !self.follow(leader, boot, ready) {
+                    return;
+                }
+                if let Role::Follower { following: Some(following), .. } = &mut self.role {
+                    following.owed = true;
+                }
+            }
+            // Of an older term. What it covers is committed, and so in the log of every later leader (Raft thesis §3.6.3).
+            None if matches!(self.role, Role::Leader { .. }) => return,
+            None => {}
+        }
+        let last = snapshot.last;
+        if last.index <= self.commit {
+            return reached(Mark::SnapshotOld);
+        }
+        if self.log.contains(last) {
+            // The log has it all, and what stands behind it is to be kept (Raft thesis §5.1). That it is committed is news.
+            reached(Mark::SnapshotMatches);
+            return self.raise_commit(last.index, ready);
+        }
+        self.install(snapshot, ready);
+    }
+
+    /// Puts a snapshot in the place of the whole log, which lacks or contradicts what it covers.
+    fn install(&mut self, snapshot: Arc<Snapshot>, ready: &mut Ready) {
+        reached(if snapshot.last.index <= self.log.last().index {
+            Mark::SnapshotConflicts
+        } else {
+            Mark::SnapshotInstalled
+        });
+        if !matches!(self.role, Role::Follower { .. }) {
+            // Whoever asks for votes has said how its log ends.
+            self.set_role(Role::IDLE, ready);
+        }
+        let before = self.log.membership().cloned();
+        // What is verified is in the snapshot as well: of that nothing is ever missing, whatever of the two a crash leaves.
+        self.disk.restarted(self.verified(), snapshot.last.index);
+        self.log.restart(&snapshot);
+        let last = snapshot.last;
+        self.snapshot = Some(snapshot);
+        self.snapshot_wanted = false;
+        self.raise_commit(last.index, ready);
+        ready.events.push(Event::SnapshotInstalled { last });
+        if let Some((index, membership)) = self.log.membership().cloned()
+            && before.as_ref() != Some(&(index, Arc::clone(&membership)))
+        {
+            ready.events.push(Event::Membership { index, membership });
+        }
+        self.note_membership();
+    }
+
+    /// A transfer of a snapshot has ended.
+    pub(crate) fn snapshot_sent(&mut self, number: SendNumber, arrived: bool, ready: &mut Ready) {
+        let pending = match self.transfers.reported(number) {
+            Reported::Now(pending) => pending,
+            Reported::Before => return,
+            Reported::Never => return self.halt(Fault::UnknownSnapshot, ready),
+        };
+        let start = self.log.start().index;
+        if let Some(progress) = self.follower(pending.to) {
+            reached(if arrived { Mark::SnapshotSent } else { Mark::SnapshotFailed });
+            // What was sent before it may since have gone from the log.
+            progress.snapshot_ended(arrived.then_some(pending.last).filter(|last| start <= *last));
+            self.due.send_to(pending.to);
+        }
+    }
+}
+
+/// A server whose next entry, or what stands before that, is no longer in the log.
+pub(crate) fn needs_snapshot(log: &Log, next: LogIndex) -> bool {
+    next.previous() < log.start().index
+}
