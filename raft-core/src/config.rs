@@ -30,6 +30,10 @@ pub struct Config {
     /// not disturb the others when it comes back. Default true.
     pub pre_vote: bool,
 
+    /// A member that has not been heard for this many ticks is removed by the leader, as if somebody had asked for it: learners
+    /// always, voters as long as at least three are left. At least the election timeout, or 0: never. Default 0.
+    pub dead_after_ticks: u32,
+
     /// The longest command in a proposal, in bytes. 1 to 64 MiB. Default 2 MiB.
     pub command_bytes_max: u64,
     /// The most of the log that is kept in memory once it is committed and durable, in bytes; what is older is fetched when
@@ -79,6 +83,7 @@ impl Default for Config {
             heartbeat_ticks: 5,
             disk_stall_ticks: 100,
             pre_vote: true,
+            dead_after_ticks: 0,
             command_bytes_max: 2 << 20,
             tail_bytes_max: 4 << 20,
             terms_max: 1024,
@@ -107,6 +112,8 @@ pub enum ConfigError {
     Heartbeat,
     /// [`Config::disk_stall_ticks`] is less than the election timeout.
     DiskStall,
+    /// [`Config::dead_after_ticks`] is neither 0 nor at least the election timeout.
+    DeadAfter,
     /// [`Config::command_bytes_max`] is not from 1 to 64 MiB.
     CommandBytes,
     /// The limit of this name is 0.
@@ -122,6 +129,9 @@ impl fmt::Display for ConfigError {
             ),
             ConfigError::DiskStall => {
                 f.write_str("a disk can not count as stalled within an election timeout")
+            }
+            ConfigError::DeadAfter => {
+                f.write_str("a member can not count as dead within an election timeout")
             }
             ConfigError::CommandBytes => f.write_str("the longest command must be 1 to 67108864 bytes"),
             ConfigError::ZeroLimit(name) => write!(f, "{name} must be at least 1"),
@@ -146,6 +156,9 @@ impl Config {
         }
         if self.disk_stall_ticks < self.election_timeout_ticks {
             return Err(ConfigError::DiskStall);
+        }
+        if (1..self.election_timeout_ticks).contains(&self.dead_after_ticks) {
+            return Err(ConfigError::DeadAfter);
         }
         if !(1..=64 << 20).contains(&self.command_bytes_max) {
             return Err(ConfigError::CommandBytes);

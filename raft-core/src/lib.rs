@@ -175,6 +175,7 @@ mod compaction;
 mod replication;
 mod transfer;
 mod staging;
+mod cleanup;
 mod reconfiguration;
 mod step;
 mod invariants;

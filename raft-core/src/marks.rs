@@ -25,6 +25,7 @@ marks! {
     CommitsBeforeOwnDisk: "a leader committed what was not durable on its own disk",
     CommitNotice: "the commit index went out alone",
     ConflictCut: "a conflicting entry was cut off",
+    DeadRemoved: "a member that stayed dead was removed",
     FetchedCompacted: "a fetch found that the log had been compacted",
     FetchedForApply: "entries were fetched for the state machine",
     FetchedForFollower: "entries were fetched for a follower and sent",

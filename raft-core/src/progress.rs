@@ -65,7 +65,7 @@ pub(crate) struct Progress {
     answered: Option<(Round, LogIndex)>,
     /// Whether its newest boot turned out not to have what was promised.
     broken: bool,
-    /// Ticks since its newest boot was last heard, at most the shortest election timeout.
+    /// Ticks since its newest boot was last heard, at most those after which nothing more follows from it.
     silent: u32,
     /// The greatest commit index that was sent to it.
     pub(crate) commit_sent: LogIndex,
@@ -120,7 +120,8 @@ impl Progress {
 
     /// Lets time pass.
     pub(crate) fn tick(&mut self, elapsed: u32, config: &Config) {
-        self.silent = self.silent.saturating_add(elapsed).min(config.election_timeout_ticks);
+        let most = config.election_timeout_ticks.max(config.dead_after_ticks);
+        self.silent = self.silent.saturating_add(elapsed).min(most);
         if let Some(staging) = &mut self.staging {
             staging.tick(elapsed, config.election_timeout_ticks);
         }
@@ -129,6 +130,11 @@ impl Progress {
     /// Whether it was heard of within the shortest election timeout.
     pub(crate) const fn is_heard(&self, config: &Config) -> bool {
         self.silent < config.election_timeout_ticks
+    }
+
+    /// Whether it has been silent for so long that it counts as dead.
+    pub(crate) const fn is_dead(&self, config: &Config) -> bool {
+        0 < config.dead_after_ticks && config.dead_after_ticks <= self.silent
     }
 
     /// Whether another append may be sent now.

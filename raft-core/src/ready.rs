@@ -209,6 +209,11 @@ pub enum Event {
         /// Which server.
         server: Pair,
     },
+    /// A member has not been heard for [`Config::dead_after_ticks`](crate::Config::dead_after_ticks), and the leader is removing it.
+    DeadRemoved {
+        /// Which server.
+        server: Pair,
+    },
     /// This server is not in the committed configuration any more. It goes on answering, but campaigns no more unless a
     /// leader sends it entries again; it may be stopped for good.
     Removed {

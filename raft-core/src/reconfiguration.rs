@@ -80,7 +80,7 @@ impl Node {
     }
 
     /// Appends a configuration, which is in force at once.
-    fn append_membership(&mut self, membership: Membership, ready: &mut Ready) {
+    pub(crate) fn append_membership(&mut self, membership: Membership, ready: &mut Ready) {
         let membership = Arc::new(membership);
         let entry = Entry::new(self.log_time(), Payload::Membership(Arc::clone(&membership)));
         self.log.append(self.hard_state.term, entry);
@@ -135,6 +135,7 @@ impl Node {
             ready.answers.push(Answer { id: change.id, outcome: Outcome::Committed { first, last } });
         }
         self.derive_staging(ready);
+        self.derive_cleanup(ready);
     }
 
     pub(crate) fn stages_anybody(&self) -> bool {

@@ -42,7 +42,7 @@ impl Node {
         let due = *since_heartbeat == self.config.heartbeat_ticks;
         let quorum = !due || self.is_quorum(|follower| follower.is_heard(&self.config), true);
         // Whoever has been staged for too long is seen then, too.
-        self.due.commit |= due && self.stages_anybody();
+        self.due.commit |= due && (self.stages_anybody() || self.misses_anybody());
         if !quorum || self.disk.is_stalled(self.config.disk_stall_ticks) {
             reached(if quorum { Mark::LeaderStalled } else { Mark::LeaderLostQuorum });
             self.set_role(Role::IDLE, ready);

@@ -46,7 +46,8 @@ pub struct FollowerStatus {
     pub probing: bool,
     /// How many appends are on their way to it, or not yet known to be durable there.
     pub in_flight: usize,
-    /// How many ticks ago it was last heard of; at most the election timeout, after which it counts as gone.
+    /// How many ticks ago it was last heard of; at most the election timeout, after which it counts as gone, or
+    /// [`Config::dead_after_ticks`](crate::Config::dead_after_ticks) if that is more.
     pub silent_ticks: u32,
     /// Whether it needs a snapshot, and is sent one; the log goes on from there.
     pub snapshot: bool,

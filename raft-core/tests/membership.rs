@@ -653,3 +653,51 @@ fn leader_tells_how_far_its_followers_are() {
     assert!(0 < three.in_flight);
     assert_eq!(cluster.node(2).followers().count(), 0);
 }
+
+/// Members that stay dead are removed where the embedder wants that: learners, and voters while three are left. One that
+/// comes back is told.
+#[test]
+fn members_that_stay_dead_are_removed_if_wanted() {
+    for wanted in [false, true] {
+        let dead_after_ticks = if wanted { 30 } else { 0 };
+        let mut cluster = Cluster::with(5, Config { dead_after_ticks, ..config() });
+        cluster.elect(1);
+        let learner = cluster.join();
+        cluster.change(1, Change::Add(server(learner, Suffrage::Learner)));
+        cluster.run(10);
+        for id in [4, 5, learner] {
+            cluster.machine(id).crash();
+        }
+        let crashed = |cluster: &mut Cluster, ticks| {
+            for _ in 0..ticks {
+                for id in 1..=3 {
+                    cluster.tick(id, 1);
+                }
+                cluster.deliver_all();
+            }
+        };
+        crashed(&mut cluster, 25);
+        assert_eq!(members(&cluster, 1), [1, 2, 3, 4, 5, 6], "not yet");
+        crashed(&mut cluster, 20);
+        let left: &[u64] = if wanted { &[1, 2, 3] } else { &[1, 2, 3, 4, 5, 6] };
+        for id in 1..=3 {
+            assert_eq!(members(&cluster, id), left);
+        }
+        let told =
+            cluster.machines[0].events.iter().filter(|event| matches!(event, Event::DeadRemoved { .. }));
+        assert_eq!(told.count(), if wanted { 3 } else { 0 });
+        cluster.machine(2).crash();
+        for _ in 0..100 {
+            cluster.tick(1, 1);
+            cluster.tick(3, 1);
+            cluster.deliver_all();
+        }
+        assert_eq!(members(&cluster, 1), left, "of three voters none is taken away");
+        cluster.machine(4).start();
+        cluster.run(60);
+        assert_eq!(
+            cluster.machines[3].events.iter().any(|event| matches!(event, Event::Removed { .. })),
+            wanted
+        );
+    }
+}

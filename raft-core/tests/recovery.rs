@@ -203,6 +203,7 @@ fn config_names_what_is_out_of_range() {
         (Config { heartbeat_ticks: 0, ..c }, ConfigError::Heartbeat),
         (Config { heartbeat_ticks: 10, ..c }, ConfigError::Heartbeat),
         (Config { disk_stall_ticks: 19, ..c }, ConfigError::DiskStall),
+        (Config { dead_after_ticks: 19, ..c }, ConfigError::DeadAfter),
         (Config { command_bytes_max: 0, ..c }, ConfigError::CommandBytes),
         (Config { command_bytes_max: (64 << 20) + 1, ..c }, ConfigError::CommandBytes),
         (Config { fetch_bytes_max: 0, ..c }, ConfigError::ZeroLimit("fetch_bytes_max")),

@@ -159,6 +159,7 @@ impl Plan {
             heartbeat_ticks: random.between(1, u64::from(election_timeout_ticks - 1) / 2) as u32,
             disk_stall_ticks: election_timeout_ticks * random.between(1, 6) as u32,
             pre_vote: random.chance(700),
+            dead_after_ticks: 0,
             command_bytes_max: random.pick(&[64, 4096]),
             tail_bytes_max: random.pick(&[1, 400, 5000, 1_000_000]),
             terms_max: 1024,

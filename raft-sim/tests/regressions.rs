@@ -22,6 +22,7 @@ config election_timeout_ticks 10
 config heartbeat_ticks 1
 config disk_stall_ticks 1000000
 config pre_vote false
+config dead_after_ticks 0
 config command_bytes_max 4096
 config tail_bytes_max 1000000
 config terms_max 1024
@@ -69,6 +70,7 @@ config election_timeout_ticks 10
 config heartbeat_ticks 1
 config disk_stall_ticks 1000000
 config pre_vote false
+config dead_after_ticks 0
 config command_bytes_max 4096
 config tail_bytes_max 1
 config terms_max 1024
@@ -153,6 +155,7 @@ config election_timeout_ticks 10
 config heartbeat_ticks 1
 config disk_stall_ticks 1000000
 config pre_vote false
+config dead_after_ticks 0
 config command_bytes_max 4096
 config tail_bytes_max 1000000
 config terms_max 1024

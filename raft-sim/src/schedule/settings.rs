@@ -43,6 +43,7 @@ settings! {
     heartbeat_ticks,
     disk_stall_ticks,
     pre_vote,
+    dead_after_ticks,
     command_bytes_max,
     tail_bytes_max,
     terms_max,

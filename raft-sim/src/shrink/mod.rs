@@ -71,6 +71,7 @@ fn plain() -> Config {
         heartbeat_ticks: 1,
         disk_stall_ticks: 1_000_000,
         pre_vote: false,
+        dead_after_ticks: 0,
         command_bytes_max: 4096,
         tail_bytes_max: limit,
         terms_max: 1024,
