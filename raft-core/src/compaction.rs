@@ -6,7 +6,6 @@
 use alloc::sync::Arc;
 
 use crate::identity::{Boot, Pair};
-use crate::log::Log;
 use crate::marks::{Mark, reached};
 use crate::node::Node;
 use crate::position::{LogIndex, LogTime, Position, SendNumber};
@@ -63,10 +62,16 @@ impl Node {
         }
     }
 
-    /// Asks for a snapshot, once, where configurations have become many.
+    /// Asks for a snapshot where configurations have become many.
     pub(crate) fn derive_snapshot_wanted(&mut self, ready: &mut Ready) {
-        if !self.snapshot_wanted && MEMBERSHIPS_MANY < self.log.memberships().len() {
-            self.snapshot_wanted = true;
+        if MEMBERSHIPS_MANY < self.log.memberships().len() {
+            self.want_snapshot(ready);
+        }
+    }
+
+    /// Asks for a snapshot, once.
+    pub(crate) fn want_snapshot(&mut self, ready: &mut Ready) {
+        if !core::mem::replace(&mut self.snapshot_wanted, true) {
             ready.events.push(Event::SnapshotWanted);
         }
     }
@@ -139,7 +144,7 @@ impl Node {
             Reported::Before => return,
             Reported::Never => return self.halt(Fault::UnknownSnapshot, ready),
         };
-        let start = self.log.start().index;
+        let start = self.log.start().index.max(self.refounded);
         if let Some(progress) = self.follower(pending.to) {
             reached(if arrived { Mark::SnapshotSent } else { Mark::SnapshotFailed });
             // What was sent before it may since have gone from the log.
@@ -147,9 +152,4 @@ impl Node {
             self.due.send_to(pending.to);
         }
     }
-}
-
-/// A server whose next entry, or what stands before that, is no longer in the log.
-pub(crate) fn needs_snapshot(log: &Log, next: LogIndex) -> bool {
-    next.previous() < log.start().index
 }

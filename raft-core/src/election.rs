@@ -14,7 +14,7 @@ use crate::marks::{Mark, reached};
 use crate::node::Node;
 use crate::packet::{Body, Packet};
 use crate::position::{Attempt, LogIndex, Position, Term};
-use crate::ready::{Fault, Ready};
+use crate::ready::{Event, Fault, Ready};
 use crate::role::{Due, Role};
 use crate::timeouts::election_timeout;
 use crate::write::HardState;
@@ -77,9 +77,10 @@ impl Node {
     /// Whether this server may try to become leader: as a voter of the configuration in force, or of one before it as long as
     /// those after it are not committed (Raft thesis §4.2.2). For others may lack the newer one, and need a leader that has
     /// it: who has just taken its own vote away, and lost its leadership before anybody heard of that, would else keep the
-    /// cluster without a leader for ever. It counts its own vote only where it has one.
+    /// cluster without a leader for ever. It counts its own vote only where it has one. And not before it has what its disk has
+    /// lost: it may be what only this server and a leader that is gone had acknowledged.
     pub(crate) fn may_campaign(&self) -> bool {
-        !self.removed && (self.votes.any() || self.had_vote())
+        !self.removed && (self.votes.any() || self.had_vote()) && self.lost <= self.log.last()
     }
 
     /// Begins an election: the next term, and a vote for itself.
@@ -150,7 +151,7 @@ impl Node {
         if self.hears_leader() {
             reached(Mark::PreVoteRefusedForLeader);
         }
-        let granted = self.hard_state.term <= term && !self.hears_leader() && self.log.last() <= last;
+        let granted = self.hard_state.term <= term && !self.hears_leader() && self.log_end() <= last;
         ready.send.push(self.packet(candidate, Body::PreVote { boot, attempt, granted }));
         self.tell_if_removed(candidate, ready);
     }
@@ -185,13 +186,30 @@ impl Node {
         }
     }
 
+    /// How up-to-date the log is that this server has promised to have. What its disk has lost it may have acknowledged, so
+    /// that nobody who lacks it is to be elected by this vote.
+    fn log_end(&self) -> Position {
+        self.log.last().max(self.lost)
+    }
+
+    /// Forgets what was lost once it is there again, or a log that is more up-to-date.
+    pub(crate) fn derive_repair(&mut self, ready: &mut Ready) {
+        if self.lost != Position::ZERO
+            && self.log.position_at(self.disk.durable_end()).is_some_and(|durable| self.lost <= durable)
+        {
+            reached(Mark::Repaired);
+            self.lost = Position::ZERO;
+            ready.events.push(Event::Repaired);
+        }
+    }
+
     /// A candidate of this server's term asks for its vote.
     pub(crate) fn vote_requested(&mut self, candidate: Pair, boot: Boot, last: Position, ready: &mut Ready) {
         self.tell_if_removed(candidate, ready);
         let free = self.hard_state.vote.is_none_or(|vote| vote == candidate);
         // The voter's log must not be more up-to-date than the candidate's (Raft thesis §3.6.1). Positions are ordered by
         // term and then index; each compared alone would let a candidate win that lacks committed entries (B1).
-        if !free || last < self.log.last() {
+        if !free || last < self.log_end() {
             // A refusal promises nothing.
             reached(if free { Mark::VoteRefusedForLog } else { Mark::VoteRefusedForVote });
             return ready.send.push(self.packet(candidate, Body::Vote { boot, granted: false }));

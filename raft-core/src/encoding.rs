@@ -142,6 +142,16 @@ impl Membership {
     }
 }
 
+/// The id of the cluster that a recovery makes of a log of `cluster` which ends at `last`.
+pub(crate) fn refounded_id(cluster: ClusterId, last: Position, membership: &Membership) -> ClusterId {
+    let refounding = wire::Refounding {
+        cluster: Some(wire_cluster(cluster)),
+        last: Some(wire_position(last)),
+        membership: Some(wire_membership(membership)),
+    };
+    ClusterId::new(xxhash_rust::xxh3::xxh3_128(&refounding.encode_to_vec()))
+}
+
 /// Decodes a configuration.
 ///
 /// # Errors
@@ -160,12 +170,15 @@ pub fn encode_write(write: &Write) -> Vec<u8> {
         first: write.entries.first().map_or(0, LogIndex::raw),
         runs: Vec::new(),
         compaction: None,
+        refounds: None,
     };
     let mut out = Vec::with_capacity(head.encoded_len() + bulk::runs_len(&write.entries));
     put(&head, &mut out);
     bulk::put_runs(WRITE_RUN, &write.entries, &mut out);
-    if let Some(compaction) = &write.compaction {
-        put(&wire::Write { compaction: Some(wire_compaction(compaction)), ..Default::default() }, &mut out);
+    if write.compaction.is_some() || write.refounds.is_some() {
+        let compaction = write.compaction.as_ref().map(wire_compaction);
+        let refounds = write.refounds.map(wire_cluster);
+        put(&wire::Write { compaction, refounds, ..Default::default() }, &mut out);
     }
     out
 }
@@ -185,7 +198,8 @@ pub fn decode_write(bytes: Bytes) -> Result<Write, DecodeError> {
     };
     let compaction = write.compaction.map(|one| compaction(one, hard_state.term)).transpose()?;
     let (number, commit) = (WriteNumber::new(write.number), index(write.commit)?);
-    Ok(Write { number, hard_state, entries, compaction, commit })
+    let refounds = write.refounds.map(|cluster| ClusterId::new(join(cluster.high, cluster.low)));
+    Ok(Write { number, hard_state, entries, compaction, refounds, commit })
 }
 
 // From the strong types to the wire.
@@ -196,6 +210,11 @@ const fn split(bits: u128) -> (u64, u64) {
 
 const fn join(high: u64, low: u64) -> u128 {
     ((high as u128) << 64) | low as u128
+}
+
+const fn wire_cluster(cluster: ClusterId) -> wire::ClusterId {
+    let (high, low) = split(cluster.raw());
+    wire::ClusterId { high, low }
 }
 
 const fn wire_pair(pair: Pair) -> wire::Pair {

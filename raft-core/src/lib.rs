@@ -8,7 +8,8 @@
 //!   proposals ─────────┼──▶ Message ─▶ Node::step ─▶ Ready┼──▶ apply    committed entries
 //!   writes now durable ┤                                  ├──▶ fetch    entries to read back
 //!   entries applied ───┤                                  ├──▶ answers  to proposals
-//!   entries fetched ───┘                                  ├──▶ events   what has changed
+//!   entries fetched ───┤                                  ├──▶ restore  the state machine from a snapshot
+//!   snapshots ─────────┘                                  ├──▶ events   what has changed
 //!                                                         └──▶ sleep    when to tick at the latest
 //! ```
 //!
@@ -73,6 +74,8 @@
 //!                 inbox.push_front(Message::Synced(number));
 //!             }
 //!         }
+//!         // Nobody here takes snapshots: else the state machine becomes what it was in `ready.restore`, and is `Applied` up to there.
+//!         assert!(ready.restore.is_none() && ready.snapshots.is_empty());
 //!         if let Some(entries) = ready.apply {
 //!             for (position, entry) in entries.entries() {
 //!                 if let Payload::Command(command) = &entry.payload {
@@ -129,6 +132,13 @@
 //! - **Changing the servers**: [`Message::Reconfigure`] with a [`Change`]; a new server has an empty disk, starts with the identity of
 //!   the cluster and waits, best as [`Suffrage::Staging`]: it gets its vote once it has caught up. [`Event::Membership`] says whom to
 //!   be connected to from then on: all of [`Membership::members`].
+//! - **Snapshots** keep the log short: save the state machine as it is right after an entry that it has applied, make that durable, and
+//!   step [`Message::SnapshotTaken`]. The write that follows says what the log lacks from then on ([`Compaction`]); what is before that
+//!   may be deleted once the write is durable, and reading it answers [`Fetched::Compacted`]. A server whose log lacks what its state
+//!   machine needs asks for [`Ready::restore`], at a start too. Where a follower needs what is gone, [`Ready::snapshots`] asks for the
+//!   bytes to be sent; its packet is handed to the receiver when it has them all, durable.
+//! - **When most disks are gone**, [`recover`] makes another cluster of what one has, and [`Recovered::lost`] keeps one that has lost the
+//!   end of its log from doing harm until it has it back.
 //! - **[`Event::Fault`]** is the end of this node: say why, stop the process, and look at the disk before starting it again.
 //!   Never start it from an older copy of its disk: it would have forgotten what it promised.
 //!
@@ -141,7 +151,7 @@
 //! - **Every request gets exactly one answer**: committed, refused and certainly without effect, or lost with leadership.
 //! - `no_std`, with `alloc`; no `unsafe`.
 //!
-//! Not yet here: snapshots and reads that do not go through the log.
+//! Not yet here: reads that do not go through the log.
 #![no_std]
 #![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
 
@@ -175,6 +185,7 @@ mod compaction;
 mod replication;
 mod transfer;
 mod staging;
+mod recovery;
 mod cleanup;
 mod reconfiguration;
 mod step;
@@ -204,6 +215,7 @@ pub use crate::position::{
     Attempt, FetchNumber, LogIndex, LogTime, Position, RequestId, Round, SendNumber, Term, WriteNumber,
 };
 pub use crate::ready::{Answer, Event, Fault, Fetch, Outcome, Ready, Refusal, RoleKind};
+pub use crate::recovery::{Recovery, RecoveryError, recover};
 pub use crate::snapshot::{Compaction, SendSnapshot, Snapshot};
 pub use crate::status::{FollowerStatus, Status};
 pub use crate::write::{Bootstrap, BootstrapError, HardState, RecoverError, Recovered, Write, bootstrap};

@@ -20,6 +20,7 @@ use core::hash::{Hash, Hasher};
 
 use crate::config::Config;
 use crate::entry::{Entry, Payload, Run, Runs};
+use crate::identity::ClusterId;
 use crate::marks::{Mark, reached};
 use crate::membership::Membership;
 use crate::position::{LogIndex, LogTime, Position, Term};
@@ -41,6 +42,19 @@ pub(crate) fn terms_behind(
 ) -> impl Iterator<Item = TermStart> {
     let known = (start != Position::ZERO).then_some(TermStart { term: start.term, first: start.index });
     known.into_iter().chain(terms.filter(move |term| start.index < term.first))
+}
+
+/// The cluster that a log is of: that of the recovery which made it so, of the snapshot before it, or of its founding entry.
+/// `None` where it is not known yet.
+pub(crate) fn log_cluster(
+    refounded: Option<(LogIndex, ClusterId)>,
+    snapshot: Option<&Snapshot>,
+    memberships: &[(LogIndex, Arc<Membership>)],
+) -> Option<ClusterId> {
+    let founding = || memberships.first().filter(|(index, _)| index.raw() == 1);
+    let snapshot = || snapshot.map(|snapshot| snapshot.cluster);
+    let refounded = refounded.map(|(_, cluster)| cluster);
+    refounded.or_else(snapshot).or_else(|| founding().map(|(_, founding)| founding.cluster_id()))
 }
 
 /// The first entry of every log: the founding configuration, at term 0 and index 1.

@@ -41,6 +41,7 @@ marks! {
     ProbeMovedBack: "a rejection moved a probe back",
     ProposalLost: "a proposal was lost with leadership",
     RejectionDisbelieved: "a rejection fitted nothing in flight",
+    Repaired: "what a disk had lost was there again",
     SnapshotConflicts: "a snapshot took the place of a log that contradicted it",
     SnapshotFailed: "a snapshot did not arrive",
     SnapshotInstalled: "a snapshot took the place of a log that was shorter",

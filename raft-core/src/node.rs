@@ -8,7 +8,7 @@ use crate::config::{Config, ConfigError};
 use crate::disk::Disk;
 use crate::fetches::{Fetches, Purpose};
 use crate::identity::{ClusterId, Identity, Pair};
-use crate::log::Log;
+use crate::log::{Log, log_cluster};
 use crate::marks::{Mark, reached};
 use crate::membership::{Membership, Votes};
 use crate::packet::{Body, Packet, Sender};
@@ -42,6 +42,11 @@ pub struct Node {
     pub(crate) transfers: Transfers,
     /// Whether a snapshot was asked for since the latest.
     pub(crate) snapshot_wanted: bool,
+    /// The index of the entry by which a recovery has made the log that of another cluster: what stands up to it is not for
+    /// others. 0 where there was none.
+    pub(crate) refounded: LogIndex,
+    /// Up to where the disk may have lost a log that was acknowledged; zero once that is there again.
+    pub(crate) lost: Position,
     pub(crate) fetches: Fetches,
     pub(crate) proposals: Proposals,
     /// In which half of the configuration in force this server's vote counts: without a vote it does not campaign.
@@ -83,7 +88,7 @@ pub(crate) struct Applying {
 pub enum StartError {
     /// A setting is out of its range.
     Config(ConfigError),
-    /// The recovered log begins with the founding configuration of another cluster.
+    /// The recovered log is of another cluster.
     OtherCluster {
         /// The cluster of the log.
         log: ClusterId,
@@ -116,18 +121,13 @@ impl Node {
     /// A setting out of range, a log of another cluster, or recovered state that contradicts itself.
     pub fn new(config: Config, identity: Identity, recovered: Recovered) -> Result<Self, StartError> {
         config.check().map_err(StartError::Config)?;
-        let Recovered { hard_state, commit, applied, snapshot, start, terms, memberships, tail } = recovered;
-        if let Some((index, founding)) = memberships.first()
-            && index.raw() == 1
-            && founding.cluster_id() != identity.cluster
+        let Recovered { hard_state, commit, applied, snapshot, start, terms, memberships, tail, .. } =
+            recovered;
+        let Recovered { refounded, lost, .. } = recovered;
+        if let Some(log) = log_cluster(refounded, snapshot.as_deref(), &memberships)
+            && log != identity.cluster
         {
-            let log = founding.cluster_id();
             return Err(StartError::OtherCluster { log, identity: identity.cluster });
-        }
-        if let Some(snapshot) = &snapshot
-            && snapshot.cluster != identity.cluster
-        {
-            return Err(StartError::OtherCluster { log: snapshot.cluster, identity: identity.cluster });
         }
         let covered = snapshot.as_ref().map_or(Position::ZERO, |snapshot| snapshot.last);
         if covered.index < start.index {
@@ -164,6 +164,8 @@ impl Node {
             snapshot,
             transfers: Transfers::default(),
             snapshot_wanted: false,
+            refounded: refounded.map_or(LogIndex::ZERO, |(index, _)| index),
+            lost,
             fetches: Fetches::default(),
             proposals: Proposals::default(),
             votes: Votes::default(),
@@ -208,6 +210,7 @@ impl Node {
             start: self.log.start(),
             last: self.log.last(),
             durable: self.disk.durable_end(),
+            lost: (self.lost != Position::ZERO).then_some(self.lost),
             fault: self.fault,
         }
     }

@@ -201,8 +201,11 @@ pub enum Event {
         /// The last entry that it covers.
         last: Position,
     },
+    /// The log is again as far as the disk had lost it ([`Recovered::lost`](crate::Recovered::lost)), durably: what the embedder
+    /// has noted of that can be forgotten.
+    Repaired,
     /// The node would like a snapshot to be taken soon: many changes of the configuration have been applied since the last
-    /// one, and it has to keep all of them. Said once for each snapshot.
+    /// one, and it has to keep all of them; or a follower of a recovered cluster needs one. Said once for each snapshot.
     SnapshotWanted,
     /// A server that was to become a voter has not caught up, and stays a learner.
     StagingGivenUp {

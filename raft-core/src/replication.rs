@@ -7,7 +7,6 @@ use alloc::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::compaction::needs_snapshot;
 use crate::config::Config;
 use crate::entry::{Entry, Payload, Runs};
 use crate::fetches::{Fetches, Purpose};
@@ -266,29 +265,35 @@ impl Node {
             sender: Sender::of(&self.identity, self.hard_state.term),
             config: &self.config,
             log: &self.log,
+            sent_from: self.log.start().index.max(self.refounded),
             commit: self.commit,
             round: self.round,
             fetches: &mut self.fetches,
             transfers: &mut self.transfers,
             ready,
         };
+        let mut wanted = false;
         for progress in &mut followers[recipients] {
             if heartbeat {
                 sending.heartbeat(progress);
-                sending.snapshot(progress, self.snapshot.as_ref());
+                wanted |= sending.snapshot(progress, self.snapshot.as_ref());
             }
             sending.entries(progress);
             sending.commit(progress);
+        }
+        if wanted {
+            self.want_snapshot(ready);
         }
     }
 
     /// Entries that were fetched for a lagging follower have come: sends them, if they are still what it needs next.
     pub(crate) fn fetched_for(&mut self, follower: Pair, entries: &Runs, ready: &mut Ready) {
-        let config = &self.config;
+        let (config, sent_from) = (&self.config, self.log.start().index.max(self.refounded));
         let sender = Sender::of(&self.identity, self.hard_state.term);
         if let Role::Leader { followers, .. } = &mut self.role
             && let Some(progress) = followers.iter_mut().find(|progress| progress.pair == follower)
             && entries.first() == Some(progress.next())
+            && sent_from < progress.next()
             && progress.may_send(config.in_flight_packets_max, config.in_flight_bytes_max)
         {
             reached(Mark::FetchedForFollower);
@@ -296,7 +301,8 @@ impl Node {
             let (fetches, transfers) = (&mut self.fetches, &mut self.transfers);
             let entries = entries.prefix(config.append_bytes_max, config.append_entries_max);
             let bytes = entries.size();
-            let mut sending = Sending { sender, config, log, commit, round, fetches, transfers, ready };
+            let mut sending =
+                Sending { sender, config, log, sent_from, commit, round, fetches, transfers, ready };
             sending.append(progress, entries, bytes);
         } else {
             reached(Mark::FetchedTooLate);
@@ -309,6 +315,8 @@ struct Sending<'a> {
     sender: Sender,
     config: &'a Config,
     log: &'a Log,
+    /// What stands behind this index can be sent as entries; who lacks what stands before needs a snapshot.
+    sent_from: LogIndex,
     commit: LogIndex,
     round: Round,
     fetches: &'a mut Fetches,
@@ -336,29 +344,37 @@ impl Sending<'_> {
     }
 
     /// Begins to send a snapshot to a follower that needs what the log no longer has. Only along with a heartbeat and only to
-    /// one that is heard, so that one that can not be reached is not tried over and over.
-    fn snapshot(&mut self, progress: &mut Progress, snapshot: Option<&Arc<Snapshot>>) {
-        let Some(snapshot) = snapshot else { return };
-        if progress.mode() == Mode::Snapshot
-            || !needs_snapshot(self.log, progress.next())
-            || !progress.is_heard(self.config)
-        {
-            return;
+    /// one that is heard, so that one that can not be reached is not tried over and over. Returns whether there is none to send.
+    fn snapshot(&mut self, progress: &mut Progress, snapshot: Option<&Arc<Snapshot>>) -> bool {
+        let due = progress.mode() != Mode::Snapshot && self.needs_snapshot(progress);
+        if !due || !progress.is_heard(self.config) {
+            return false;
         }
+        let Some(snapshot) = snapshot.filter(|snapshot| self.sent_from <= snapshot.last.index) else {
+            return true;
+        };
         if let Some(under_way) = self.transfers.to(progress.pair) {
             // Of an earlier leadership: what it brings is as good.
-            return progress.snapshot_begun(under_way.last);
+            progress.snapshot_begun(under_way.last);
+            return false;
         }
         progress.snapshot_begun(snapshot.last.index);
         let number = self.transfers.begin(progress.pair, snapshot.last.index);
         let body = Body::InstallSnapshot { snapshot: Arc::clone(snapshot) };
         let packet = self.sender.packet(progress.pair, body);
         self.ready.snapshots.push(SendSnapshot { number, packet });
+        false
+    }
+
+    /// Whether the follower lacks what can not be sent as entries: its next one, or what stands right before that, is gone from
+    /// the log (B24).
+    fn needs_snapshot(&self, progress: &Progress) -> bool {
+        progress.next().previous() < self.sent_from
     }
 
     fn entries(&mut self, progress: &mut Progress) {
         let (last, config) = (self.log.last().index, self.config);
-        if needs_snapshot(self.log, progress.next()) {
+        if self.needs_snapshot(progress) {
             return;
         }
         while progress.next() <= last

@@ -28,6 +28,8 @@ pub struct Status {
     pub last: Position,
     /// Up to where the log is durable on this server.
     pub durable: LogIndex,
+    /// Up to where the disk may have lost a log that was acknowledged, see [`Recovered::lost`](crate::Recovered::lost).
+    pub lost: Option<Position>,
     /// Why it has halted, if it has.
     pub fault: Option<Fault>,
 }

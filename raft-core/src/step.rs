@@ -255,6 +255,7 @@ impl Node {
         }
         self.derive_apply(ready);
         self.derive_snapshot_wanted(ready);
+        self.derive_repair(ready);
         let settled = self.commit.min(self.disk.durable_end());
         self.log.evict(settled, &self.config);
     }
@@ -279,8 +280,14 @@ impl Node {
         });
         let number = self.disk.issue(last, self.hard_state, covered);
         let (hard_state, commit) = (self.hard_state, self.commit);
-        ready.write =
-            Some(Write { number, hard_state, entries: entries.unwrap_or_default(), compaction, commit });
+        ready.write = Some(Write {
+            number,
+            hard_state,
+            entries: entries.unwrap_or_default(),
+            compaction,
+            refounds: None,
+            commit,
+        });
     }
 
     /// Hands committed entries to the state machine, one batch at a time, in order.

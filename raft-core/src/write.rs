@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::entry::{Payload, Run, Runs};
-use crate::identity::Pair;
+use crate::identity::{ClusterId, Pair};
 use crate::log::TermStart;
 use crate::membership::Membership;
 use crate::position::{LogIndex, Position, Term, WriteNumber};
@@ -36,6 +36,8 @@ pub struct Write {
     /// Where a snapshot stands for the beginning of the log from here on. With [`Compaction::discards`] nothing of the log before
     /// this batch is kept; else its entries up to [`Compaction::start`] may be deleted once the batch is durable.
     pub compaction: Option<Compaction>,
+    /// From the end of this batch on the log is that of another cluster: only what [`recover`](crate::recover) makes says so.
+    pub refounds: Option<ClusterId>,
     /// An index that is known to be committed, never behind the end of the log that this batch leaves. A restart can
     /// apply up to here at once.
     pub commit: LogIndex,
@@ -59,6 +61,14 @@ pub struct Recovered {
     /// What stands right before the log: at or before the end of the snapshot, and the place before the first entry where
     /// there is none.
     pub start: Position,
+    /// The cluster that the log was made to be of by a recovery from a lost quorum, and the index of the entry that did so.
+    pub refounded: Option<(LogIndex, ClusterId)>,
+    /// What an embedder knows of a log whose end its disk has lost: that it ended here, or before. All zero where nothing is
+    /// lost. The server may have acknowledged entries up to here, so until it has them again, or a log that is more up-to-date,
+    /// it does not campaign, and votes for nobody who has less ([`Event::Repaired`](crate::Event::Repaired) says when). An
+    /// embedder keeps this durable itself, and sets it at every start until then. Where it is not known how far the log
+    /// went, the server has to come back as a stranger.
+    pub lost: Position,
     /// Where each term begins in the part of the log before the tail.
     pub terms: Vec<TermStart>,
     /// Every configuration in the log, the tail included, with its index, and the one in force at the end of the snapshot.
@@ -166,6 +176,9 @@ impl Recovered {
                 }
             }
         }
+        if let (Some(cluster), Some(last)) = (write.refounds, write.entries.last_position()) {
+            self.refounded = Some((last.index, cluster));
+        }
         if let Some(compaction) = &write.compaction {
             self.compact(compaction);
         }
@@ -186,6 +199,7 @@ impl Recovered {
         self.memberships = Vec::from([(snapshot.membership_index, Arc::clone(&snapshot.membership))]);
         self.tail = Runs::new();
         self.snapshot = Some(Arc::clone(snapshot));
+        self.forget_refounding();
         Ok(())
     }
 
@@ -215,6 +229,12 @@ impl Recovered {
         self.terms = crate::log::terms_behind(*start, self.terms.drain(..)).collect();
         let covered = self.memberships.partition_point(|(index, _)| *index <= snapshot.last.index);
         self.memberships.drain(..covered.saturating_sub(1));
+        self.forget_refounding();
+    }
+
+    /// Once a snapshot stands for the entry that refounded the cluster, it says what cluster it is of.
+    fn forget_refounding(&mut self) {
+        self.refounded = self.refounded.filter(|(index, _)| self.start.index < *index);
     }
 
     /// Moves all but the last `entries` (at least 1) out of the tail, so that recovering a long log takes little memory:
@@ -321,6 +341,7 @@ pub fn bootstrap(disk: &Recovered, founding: &Membership, pair: Pair) -> Result<
         hard_state: HardState::default(),
         entries: crate::log::founding_entry(founding),
         compaction: None,
+        refounds: None,
         commit: LogIndex::ZERO,
     }))
 }

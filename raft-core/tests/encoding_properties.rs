@@ -163,14 +163,17 @@ fn compactions() -> impl Strategy<Value = Compaction> {
 fn writes() -> impl Strategy<Value = Write> {
     let entries = (1..1_000_000u64).prop_flat_map(|first| runs(LogIndex::new(first), 0, 0..4));
     let rest = (any::<u64>(), 1000..u64::MAX, proptest::option::of(pairs()), indexes());
-    let compactions = proptest::option::of(compactions());
-    (rest, entries, compactions).prop_map(|((number, term, vote, commit), entries, compaction)| Write {
-        number: WriteNumber::new(number),
-        hard_state: HardState { term: Term::new(term), vote },
-        entries,
-        compaction,
-        commit,
-    })
+    let compactions = (proptest::option::of(compactions()), proptest::option::of(any::<u128>()));
+    (rest, entries, compactions).prop_map(
+        |((number, term, vote, commit), entries, (compaction, refounds))| Write {
+            number: WriteNumber::new(number),
+            hard_state: HardState { term: Term::new(term), vote },
+            entries,
+            compaction,
+            refounds: refounds.map(ClusterId::new),
+            commit,
+        },
+    )
 }
 
 proptest! {

@@ -33,6 +33,7 @@ fn cluster(logs: &[&[u64]], terms: &[u64]) -> Cluster {
             hard_state,
             entries,
             compaction: None,
+            refounds: None,
             commit: LogIndex::ZERO,
         });
         machine.start();

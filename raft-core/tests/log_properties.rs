@@ -187,6 +187,7 @@ impl Model {
             hard_state: HardState { term: Term::new(next.term), vote: None },
             entries: cut(first, &contents, &[]),
             compaction: None,
+            refounds: None,
             commit: LogIndex::new(commit),
         };
         (write, if sound { Ok(next) } else { Err(()) })
@@ -263,6 +264,7 @@ fn recovery_names_what_is_wrong() {
         hard_state: HardState { term: Term::new(term), vote: None },
         entries: cut(first, entries, &[]),
         compaction: None,
+        refounds: None,
         commit: LogIndex::new(commit),
     };
     let mut recovered = Recovered::default();

@@ -24,6 +24,7 @@ fn write(term: u64, entries: &[(u64, u64)], commit: u64) -> Write {
         hard_state,
         entries: runs,
         compaction: None,
+        refounds: None,
         commit: LogIndex::new(commit),
     }
 }

@@ -246,6 +246,7 @@ mod tests {
             hard_state: HardState { term: Term::new(term), vote: None },
             entries: Runs::from(run),
             compaction: None,
+            refounds: None,
             commit: LogIndex::ZERO,
         }
     }

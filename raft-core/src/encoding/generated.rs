@@ -254,6 +254,29 @@ pub struct Write {
     pub runs: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
     #[prost(message, optional, tag = "7")]
     pub compaction: ::core::option::Option<Compaction>,
+    /// the log is that of this cluster from the end of this batch on
+    #[prost(message, optional, tag = "8")]
+    pub refounds: ::core::option::Option<ClusterId>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClusterId {
+    #[prost(fixed64, tag = "1")]
+    pub high: u64,
+    #[prost(fixed64, tag = "2")]
+    pub low: u64,
+}
+/// What a recovery from a lost quorum makes of a log. The digest (XXH3, 128 bits) of this is the id of the new cluster.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Refounding {
+    /// of the log so far
+    #[prost(message, optional, tag = "1")]
+    pub cluster: ::core::option::Option<ClusterId>,
+    /// its end
+    #[prost(message, optional, tag = "2")]
+    pub last: ::core::option::Option<Position>,
+    /// of the new cluster
+    #[prost(message, optional, tag = "3")]
+    pub membership: ::core::option::Option<Membership>,
 }
 /// A snapshot stands for the beginning of the log.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -22,6 +22,7 @@ pub(crate) fn write(number: u64, bytes: usize) -> Write {
         hard_state: HardState { term: Term::new(1), vote: Some(pair(1, 7)) },
         entries: run.into(),
         compaction: None,
+        refounds: None,
         commit: LogIndex::new(number.saturating_sub(4)),
     }
 }

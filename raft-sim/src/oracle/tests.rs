@@ -75,6 +75,7 @@ fn write(number: u64, term: u64, vote: Option<Pair>, entries: &[Run]) -> Write {
         hard_state,
         entries: runs,
         compaction: None,
+        refounds: None,
         commit: LogIndex::ZERO,
     }
 }
