@@ -19,7 +19,7 @@ use prost::Message as _;
 use prost::encoding::{encode_varint, encoded_len_varint};
 
 use self::generated as wire;
-use crate::entry::{Entry, RunError, Runs};
+use crate::entry::{Entry, Import, RunError, Runs};
 use crate::identity::{Boot, ClusterId, Incarnation, NodeId, Pair};
 use crate::membership::{Membership, MembershipError, Server, Suffrage};
 use crate::packet::{Body, Packet};
@@ -222,6 +222,11 @@ const fn wire_pair(pair: Pair) -> wire::Pair {
     wire::Pair { id: pair.id.raw(), incarnation_high, incarnation_low }
 }
 
+const fn wire_import(import: Import) -> wire::Import {
+    let (digest_high, digest_low) = split(import.digest);
+    wire::Import { size: import.size, digest_high, digest_low }
+}
+
 const fn wire_position(position: Position) -> wire::Position {
     wire::Position { term: position.term.raw(), index: position.index.raw() }
 }
@@ -329,6 +334,10 @@ fn wire_body(body: &Body) -> Option<wire::packet::Body> {
 fn pair(pair: &wire::Pair) -> Result<Pair, DecodeError> {
     let id = NodeId::new(pair.id).ok_or(DecodeError::ZeroId)?;
     Ok(Pair { id, incarnation: Incarnation::new(join(pair.incarnation_high, pair.incarnation_low)) })
+}
+
+const fn import_of(import: wire::Import) -> Import {
+    Import { size: import.size, digest: join(import.digest_high, import.digest_low) }
 }
 
 const fn index(raw: u64) -> Result<LogIndex, DecodeError> {

@@ -33,6 +33,25 @@ pub enum Payload {
     Command(Bytes),
     /// A configuration of the cluster, in force from the moment it is appended (Raft thesis §4.1).
     Membership(Arc<Membership>),
+    /// The state machine becomes, here, what these bytes say, whatever it was. A server has the bytes durable before it takes
+    /// the entry into its log.
+    Import(Import),
+}
+
+impl Payload {
+    /// Whether the core has to look at it: rare.
+    pub(crate) const fn is_special(&self) -> bool {
+        matches!(self, Payload::Membership(_) | Payload::Import(_))
+    }
+}
+
+/// A state that was made elsewhere, for instance saved by another cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Import {
+    /// How many bytes it has; the core passes it on.
+    pub size: u64,
+    /// The embedder's digest of the bytes, by which servers know them: never the same for two different states.
+    pub digest: u128,
 }
 
 /// One entry of the log. Its term and index are those of its place in a [`Run`].
@@ -62,6 +81,7 @@ impl Entry {
     pub fn size(&self) -> u64 {
         let payload = match &self.payload {
             Payload::Noop => 0,
+            Payload::Import(_) => core::mem::size_of::<Import>() as u64,
             Payload::Command(bytes) => bytes.len() as u64,
             Payload::Membership(membership) => membership.size(),
         };
@@ -80,8 +100,8 @@ pub struct Run {
     to: u32,
     /// The sizes of its entries, summed: whoever takes all of a run, as nearly everybody does, need not look at each.
     size: u64,
-    /// Whether a configuration is among the entries of the allocation: rare, and looked for whenever a log grows.
-    may_configure: bool,
+    /// Whether a configuration or an import is among the entries of the allocation: rare, and looked for whenever a log grows.
+    is_special: bool,
 }
 
 /// Entries that can not stand in a log like this.
@@ -131,8 +151,8 @@ impl Run {
             return Err(RunError::Index);
         }
         let size = entries.iter().map(Entry::size).sum();
-        let may_configure = entries.iter().any(|entry| matches!(entry.payload, Payload::Membership(_)));
-        Ok(Run { term, first, entries, from: 0, to, size, may_configure })
+        let is_special = entries.iter().any(|entry| entry.payload.is_special());
+        Ok(Run { term, first, entries, from: 0, to, size, is_special })
     }
 
     /// A run of what is known to be one: at least one entry, at most 2³² − 1, indexes in range, and what else is known of
@@ -142,7 +162,7 @@ impl Run {
         first: LogIndex,
         entries: impl ExactSizeIterator<Item = Entry>,
         size: u64,
-        may_configure: bool,
+        is_special: bool,
     ) -> Self {
         let entries: Arc<[Entry]> = entries.collect();
         debug_assert!(!entries.is_empty(), "a run holds at least one entry");
@@ -151,7 +171,7 @@ impl Run {
             "the size is that of the entries"
         );
         let to = entries.len() as u32;
-        Run { term, first, entries, from: 0, to, size, may_configure }
+        Run { term, first, entries, from: 0, to, size, is_special }
     }
 
     /// The term of every entry in it.
@@ -272,9 +292,9 @@ impl Run {
         self.size -= bytes;
     }
 
-    /// Whether a configuration may be among its entries.
-    pub(crate) const fn may_configure(&self) -> bool {
-        self.may_configure
+    /// Whether a configuration or an import may be among its entries.
+    pub(crate) const fn is_special(&self) -> bool {
+        self.is_special
     }
 
     fn same_allocation(&self, other: &Run) -> bool {

@@ -69,6 +69,7 @@ impl Node {
             return;
         }
         let membership_before = self.log.membership().map(|(index, _)| *index);
+        let entries = self.before_import(leader, entries, ready);
         let last = entries.last_position().map_or(previous.index, |last| last.index);
         let mut undone = false;
         for run in entries {

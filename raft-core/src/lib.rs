@@ -185,6 +185,7 @@ mod compaction;
 mod replication;
 mod transfer;
 mod staging;
+mod import;
 mod recovery;
 mod cleanup;
 mod reconfiguration;
@@ -203,7 +204,7 @@ pub use crate::encoding::{
     DecodeError, decode_entry, decode_membership, decode_packet, decode_write, encode_entry,
     encode_membership, encode_packet, encode_write,
 };
-pub use crate::entry::{Entry, Payload, Run, RunError, Runs};
+pub use crate::entry::{Entry, Import, Payload, Run, RunError, Runs};
 pub use crate::identity::{Boot, ClusterId, Identity, Incarnation, NodeId, Pair, ParseIdentityError};
 pub use crate::invariants::Broken;
 pub use crate::log::TermStart;
@@ -214,7 +215,7 @@ pub use crate::packet::{Body, Packet};
 pub use crate::position::{
     Attempt, FetchNumber, LogIndex, LogTime, Position, RequestId, Round, SendNumber, Term, WriteNumber,
 };
-pub use crate::ready::{Answer, Event, Fault, Fetch, Outcome, Ready, Refusal, RoleKind};
+pub use crate::ready::{Answer, Event, Fault, Fetch, Obtain, Outcome, Ready, Refusal, RoleKind};
 pub use crate::recovery::{Recovery, RecoveryError, recover};
 pub use crate::snapshot::{Compaction, SendSnapshot, Snapshot};
 pub use crate::status::{FollowerStatus, Status};

@@ -79,8 +79,8 @@ pub(crate) struct Log {
     open: Vec<Entry>,
     /// The sizes of the entries in `open`, summed.
     open_bytes: u64,
-    /// Whether a configuration is among the entries in `open`.
-    open_configures: bool,
+    /// Whether a configuration or an import is among the entries in `open`.
+    open_special: bool,
     last: Position,
     last_time: LogTime,
     /// Every configuration in the log, with its index, and the one in force where the log begins. Invariant: indexes rise
@@ -112,7 +112,7 @@ impl Log {
             tail_bytes: tail.size(),
             open: Vec::new(),
             open_bytes: 0,
-            open_configures: false,
+            open_special: false,
             memberships,
         }
     }
@@ -213,8 +213,8 @@ impl Log {
         self.note_term(term, index);
         if let Payload::Membership(membership) = &entry.payload {
             self.memberships.push((index, Arc::clone(membership)));
-            self.open_configures = true;
         }
+        self.open_special |= entry.payload.is_special();
         self.last_time = entry.time;
         self.open_bytes += entry.size();
         self.open.push(entry);
@@ -232,7 +232,7 @@ impl Log {
     fn seal_open(&mut self) {
         let first = LogIndex::new(self.last.index.raw() + 1 - self.open.len() as u64);
         let (term, size) = (self.last.term, core::mem::take(&mut self.open_bytes));
-        let configures = core::mem::take(&mut self.open_configures);
+        let configures = core::mem::take(&mut self.open_special);
         let run = Run::of_known(term, first, self.open.drain(..), size, configures);
         self.push_run(run);
     }
@@ -242,7 +242,7 @@ impl Log {
         debug_assert!(self.open.is_empty(), "runs come from leaders, single entries are the leader's own");
         debug_assert!(run.first() == self.last.index.next() && self.last.term <= run.term());
         self.note_term(run.term(), run.first());
-        if run.may_configure() {
+        if run.is_special() {
             self.note_memberships(&run);
         }
         self.last_time = run.entries().last().map_or(self.last_time, |entry| entry.time);

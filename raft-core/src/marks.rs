@@ -31,6 +31,7 @@ marks! {
     FetchedForFollower: "entries were fetched for a follower and sent",
     FetchedTooLate: "entries were fetched for a follower that did not need them any more",
     FollowerRestarted: "a leader noticed that a follower had restarted",
+    ImportAwaited: "entries were left out because the bytes of an import were missing",
     LeaderLostQuorum: "a leader heard no quorum and stepped down",
     LeaderStalled: "a leader's disk stood still and it stepped down",
     LossConcluded: "two rounds without progress: appends were taken for lost",

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::entry::Runs;
+use crate::entry::{Import, Runs};
 use crate::identity::NodeId;
 use crate::membership::Server;
 use crate::packet::Packet;
@@ -30,6 +30,17 @@ pub enum Message {
         /// The commands, at least one: appended whole and consecutively, or refused whole.
         commands: Commands,
     },
+    /// Replace the state machine by a state that was made elsewhere, whose bytes are durable on this server. It is an entry of the
+    /// log ([`Payload::Import`](crate::Payload::Import)), which only servers take that have the bytes too. Answered exactly once,
+    /// like a proposal; proposals that wait are answered as [`Outcome::Replaced`](crate::Outcome::Replaced).
+    Import {
+        /// The caller's name for it.
+        id: RequestId,
+        /// Which state.
+        state: Import,
+    },
+    /// The bytes of this state are durable on this server: the answer to [`Ready::obtain`](crate::Ready::obtain).
+    Obtained(Import),
     /// Change the configuration (Raft thesis chapter 4). Answered exactly once: when the configuration that it leads to is
     /// committed, or when it is refused, found to be none, or lost.
     Reconfigure {

@@ -8,6 +8,7 @@ use crate::config::{Config, ConfigError};
 use crate::disk::Disk;
 use crate::fetches::{Fetches, Purpose};
 use crate::identity::{ClusterId, Identity, Pair};
+use crate::import::Imports;
 use crate::log::{Log, log_cluster};
 use crate::marks::{Mark, reached};
 use crate::membership::{Membership, Votes};
@@ -42,6 +43,8 @@ pub struct Node {
     pub(crate) transfers: Transfers,
     /// Whether a snapshot was asked for since the latest.
     pub(crate) snapshot_wanted: bool,
+    /// States made elsewhere that are to be imported.
+    pub(crate) imports: Imports,
     /// The index of the entry by which a recovery has made the log that of another cluster: what stands up to it is not for
     /// others. 0 where there was none.
     pub(crate) refounded: LogIndex,
@@ -164,6 +167,7 @@ impl Node {
             snapshot,
             transfers: Transfers::default(),
             snapshot_wanted: false,
+            imports: Imports::default(),
             refounded: refounded.map_or(LogIndex::ZERO, |(index, _)| index),
             lost,
             fetches: Fetches::default(),

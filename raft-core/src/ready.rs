@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::entry::Runs;
+use crate::entry::{Import, Runs};
 use crate::identity::{ClusterId, NodeId, Pair};
 use crate::membership::{Membership, MembershipError};
 use crate::packet::Packet;
@@ -30,6 +30,9 @@ pub struct Ready {
     /// it lacks. The bytes are durable on this server. Answer with [`Message::Applied`](crate::Message::Applied) and the
     /// last index that it covers; nothing is applied before that. Never together with `apply`.
     pub restore: Option<Arc<Snapshot>>,
+    /// Bytes of a state that the leader wants imported, and that this server lacks: to be got from there, or wherever they are,
+    /// and made durable. Answer with [`Message::Obtained`](crate::Message::Obtained), in the end; another one takes its place.
+    pub obtain: Option<Obtain>,
     /// Snapshots to send. Answer each with [`Message::SnapshotSent`](crate::Message::SnapshotSent).
     pub snapshots: Vec<SendSnapshot>,
     /// Answers to requests. That a proposal is committed is said in the step that first may hand it to the state machine, never
@@ -51,6 +54,7 @@ impl Ready {
         self.fetch.clear();
         self.restore = None;
         self.snapshots.clear();
+        self.obtain = None;
         self.answers.clear();
         self.events.clear();
         self.sleep = None;
@@ -68,6 +72,15 @@ pub struct Fetch {
     pub last: LogIndex,
     /// About how much to read at most, in bytes ([`Entry::size`](crate::Entry::size)); the first entry comes even if it is larger.
     pub bytes_max: u64,
+}
+
+/// A state made elsewhere whose bytes a server has to get.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Obtain {
+    /// The leader that asks for it, and has it.
+    pub from: Pair,
+    /// Which state.
+    pub import: Import,
 }
 
 /// What became of a request.
@@ -103,6 +116,17 @@ pub enum Outcome {
         first: Position,
         /// Of its last command; of a change, of the last configuration that it appended.
         last: Position,
+    },
+    /// It is in the log of this leader, and a state to be imported stands behind it, which takes the place of all that it changes
+    /// ([`Message::Import`](crate::Message::Import)): so nobody waits for it any more. Where the leadership is lost before the import
+    /// commits, it may be that only the commands do, or neither.
+    Replaced {
+        /// Of its first command.
+        first: Position,
+        /// Of its last command.
+        last: Position,
+        /// The index of the import.
+        by: LogIndex,
     },
     /// The leadership was handed over: that server leads.
     Transferred {

@@ -50,7 +50,10 @@ impl Node {
         if self.fault.is_some()
             && !matches!(
                 message,
-                Message::Propose { .. } | Message::Reconfigure { .. } | Message::Transfer { .. }
+                Message::Propose { .. }
+                    | Message::Reconfigure { .. }
+                    | Message::Transfer { .. }
+                    | Message::Import { .. }
             )
         {
             return;
@@ -63,6 +66,8 @@ impl Node {
             Message::Tick { elapsed } => self.tick(elapsed, ready),
             Message::Packet(packet) => self.packet_received(packet, ready),
             Message::Propose { id, commands } => self.propose(id, commands, ready),
+            Message::Import { id, state } => self.import(id, state, ready),
+            Message::Obtained(state) => self.obtained(state),
             Message::Reconfigure { id, change, based_on } => self.reconfigure(id, change, based_on, ready),
             Message::Transfer { id, to } => self.transfer_requested(id, to, ready),
             Message::Campaign => self.begin_election(ready),

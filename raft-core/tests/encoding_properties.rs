@@ -8,9 +8,9 @@ use proptest::collection::{hash_set, vec};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use raft_core::{
-    Attempt, Body, Boot, ClusterId, Compaction, Entry, HardState, Incarnation, LogIndex, LogTime, Membership,
-    NodeId, Packet, Pair, Payload, Position, Round, Run, Runs, Server, Snapshot, Suffrage, Term, Write,
-    WriteNumber, decode_entry, decode_membership, decode_packet, decode_write, encode_entry,
+    Attempt, Body, Boot, ClusterId, Compaction, Entry, HardState, Import, Incarnation, LogIndex, LogTime,
+    Membership, NodeId, Packet, Pair, Payload, Position, Round, Run, Runs, Server, Snapshot, Suffrage, Term,
+    Write, WriteNumber, decode_entry, decode_membership, decode_packet, decode_write, encode_entry,
     encode_membership, encode_packet, encode_write,
 };
 
@@ -65,6 +65,7 @@ fn entries() -> impl Strategy<Value = Entry> {
         Just(Payload::Noop),
         vec(any::<u8>(), 0..40).prop_map(|command| Payload::Command(command.into())),
         joint_or_not().prop_map(|membership| Payload::Membership(Arc::new(membership))),
+        (any::<u64>(), any::<u128>()).prop_map(|(size, digest)| Payload::Import(Import { size, digest })),
     ];
     (any::<u64>(), payload).prop_map(|(time, payload)| Entry::new(LogTime::new(time), payload))
 }

@@ -13,7 +13,7 @@ use bytes::{BufMut, Bytes};
 use prost::Message as _;
 use prost::encoding::{encode_varint, encoded_len_varint};
 
-use super::{DecodeError, membership, wire, wire_membership};
+use super::{DecodeError, import_of, membership, wire, wire_import, wire_membership};
 use crate::entry::{Entry, Payload, Run, Runs};
 use crate::position::{LogIndex, LogTime, Term};
 
@@ -24,6 +24,7 @@ const ENTRY_TIME: u8 = 8;
 const ENTRY_NOOP: u8 = 2 * 8 + 2;
 const ENTRY_COMMAND: u8 = 3 * 8 + 2;
 const ENTRY_MEMBERSHIP: u8 = 4 * 8 + 2;
+const ENTRY_IMPORT: u8 = 5 * 8 + 2;
 
 /// How long bytes are with their key, of one byte, and their length before them.
 fn field_len(len: usize) -> usize {
@@ -56,6 +57,7 @@ pub(super) fn entry_len(entry: &Entry) -> usize {
         Payload::Noop => 0,
         Payload::Command(command) => command.len(),
         Payload::Membership(membership) => wire_membership(membership).encoded_len(),
+        Payload::Import(import) => wire_import(*import).encoded_len(),
     };
     number_len(entry.time.raw()) + field_len(payload)
 }
@@ -76,6 +78,11 @@ pub(super) fn put_entry(entry: &Entry, out: &mut Vec<u8>) {
             let membership = wire_membership(membership).encode_to_vec();
             put_key_and_len(ENTRY_MEMBERSHIP, membership.len(), out);
             out.extend_from_slice(&membership);
+        }
+        Payload::Import(import) => {
+            let import = wire_import(*import).encode_to_vec();
+            put_key_and_len(ENTRY_IMPORT, import.len(), out);
+            out.extend_from_slice(&import);
         }
     }
 }
@@ -158,6 +165,7 @@ fn entry_in_any_form(bytes: &Bytes) -> Result<Entry, DecodeError> {
         wire::entry::Payload::Noop(_) => Payload::Noop,
         wire::entry::Payload::Command(command) => Payload::Command(command),
         wire::entry::Payload::Membership(m) => Payload::Membership(Arc::new(membership(m)?)),
+        wire::entry::Payload::Import(import) => Payload::Import(import_of(import)),
     };
     Ok(Entry { time: LogTime::new(entry.time), payload, original })
 }
@@ -257,6 +265,7 @@ mod tests {
             Payload::Noop => wire::entry::Payload::Noop(wire::Noop {}),
             Payload::Command(command) => wire::entry::Payload::Command(command.clone()),
             Payload::Membership(m) => wire::entry::Payload::Membership(wire_membership(m)),
+            Payload::Import(import) => wire::entry::Payload::Import(wire_import(*import)),
         };
         wire::Entry { time: entry.time.raw(), payload: Some(payload) }.encode_to_vec().into()
     }

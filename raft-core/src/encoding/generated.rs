@@ -198,7 +198,7 @@ pub struct Entry {
     /// log time, in ticks
     #[prost(uint64, tag = "1")]
     pub time: u64,
-    #[prost(oneof = "entry::Payload", tags = "2, 3, 4")]
+    #[prost(oneof = "entry::Payload", tags = "2, 3, 4, 5")]
     pub payload: ::core::option::Option<entry::Payload>,
 }
 /// Nested message and enum types in `Entry`.
@@ -211,10 +211,23 @@ pub mod entry {
         Command(::prost::bytes::Bytes),
         #[prost(message, tag = "4")]
         Membership(super::Membership),
+        #[prost(message, tag = "5")]
+        Import(super::Import),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Noop {}
+/// The state machine becomes what was made elsewhere; its bytes travel elsewhere, and are there before the entry is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Import {
+    /// in bytes
+    #[prost(uint64, tag = "1")]
+    pub size: u64,
+    #[prost(fixed64, tag = "2")]
+    pub digest_high: u64,
+    #[prost(fixed64, tag = "3")]
+    pub digest_low: u64,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Server {
     #[prost(message, optional, tag = "1")]

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use raft_core::{
     Answer, Body, Boot, Bootstrap, Change, Config, Event, Fetched, Identity, Incarnation, LogIndex, LogTime,
-    Membership, Message, Node, NodeId, Outcome, Packet, Pair, Payload, Position, Ready, Recovered, RequestId,
-    RoleKind, Runs, SendSnapshot, Server, Suffrage, Write, WriteNumber, bootstrap,
+    Membership, Message, Node, NodeId, Obtain, Outcome, Packet, Pair, Payload, Position, Ready, Recovered,
+    RequestId, RoleKind, Runs, SendSnapshot, Server, Suffrage, Write, WriteNumber, bootstrap,
 };
 
 pub fn pair(id: u64) -> Pair {
@@ -69,6 +69,10 @@ pub struct Machine {
     pub applied_at: (Position, LogTime),
     /// What is in the snapshots that this server has, taken or received, by what they cover.
     pub saved: BTreeMap<Position, Vec<(LogIndex, Bytes)>>,
+    /// The states made elsewhere whose bytes it has, by digest.
+    pub imports: BTreeMap<u128, Vec<(LogIndex, Bytes)>>,
+    /// Those that it is to get.
+    pub obtain: Vec<Obtain>,
     /// Snapshots that it is to send.
     pub sending: Vec<SendSnapshot>,
     pub answers: Vec<Answer>,
@@ -166,6 +170,8 @@ impl Cluster {
                 applied: Vec::new(),
                 applied_at: (Position::ZERO, LogTime::ZERO),
                 saved: BTreeMap::new(),
+                imports: BTreeMap::new(),
+                obtain: Vec::new(),
                 sending: Vec::new(),
                 answers: Vec::new(),
                 events: Vec::new(),
@@ -235,6 +241,7 @@ impl Cluster {
             }
         }
         machine.sending.extend(ready.snapshots);
+        machine.obtain.extend(ready.obtain);
         if let Some(snapshot) = ready.restore {
             assert_eq!(ready.apply, None, "the state machine does one thing at a time");
             machine.applied.clone_from(&machine.saved[&snapshot.last]);
@@ -244,8 +251,13 @@ impl Cluster {
         if let Some(entries) = ready.apply {
             for (position, entry) in entries.entries() {
                 machine.applied_at = (position, entry.time);
-                if let Payload::Command(command) = &entry.payload {
-                    machine.applied.push((position.index, command.clone()));
+                match &entry.payload {
+                    Payload::Command(command) => machine.applied.push((position.index, command.clone())),
+                    Payload::Import(import) => {
+                        let bytes = machine.imports.get(&import.digest);
+                        machine.applied = bytes.expect("the bytes were there before the entry").clone();
+                    }
+                    _ => {}
                 }
             }
             let last = entries.last_position().expect("a batch to apply is not empty");
