@@ -101,10 +101,19 @@ impl Node {
         if last.index <= self.commit {
             return reached(Mark::SnapshotOld);
         }
+        let (index, membership) = (snapshot.membership_index, &snapshot.membership);
+        if index.raw() == 1 && membership.cluster_id() != self.identity.cluster {
+            return self.halt(Fault::OtherFounding, ready);
+        }
         if self.log.contains(last) {
             // The log has it all, and what stands behind it is to be kept (Raft thesis §5.1). That it is committed is news.
             reached(Mark::SnapshotMatches);
             return self.raise_commit(last.index, ready);
+        }
+        if last.index <= self.verified() {
+            // The leader of this term has sent another entry there, which so can not be committed; or this one can not.
+            let fault = if leader.is_some() { Fault::LeaderRewrites } else { Fault::CommittedConflict };
+            return self.halt(fault, ready);
         }
         self.install(snapshot, ready);
     }

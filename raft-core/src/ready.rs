@@ -293,9 +293,10 @@ pub enum Fault {
     UnknownFetch,
     /// Two servers lead in one term: some server voted twice.
     TwoLeaders,
-    /// A leader wants to replace an entry that is committed here.
+    /// A leader wants to replace an entry that is committed here; or a snapshot that an older one has sent covers another entry
+    /// than the one that the leader of this term has sent, so that one of the two has lost what was committed.
     CommittedConflict,
-    /// A leader sends a first entry that is not the founding configuration of this cluster.
+    /// A leader sends a first entry, or a snapshot with one, that is not the founding configuration of this cluster.
     OtherFounding,
     /// A leader replaces an entry that it has sent or confirmed itself.
     LeaderRewrites,

@@ -384,6 +384,7 @@ fn is_well_formed(cluster: ClusterId, term: Term, body: &Body) -> bool {
             snapshot.cluster == cluster
                 && LogIndex::ZERO < snapshot.membership_index
                 && snapshot.membership_index <= snapshot.last.index
+                && snapshot.last.index <= LogIndex::MAX
                 && snapshot.last.term <= term
         }
         _ => true,

@@ -488,3 +488,34 @@ fn start_needs_the_snapshot_before_the_log() {
     let other = raft_core::Recovered { snapshot: Some(Arc::new(other)), ..good };
     assert!(matches!(start(other), Err(raft_core::StartError::OtherCluster { .. })));
 }
+
+/// A peer that contradicts what it has sent, or what makes the cluster, halts the node instead of leaving it with a log that
+/// can not be; and what no log can hold is dropped.
+#[test]
+fn snapshots_that_can_not_be_are_not_installed() {
+    let mut cluster = busy(short(), 5);
+    isolate(&mut cluster, 3);
+    cluster.cut.retain(|cut| *cut != (1, 3));
+    cluster.cut.push((3, 1));
+    cluster.propose(1, "c6");
+    cluster.deliver_all();
+    // Verified against the leader of term 1, and not known to be committed.
+    assert_eq!(cluster.node(3).status().last, Position::new(1, 8));
+    let take = |packet| {
+        let mut node = cluster.node(3).clone();
+        node.step(packet);
+        node
+    };
+    let against = snapshot(0, 8);
+    let fault = |packet| take(packet).status().fault;
+    assert_eq!(fault(install(&cluster, 3, 1, 1, against.clone())), Some(Fault::LeaderRewrites));
+    assert_eq!(fault(install(&cluster, 3, 1, 0, against)), Some(Fault::CommittedConflict));
+    let other = Snapshot { membership: Arc::new(membership(2)), ..snapshot(1, 20) };
+    assert_eq!(fault(install(&cluster, 3, 1, 1, other.clone())), Some(Fault::OtherFounding));
+    let later = Snapshot { membership_index: LogIndex::new(2), ..other };
+    assert_eq!(fault(install(&cluster, 3, 1, 1, later)), None, "configurations change");
+    for index in [LogIndex::MAX.next(), LogIndex::new(u64::MAX)] {
+        let endless = Snapshot { last: Position { index, ..Position::new(1, 1) }, ..snapshot(1, 1) };
+        assert!(take(install(&cluster, 3, 1, 1, endless)) == *cluster.node(3), "no log is so long");
+    }
+}
