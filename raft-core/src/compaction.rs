@@ -55,11 +55,15 @@ impl Node {
         let trailing = LogIndex::new(index.raw().saturating_sub(self.config.trailing_entries));
         let needed = self.transfers.shortest().unwrap_or(LogIndex::MAX);
         let bound = needed.min(self.disk.durable_end());
-        // Where the terms there have been forgotten, the log begins later.
-        let start = self.log.position_at(trailing.min(bound)).unwrap_or(last);
-        if self.log.start().index < start.index && start.index <= bound {
-            self.log.compact(start, index);
+        let begins = trailing.min(bound);
+        if self.log.start().index < begins {
+            // Where the terms there have been forgotten, the log begins later.
+            let start = self.log.position_at(begins).unwrap_or(last);
+            if start.index <= bound {
+                self.log.compact(start);
+            }
         }
+        self.log.forget_memberships(index);
     }
 
     /// Asks for a snapshot where configurations have become many.

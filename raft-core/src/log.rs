@@ -83,8 +83,8 @@ pub(crate) struct Log {
     open_special: bool,
     last: Position,
     last_time: LogTime,
-    /// Every configuration in the log, with its index, and the one in force where the log begins. Invariant: indexes rise
-    /// strictly.
+    /// Every configuration in the log behind the snapshot, with its index, and the one in force where that ends. Invariant:
+    /// indexes rise strictly.
     memberships: Vec<(LogIndex, Arc<Membership>)>,
 }
 
@@ -140,7 +140,7 @@ impl Log {
         self.memberships.last()
     }
 
-    /// Every configuration in the log with its index, in order.
+    /// Every configuration behind the snapshot and the one in force where that ends, with their indexes, in order.
     pub(crate) fn memberships(&self) -> &[(LogIndex, Arc<Membership>)] {
         &self.memberships
     }
@@ -286,9 +286,8 @@ impl Log {
         }
     }
 
-    /// Lets the log begin behind `start`, which is in it and committed. Of the configurations up to `covered`, which is at or
-    /// behind `start` and committed too, only the last is kept.
-    pub(crate) fn compact(&mut self, start: Position, covered: LogIndex) {
+    /// Lets the log begin behind `start`, which is in it and committed.
+    pub(crate) fn compact(&mut self, start: Position) {
         debug_assert!(self.open.is_empty(), "compact after seal");
         while let Some(run) = self.tail.front_mut()
             && run.first() <= start.index
@@ -307,6 +306,10 @@ impl Log {
             self.terms = terms_behind(start, self.terms.drain(..)).collect();
         }
         self.start = start;
+    }
+
+    /// Of the configurations up to `covered`, which is committed and at or behind the beginning of the log, keeps only the last.
+    pub(crate) fn forget_memberships(&mut self, covered: LogIndex) {
         let covered = self.memberships.partition_point(|(index, _)| *index <= covered);
         self.memberships.drain(..covered.saturating_sub(1));
     }

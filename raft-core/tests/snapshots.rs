@@ -519,3 +519,44 @@ fn snapshots_that_can_not_be_are_not_installed() {
         assert!(take(install(&cluster, 3, 1, 1, endless)) == *cluster.node(3), "no log is so long");
     }
 }
+
+/// A log that begins where an installed snapshot ends keeps what followers may still need of it, as any other.
+#[test]
+fn trailing_entries_are_kept_behind_an_installed_snapshot() {
+    let mut cluster = busy(Config { trailing_entries: 4, ..config() }, 2);
+    isolate(&mut cluster, 3);
+    for number in 3..=12 {
+        cluster.propose(1, &format!("c{number}"));
+        cluster.deliver_all();
+    }
+    let installed = cluster.take_snapshot(1);
+    cluster.cut.clear();
+    cluster.run(12);
+    cluster.deliver_snapshot(1);
+    cluster.propose(1, "c13");
+    cluster.run(8);
+    assert_eq!(cluster.node(3).status().start, installed);
+    cluster.take_snapshot(3);
+    assert_eq!(cluster.node(3).status().start, installed);
+    assert_eq!(cluster.machines[2].recovered().start, installed);
+}
+
+/// Configurations that a snapshot makes needless are forgotten even where all entries stay for followers: else they would
+/// gather, and the node would ask for the next snapshot at once.
+#[test]
+fn configurations_are_forgotten_where_entries_stay() {
+    let mut cluster = busy(config(), 1);
+    for number in 0..70 {
+        let (id, client) = (pair(2).id, format!("client{number}"));
+        cluster.change(1, Change::Readdress { id, raft_address: "raft2".into(), client_address: client });
+        cluster.run(1);
+    }
+    cluster.take_snapshot(1);
+    cluster.run(2);
+    assert_eq!(cluster.node(1).status().start, Position::ZERO);
+    let wanted = cluster.machines[0].events.iter().filter(|event| **event == Event::SnapshotWanted);
+    assert_eq!(wanted.count(), 1);
+    let mut started = cluster.clone();
+    started.restart(1);
+    assert_eq!(started.node(1).membership(), cluster.node(1).membership());
+}
