@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::{Cluster, config, membership, pair, server};
 use raft_core::{
-    Body, Boot, Change, Config, Event, Fault, LogIndex, LogTime, Message, Node, Outcome, Packet, Position,
+    Body, Boot, Change, Config, Event, Fault, Fetched, Identity, LogIndex, LogTime, Message, Node, Outcome, Packet, Position,
     SendNumber, SendSnapshot, Snapshot, Suffrage, Term,
 };
 
@@ -559,4 +559,35 @@ fn configurations_are_forgotten_where_entries_stay() {
     let mut started = cluster.clone();
     started.restart(1);
     assert_eq!(started.node(1).membership(), cluster.node(1).membership());
+}
+
+/// B24: entries that were asked for before the log was compacted, and come after, are not sent: what stands before them is not
+/// known any more.
+#[test]
+fn entries_fetched_before_a_compaction_are_not_sent() {
+    let mut cluster = busy(Config { tail_bytes_max: 1, ..short() }, 2);
+    isolate(&mut cluster, 3);
+    for number in 3..=6 {
+        cluster.propose(1, &format!("c{number}"));
+        cluster.deliver_all();
+    }
+    cluster.run(4);
+    // A new leadership, whose first append to server 3 is lost.
+    cluster.restart(1);
+    cluster.elect(1);
+    cluster.run(4);
+    let (last, time) = cluster.machines[0].applied_at;
+    let mut node = cluster.node(1).clone();
+    let Identity { cluster: id, pair: to, boot } = node.identity();
+    let (previous, hint, hint_first) = (Position::new(1, 8), Position::new(1, 4), LogIndex::new(2));
+    let body = Body::Reject { boot, previous, hint, hint_first };
+    let packet = Packet { cluster: id, from: pair(3), boot: Boot::new(1), to, term: Term::new(2), body };
+    let ready = node.step(Message::Packet(packet));
+    assert_eq!(ready.fetch.len(), 1, "{:?}", node.followers().collect::<Vec<_>>());
+    let fetch = ready.fetch[0];
+    let entries = cluster.machines[0].read(fetch.first, fetch.last);
+    node.step(Message::SnapshotTaken { last, time, size: 1, digest: 1 });
+    let ready = node.step(Message::Fetched { number: fetch.number, result: Fetched::Entries(entries) });
+    assert_eq!((node.status().start, node.status().fault), (last, None));
+    assert_eq!(ready.send, []);
 }
