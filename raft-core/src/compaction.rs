@@ -32,6 +32,11 @@ impl Node {
             // A newer one was installed while this one was taken (B44).
             return reached(Mark::SnapshotOld);
         }
+        if self.disk.discards() {
+            // The disk has not been told yet that an installed snapshot takes the place of its log. The entries between the two
+            // are not in that log, so that this one can not stand for the beginning of it; the next one can.
+            return reached(Mark::SnapshotEarly);
+        }
         // Where the term of the entry has been forgotten, whoever has applied it knows better.
         let fits = self.log.position_at(index).is_none_or(|known| known == last);
         let applied = index <= self.applying.applied && last.term <= self.log.last().term;

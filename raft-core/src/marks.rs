@@ -44,6 +44,7 @@ marks! {
     RejectionDisbelieved: "a rejection fitted nothing in flight",
     Repaired: "what a disk had lost was there again",
     SnapshotConflicts: "a snapshot took the place of a log that contradicted it",
+    SnapshotEarly: "a snapshot was taken before an installed one was written",
     SnapshotFailed: "a snapshot did not arrive",
     SnapshotInstalled: "a snapshot took the place of a log that was shorter",
     SnapshotMatches: "a snapshot came whose end was in the log",

@@ -82,7 +82,8 @@ pub enum Message {
     },
     /// The state machine, as it was right after an entry that it has applied, is saved as a snapshot, durable. The core
     /// compacts the log, and gives [`Node::snapshot`](crate::Node::snapshot) out for those that need it; older ones may be
-    /// deleted, but for those that are being sent. One that is older than that is ignored.
+    /// deleted, but for those that are being sent. One that is older than that is ignored, and so is one that is taken while
+    /// the write of an installed one has not been issued.
     SnapshotTaken {
         /// The position of that entry.
         last: Position,

@@ -591,3 +591,34 @@ fn entries_fetched_before_a_compaction_are_not_sent() {
     assert_eq!((node.status().start, node.status().fault), (last, None));
     assert_eq!(ready.send, []);
 }
+
+/// A state machine that forgets with its server may be ahead of the disk, and save itself before an installed snapshot is
+/// written: the write is that of the installation all the same.
+#[test]
+fn snapshot_taken_before_an_installation_is_written_is_ignored() {
+    let mut cluster = diverged();
+    cluster.machine(3).config = Config { writes_outstanding_max: 1, apply_before_durable: true, ..short() };
+    cluster.restart(3);
+    let step = |cluster: &mut Cluster, body| {
+        let own = cluster.node(3).identity();
+        let (from, boot) = (pair(1), Boot::new(1));
+        let packet = Packet { cluster: own.cluster, from, boot, to: own.pair, term: Term::new(2), body };
+        cluster.step(3, Message::Packet(packet));
+    };
+    step(&mut cluster, Body::Heartbeat { round: raft_core::Round::new(1), commit: LogIndex::new(2) });
+    assert_eq!(cluster.machines[2].unsynced.len(), 1, "the disk takes no more");
+    cluster.machine(3).saved.insert(Position::new(2, 4), Vec::new());
+    let packet = install(&cluster, 3, 1, 2, snapshot(2, 4));
+    cluster.step(3, packet);
+    let entry = raft_core::Entry::new(LogTime::ZERO, raft_core::Payload::Noop);
+    let run = raft_core::Run::new(Term::new(2), LogIndex::new(5), [entry]).expect("a run");
+    let (previous, commit) = (Position::new(2, 4), LogIndex::new(5));
+    step(&mut cluster, Body::Append { previous, commit, entries: run.into() });
+    assert_eq!(cluster.take_snapshot(3), Position::new(2, 5), "it is applied");
+    cluster.sync_one(3);
+    cluster.sync(3);
+    assert_eq!(cluster.machines[2].recovered().start, Position::new(2, 4));
+    let taken = cluster.take_snapshot(3);
+    cluster.sync(3);
+    assert_eq!(cluster.machines[2].recovered().start, taken, "later it is taken");
+}
