@@ -31,7 +31,7 @@ proptest! {
 #[test]
 fn stories_are_eventful() {
     let mut runner = TestRunner::deterministic();
-    let (mut counts, mut handed_over, mut joint) = ([0; 10], 0, 0);
+    let (mut counts, mut handed_over, mut joint) = ([0; 15], 0, 0);
     for _ in 0..1500 {
         let story = stories().new_tree(&mut runner).expect("nothing is rejected").current();
         let world = hostile::run(&story);
@@ -48,6 +48,11 @@ fn stories_are_eventful() {
             0 < world.observer.seen.transfers,
             0 < world.observer.seen.fetches,
             0 < world.observer.seen.changes,
+            0 < world.observer.seen.taken,
+            0 < world.observer.seen.sent,
+            0 < world.observer.seen.installed_shorter,
+            0 < world.observer.seen.installed_against,
+            0 < world.observer.seen.restored,
         ];
         joint += world.observer.seen.joint;
         handed_over += world.observer.seen.handed_over;
@@ -180,7 +185,7 @@ fn fetch_beyond_its_limit_is_seen() {
 fn application_of_what_is_not_committed_is_seen() {
     let world = world();
     let entries = world.disk.read(LogIndex::new(1), LogIndex::new(1));
-    let ready = Ready { apply: Some(entries), ..Ready::default() };
+    let ready = Ready { apply: entries, ..Ready::default() };
     observe(&world, &ready);
 }
 

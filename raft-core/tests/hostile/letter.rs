@@ -6,7 +6,7 @@ use arbitrary::Arbitrary;
 use bytes::Bytes;
 use raft_core::{
     Attempt, Body, Boot, ClusterId, Entry, Incarnation, LogIndex, LogTime, Node, Packet, Pair, Payload,
-    Position, Round, Run, Runs, Term,
+    Position, Round, Run, Runs, Snapshot, Term,
 };
 
 #[derive(Arbitrary, Clone, Debug)]
@@ -32,6 +32,7 @@ enum Content {
     Commit { commit: Place },
     Acknowledge { boot: u8, round: Option<u8>, held: Place, durable: Place },
     Reject { boot: u8, previous: Place, hint: Place, hint_term: u8 },
+    Install { last: Place, other_term: u8, servers: u8, odd: u8 },
 }
 
 #[derive(Arbitrary, Clone, Debug)]
@@ -161,6 +162,10 @@ impl Letter {
                     },
                 }
             }
+            Content::Install { last, other_term, servers, odd } => {
+                let snapshot = Arc::new(snapshot(node, term, last.index(node), (other_term, servers, odd)));
+                Body::InstallSnapshot { snapshot }
+            }
             Content::Reject { boot, previous, hint, hint_term } => {
                 let position =
                     |index: LogIndex| Position { term: node.term_at(index).unwrap_or(Term::ZERO), index };
@@ -177,6 +182,9 @@ impl Letter {
     }
 }
 
+/// How a peer answers that has nothing of the log.
+pub const NOTHING: u8 = 252;
+
 /// What a peer that keeps to the protocol may answer to a packet of the node: yes, or no where `how` is a multiple of four.
 /// Without such answers no story of several voters would ever have a leader.
 pub fn answer(packet: &Packet, node: &Node, how: u8) -> Option<Packet> {
@@ -192,7 +200,9 @@ pub fn answer(packet: &Packet, node: &Node, how: u8) -> Option<Packet> {
             Body::Acknowledge { boot, round: None, held, durable }
         }
         Body::Append { previous, .. } => {
-            let hint = previous.index.raw().saturating_sub(u64::from(how % 16 / 4));
+            // A little behind, or with nothing at all.
+            let behind = if how == NOTHING { u64::MAX } else { u64::from(how % 16 / 4) };
+            let hint = previous.index.raw().saturating_sub(behind);
             Body::Reject {
                 boot,
                 previous: *previous,
@@ -201,8 +211,15 @@ pub fn answer(packet: &Packet, node: &Node, how: u8) -> Option<Packet> {
             }
         }
         Body::Heartbeat { round, commit } => {
-            let durable = if yes { *commit } else { LogIndex::ZERO };
-            Body::Acknowledge { boot, round: Some(*round), held: *commit, durable }
+            // Or it is behind, and nothing of it is durable.
+            let behind = commit.raw().saturating_sub(u64::from(how / 4));
+            let (held, durable) =
+                if yes { (*commit, *commit) } else { (LogIndex::new(behind), LogIndex::ZERO) };
+            Body::Acknowledge { boot, round: Some(*round), held, durable }
+        }
+        Body::InstallSnapshot { snapshot } => {
+            let held = snapshot.last.index;
+            Body::Acknowledge { boot, round: None, held, durable: held }
         }
         Body::TimeoutNow => {
             term = term.next()?;
@@ -223,6 +240,41 @@ pub fn answer(packet: &Packet, node: &Node, how: u8) -> Option<Packet> {
     // Now and then by a server that has restarted since.
     let boot = Boot::new(if how < 8 { 2 } else { 1 });
     Some(Packet { cluster: packet.cluster, from: packet.to, boot, to: packet.from, term, body })
+}
+
+/// A snapshot that ends at this index, sent in this term: mostly one that can be.
+fn snapshot(node: &Node, term: Term, index: LogIndex, (other_term, servers, odd): (u8, u8, u8)) -> Snapshot {
+    let absurd = 248 < odd;
+    let index = if absurd { index } else { index.max(LogIndex::new(1)) };
+    let there = node.term_at(index).filter(|_| other_term < 128);
+    let last = there.unwrap_or_else(|| {
+        let near = near(term, other_term);
+        if absurd { near } else { near.min(term) }
+    });
+    // Mostly a configuration of the founders.
+    let configuration = |nth: u8| super::membership(u64::from(nth % 4) + 1);
+    let membership = match servers % 8 {
+        0 => configuration(servers / 8).joint(&configuration(servers / 32)),
+        1 | 2 => configuration(servers / 8),
+        _ => (0..4)
+            .map(configuration)
+            .find(|founders| founders.cluster_id() == node.identity().cluster)
+            .unwrap_or_else(|| configuration(0)),
+    };
+    let membership_index = match odd {
+        255 => LogIndex::ZERO,
+        254 => index.next(),
+        _ => LogIndex::new(u64::from(servers) % index.raw().max(1) + 1),
+    };
+    Snapshot {
+        cluster: if odd == 253 { ClusterId::new(5) } else { node.identity().cluster },
+        last: Position { term: last, index },
+        time: LogTime::new(index.raw()),
+        membership: Arc::new(membership),
+        membership_index,
+        size: u64::from(odd),
+        digest: u128::from(servers),
+    }
 }
 
 /// A term at or near another one, and seldom an absurd one.

@@ -13,6 +13,7 @@
 mod disk;
 mod letter;
 mod observer;
+mod snapshots;
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -21,9 +22,9 @@ use std::ops::Range;
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use raft_core::{
-    Boot, Bootstrap, Change, Commands, Config, Fetched, Identity, Incarnation, LogIndex, Membership, Message,
-    Node, NodeId, Packet, Pair, Ready, RequestId, RoleKind, Run, Runs, Server, Suffrage, WriteNumber,
-    bootstrap,
+    Boot, Bootstrap, Change, Commands, Config, Fetched, Identity, Incarnation, LogIndex, LogTime, Membership,
+    Message, Node, NodeId, Packet, Pair, Position, Ready, RequestId, RoleKind, Run, Runs, SendNumber, Server,
+    Suffrage, WriteNumber, bootstrap,
 };
 
 pub use self::disk::Disk;
@@ -95,6 +96,14 @@ pub enum Action {
         based_on: Option<u8>,
     },
     Campaign,
+    /// An election that is won, if it can be: without such ones few stories would have a leader for long.
+    Lead {
+        rarely: u8,
+    },
+    /// A follower has nothing of the log, and is heard: it answers the last append and the next heartbeat.
+    Lag {
+        nth: u8,
+    },
     StepDown {
         rarely: u8,
     },
@@ -106,6 +115,17 @@ pub enum Action {
     Fetch {
         length: u8,
     },
+    /// The state machine saves itself, as it is or as it was `back` entries ago.
+    Save {
+        back: u8,
+    },
+    /// A snapshot has reached its receiver, which says so, or not.
+    Sent {
+        nth: u8,
+        how: u8,
+    },
+    /// The disk deletes what the log does not hold any more.
+    Delete,
     /// A crash and a start, where `rarely` is small. `keep` entries stay in memory.
     Restart {
         rarely: u8,
@@ -129,6 +149,9 @@ pub enum Lie {
     FetchFailed,
     FetchEmpty,
     FetchElsewhere,
+    FetchCompacted,
+    SnapshotTaken(u8),
+    SnapshotSent(u8),
     /// A long time without a tick.
     Tick(u32),
 }
@@ -177,6 +200,7 @@ impl Settings {
             writes_outstanding_max: u32::from(self.limits >> 3 & 1) + 1,
             apply_bytes_max: 100 * tight,
             fetch_bytes_max: 100 * tight,
+            trailing_entries: u64::from(self.plain >> 2 & 3),
             ..default
         }
     }
@@ -214,6 +238,7 @@ impl World {
         let founding = membership(voters);
         let identity = Identity { cluster: founding.cluster_id(), pair: pair(1), boot: Boot::new(1) };
         let mut disk = Disk::default();
+        disk.deletes_at_once = settings.plain & 16 != 0;
         // One server in eight begins with an empty disk, and hears of its cluster from others.
         if !settings.founder.is_multiple_of(8) {
             match bootstrap(disk.recovered(), &founding, pair(1)) {
@@ -254,6 +279,9 @@ impl World {
             Action::Transfer { to } => self.transfer(*to),
             Action::Change { what, id, based_on } => self.change(*what, *id, *based_on),
             Action::Campaign => self.tell(Message::Campaign),
+            Action::Lead { rarely } if *rarely < 64 => self.lead(),
+            Action::Lead { .. } => {}
+            Action::Lag { nth } => self.lag(usize::from(*nth)),
             Action::StepDown { rarely } if *rarely < 64 => self.tell(Message::StepDown),
             Action::StepDown { .. } => {}
             Action::ForgetLeader => self.tell(Message::ForgetLeader),
@@ -265,10 +293,36 @@ impl World {
                 }
             }
             Action::Fetch { length } => self.fetch(*length),
+            Action::Save { back } => {
+                // Mostly as it is. An older one, or the same again, changes nothing.
+                let back = usize::from(if *back < 64 { back % 8 } else { 0 });
+                self.together.extend(self.observer.snapshots.taken(self.node.status().applied, back));
+            }
+            Action::Sent { nth, how } => self.sent(*nth, *how),
+            Action::Delete => self.disk.delete(),
             Action::Restart { rarely, keep, applied } if *rarely < 64 => self.restart(*keep, *applied),
             Action::Restart { .. } => {}
             Action::Lie { rarely, lie } if *rarely < 16 => self.lie(*lie),
             Action::Lie { .. } => {}
+        }
+    }
+
+    fn lead(&mut self) {
+        self.tell(Message::Campaign);
+        for _ in 0..3 {
+            self.step();
+            self.sync(usize::MAX);
+            self.step();
+            self.answer(0..self.sent.len(), 9);
+        }
+    }
+
+    fn lag(&mut self, nth: usize) {
+        for _ in 0..2 {
+            let nth = nth % self.sent.len().max(1);
+            self.answer(nth..(nth + 1).min(self.sent.len()), letter::NOTHING);
+            self.step();
+            self.tell(Message::Tick { elapsed: 3 });
         }
     }
 
@@ -342,11 +396,25 @@ impl World {
             _ => fetch.last.min(fetch.first.plus(u64::from(length % 4))),
         };
         let entries = self.disk.read(fetch.first, last);
-        let result = Fetched::Entries(entries);
+        // What may be deleted may still be there.
+        let compacted = fetch.first <= self.disk.start.index && !length.is_multiple_of(4);
+        let entries = entries.filter(|_| !compacted);
+        let result = entries.map_or(Fetched::Compacted, Fetched::Entries);
         self.tell(Message::Fetched { number: fetch.number, result });
     }
 
+    /// Reports a transfer. Where it has arrived, the receiver may have answered already.
+    fn sent(&mut self, nth: u8, how: u8) {
+        let arrived = !how.is_multiple_of(4);
+        let Some((report, sent)) = self.observer.snapshots.report(nth, arrived) else { return };
+        self.tell(report);
+        if let Some(sent) = sent.filter(|_| arrived && how % 2 == 1) {
+            self.together.extend(letter::answer(&sent.packet, &self.node, how).map(Message::Packet));
+        }
+    }
+
     fn lie(&mut self, lie: Lie) {
+        self.observer.lied = true;
         let fetched = |world: &mut World, result| {
             let fetch = world.observer.take_fetch();
             let told = fetch.map(|fetch| Message::Fetched { number: fetch.number, result });
@@ -376,6 +444,16 @@ impl World {
                 let run = Run::new(self.node.status().term, index, [letter::entry(1, 1)]);
                 fetched(self, Fetched::Entries(run.map(Runs::from).unwrap_or_default()));
             }
+            Lie::FetchCompacted => fetched(self, Fetched::Compacted),
+            Lie::SnapshotTaken(by) => {
+                let index = self.observer.handed.plus(1 + u64::from(by));
+                let last = Position { term: self.node.status().term, index };
+                self.tell(Message::SnapshotTaken { last, time: LogTime::ZERO, size: 0, digest: 0 });
+            }
+            Lie::SnapshotSent(number) => self.tell(Message::SnapshotSent {
+                number: SendNumber::new(1 << 32 | u64::from(number)),
+                arrived: true,
+            }),
             Lie::Tick(elapsed) => self.tell(Message::Tick { elapsed }),
         }
     }
@@ -426,7 +504,8 @@ impl World {
         recovered.shorten(u64::from(keep));
         if !self.node.config().apply_before_durable {
             let most = self.node.status().applied.min(recovered.last().index);
-            recovered.applied = LogIndex::new(most.raw() * u64::from(applied) / 255);
+            let applied = u128::from(most.raw()) * u128::from(applied) / 255;
+            recovered.applied = LogIndex::new(applied as u64);
         }
         let identity =
             Identity { boot: Boot::new(self.node.identity().boot.raw() + 1), ..self.node.identity() };
@@ -434,9 +513,7 @@ impl World {
             Ok(node) => node,
             Err(why) => panic!("a disk that kept its promises starts: {why}"),
         };
-        let seen = self.observer.seen.clone();
-        self.observer = Observer::new(&self.node, &self.disk);
-        self.observer.seen = seen;
+        self.observer.restarted(&self.node, &self.disk);
         self.sent.clear();
         self.tell(Message::Tick { elapsed: 0 });
     }

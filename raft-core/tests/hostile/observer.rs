@@ -2,13 +2,15 @@
 //! is answered how often, what is applied in which order.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use raft_core::{
-    Answer, Body, Event, Fetch, LogIndex, Node, Outcome, Packet, Ready, Refusal, RequestId, RoleKind, Runs,
-    Status, Term,
+    Answer, Body, Event, Fault, Fetch, LogIndex, Membership, Node, Outcome, Packet, Ready, Refusal,
+    RequestId, RoleKind, Runs, Status, Term,
 };
 
 use super::Disk;
+use super::snapshots::{Snapshots, installs};
 
 pub struct Observer {
     /// Proposals that are not answered yet, with how many commands they have.
@@ -21,10 +23,17 @@ pub struct Observer {
     fetch_number: u64,
     /// The end of the batch that the state machine works on.
     pub applying: Option<LogIndex>,
-    /// Up to where the state machine was handed entries.
-    handed: LogIndex,
-    /// The terms of the entries that the node has called committed in this boot.
-    committed: Vec<Term>,
+    /// Up to where the state machine was handed entries, or restored.
+    pub handed: LogIndex,
+    /// Up to where the node has called its log committed in this boot, and the terms of the entries, as far as it said them.
+    committed: (LogIndex, BTreeMap<LogIndex, Term>),
+    /// Up to where at most the node has acknowledged the log of the leader of a term in this boot, and the term.
+    promised: (Term, LogIndex),
+    /// The configuration in force, as events have told.
+    membership: (LogIndex, Option<Arc<Membership>>),
+    pub snapshots: Snapshots,
+    /// Whether the driver has lied in this story.
+    pub lied: bool,
     pub seen: Seen,
 }
 
@@ -43,6 +52,16 @@ pub struct Seen {
     pub joint: u32,
     /// How many fetches were asked for.
     pub fetches: u32,
+    /// How many snapshots of the own state machine the node has taken over.
+    pub taken: u32,
+    /// How many snapshots it was to send.
+    pub sent: u32,
+    /// How many took the place of a log that was shorter.
+    pub installed_shorter: u32,
+    /// How many took the place of a log that contradicted them.
+    pub installed_against: u32,
+    /// How many its state machine was restored from.
+    pub restored: u32,
 }
 
 impl Observer {
@@ -56,9 +75,20 @@ impl Observer {
             fetch_number: 0,
             applying: None,
             handed: status.applied,
-            committed: disk.log[..status.commit.raw() as usize].iter().map(|(term, _)| *term).collect(),
+            committed: (status.commit, terms(disk, status.start.index, status.commit)),
+            promised: (Term::ZERO, LogIndex::ZERO),
+            membership: (node.membership_index(), node.membership().cloned()),
+            snapshots: Snapshots::of(node),
+            lied: false,
             seen: Seen { roles: vec![status.role], ..Seen::default() },
         }
+    }
+
+    /// Goes on with a node that was started again.
+    pub fn restarted(&mut self, node: &Node, disk: &Disk) {
+        let before = std::mem::replace(self, Observer::new(node, disk));
+        (self.lied, self.seen, self.snapshots) = (before.lied, before.seen, before.snapshots);
+        self.snapshots.restarted(node);
     }
 
     pub fn proposed(&mut self, id: RequestId, commands: u64) {
@@ -83,11 +113,13 @@ impl Observer {
         if before.fault.is_some() {
             self.halted(ready);
         }
+        self.blamed(before, &now);
         for packet in &ready.send {
             promise_is_kept(packet, node, disk, single);
         }
+        self.promises_stay(ready, disk);
         for answer in &ready.answers {
-            self.answered(answer, node);
+            self.answered(answer, node, installs(ready).next().is_some());
         }
         let waiting = now.role == RoleKind::Leader || self.proposals.is_empty();
         assert!(waiting, "who does not lead leaves no proposal without an answer");
@@ -103,7 +135,68 @@ impl Observer {
         if let Some(entries) = &ready.apply {
             self.applied(entries, node, disk);
         }
+        self.snapshots_seen(before, node, ready, disk, single);
         self.changed(before, &now, ready);
+        self.configured(node, ready);
+    }
+
+    /// A driver that does what it is told is not blamed for anything.
+    fn blamed(&self, before: &Status, now: &Status) {
+        use Fault::{FetchFailed, UnknownApplied, UnknownFetch, UnknownSnapshot, UnknownWrite, WriteFailed};
+        let blamed = now.fault.filter(|fault| {
+            matches!(
+                fault,
+                WriteFailed | FetchFailed | UnknownWrite | UnknownApplied | UnknownFetch | UnknownSnapshot
+            )
+        });
+        let honest = before.fault.is_some() || self.lied;
+        assert!(blamed.is_none() || honest, "an honest driver is blamed: {blamed:?}");
+    }
+
+    /// What was acknowledged to the leader of a term stays on the disk while the term lasts, in the log or in a snapshot.
+    fn promises_stay(&mut self, ready: &Ready, disk: &Disk) {
+        for packet in &ready.send {
+            if let Body::Acknowledge { durable, .. } = packet.body
+                && self.promised < (packet.term, durable)
+            {
+                self.promised = (packet.term, durable);
+            }
+        }
+        let (term, durable) = self.promised;
+        let kept = disk.hard_state.term != term || durable.raw() <= disk.end();
+        assert!(kept, "what was acknowledged stays durable");
+    }
+
+    fn snapshots_seen(&mut self, before: &Status, node: &Node, ready: &Ready, disk: &Disk, single: bool) {
+        self.snapshots.compacted(before, node, ready);
+        self.snapshots.installed(before, node, ready, single);
+        self.seen.taken += u32::from(self.snapshots.taken_over(node, ready));
+        self.snapshots.sent(node, ready);
+        self.seen.sent += ready.snapshots.len() as u32;
+        for last in installs(ready) {
+            let shorter = before.last.index < last.index;
+            self.seen.installed_shorter += u32::from(shorter);
+            self.seen.installed_against += u32::from(!shorter);
+        }
+        if let Some(snapshot) = &ready.restore {
+            assert_eq!(ready.apply, None, "the state machine does one thing at a time");
+            assert_eq!(self.applying, None, "the state machine is restored when it has nothing to do");
+            self.snapshots.restored(snapshot, self.handed, node, disk);
+            self.handed = snapshot.last.index;
+            self.applying = Some(self.handed);
+            self.seen.restored += 1;
+        }
+    }
+
+    /// The configuration in force is the last that was told.
+    fn configured(&mut self, node: &Node, ready: &Ready) {
+        for event in &ready.events {
+            if let Event::Membership { index, membership } = event {
+                self.membership = (*index, Some(Arc::clone(membership)));
+            }
+        }
+        let now = (node.membership_index(), node.membership().cloned());
+        assert!(self.membership == now, "an event tells of another configuration");
     }
 
     fn halted(&self, ready: &Ready) {
@@ -114,12 +207,12 @@ impl Observer {
         assert!(all, "a halted node says that it has halted");
     }
 
-    fn answered(&mut self, answer: &Answer, node: &Node) {
+    fn answered(&mut self, answer: &Answer, node: &Node, installed: bool) {
         if self.transfers.remove(&answer.id) {
             return self.transfer_answered(&answer.outcome, node);
         }
         if self.changes.remove(&answer.id) {
-            return self.change_answered(&answer.outcome, node);
+            return self.change_answered(&answer.outcome, node, installed);
         }
         let Some(commands) = self.proposals.remove(&answer.id) else {
             panic!("the answer {answer:?} to no question");
@@ -150,12 +243,12 @@ impl Observer {
         self.seen.transfers += 1;
     }
 
-    fn change_answered(&mut self, outcome: &Outcome, node: &Node) {
+    fn change_answered(&mut self, outcome: &Outcome, node: &Node, installed: bool) {
         match outcome {
             Outcome::Refused(_) | Outcome::Lost { .. } => {}
             Outcome::Unchanged { index } => {
-                // More may have come in the same step.
-                assert!(*index <= node.membership_index(), "it is so already");
+                // More may have come in the same step, and the snapshot of a peer that lies have undone it.
+                assert!(installed || *index <= node.membership_index(), "it is so already");
             }
             Outcome::Committed { first, last } => {
                 assert!(last.index <= node.status().commit, "committed means committed");
@@ -171,7 +264,7 @@ impl Observer {
             self.fetch_number += 1;
             self.seen.fetches += 1;
             assert_eq!(fetch.number.raw(), self.fetch_number, "fetches are numbered in order");
-            let there = LogIndex::ZERO < fetch.first && fetch.last.raw() <= disk.log.len() as u64;
+            let there = node.status().start.index < fetch.first && fetch.last.raw() <= disk.end();
             assert!(there && fetch.first <= fetch.last, "{fetch:?} is of what the disk has");
             assert!(fetch.bytes_max <= node.config().fetch_bytes_max, "{fetch:?} is within its limit");
             self.fetches.push_back(*fetch);
@@ -179,14 +272,21 @@ impl Observer {
     }
 
     fn committed(&mut self, before: &Status, node: &Node) {
-        let commit = node.status().commit;
+        let Status { commit, start, .. } = node.status();
         assert!(before.commit <= commit, "the commit index never falls");
-        for index in self.committed.len() as u64 + 1..=commit.raw() {
+        let (known, terms) = &mut self.committed;
+        // Of what an installed snapshot covers only the term of its end is known.
+        for index in known.next().max(start.index).raw()..=commit.raw() {
             let term = node.term_at(LogIndex::new(index));
-            self.committed.push(term.expect("what is committed is in the log"));
+            terms.insert(LogIndex::new(index), term.expect("what is committed is in the log"));
         }
-        let same = |(nth, term): (usize, &Term)| node.term_at(LogIndex::new(nth as u64 + 1)) == Some(*term);
-        assert!(self.committed.iter().enumerate().all(same), "committed entries stay");
+        *known = commit;
+        let same = |(index, term): (&LogIndex, &Term)| match node.term_at(*index) {
+            Some(now) => now == *term,
+            None => *index < start.index,
+        };
+        assert!(terms.iter().all(same), "committed entries stay");
+        terms.retain(|index, _| start.index <= *index);
     }
 
     fn applied(&mut self, entries: &Runs, node: &Node, disk: &Disk) {
@@ -196,10 +296,11 @@ impl Observer {
             assert_eq!(position.index, self.handed.next(), "entries are applied in order, each once");
             assert!(position.index <= node.status().commit, "what is applied is committed");
             self.handed = position.index;
+            self.snapshots.handed_out(position, entry.time);
             if !node.config().apply_before_durable {
-                let durable = disk.log.get(position.index.raw() as usize - 1);
+                let durable = disk.entry(position.index);
                 let same = durable.is_some_and(|(term, durable)| (*term, durable) == (position.term, entry));
-                assert!(same, "what is applied at {position} is durable");
+                assert!(same || disk.covers(position.index), "what is applied at {position} is durable");
             }
         }
         self.applying = Some(self.handed);
@@ -221,6 +322,12 @@ impl Observer {
             self.seen.roles.push(now.role);
         }
     }
+}
+
+/// The terms of the durable entries from one index to another.
+fn terms(disk: &Disk, from: LogIndex, to: LogIndex) -> BTreeMap<LogIndex, Term> {
+    let entries = disk.entries().filter(|(index, _)| from <= *index && *index <= to);
+    entries.map(|(index, (term, _))| (index, *term)).collect()
 }
 
 /// A vote, a request for votes and an acknowledgement are promises: what they say is durable before they leave.
@@ -245,14 +352,14 @@ pub fn promise_is_kept(packet: &Packet, node: &Node, disk: &Disk, single: bool) 
             if LogIndex::ZERO < *durable {
                 assert!(packet.term <= disk.hard_state.term, "the term of an acknowledgement is durable");
             }
-            let end = durable.raw() as usize;
-            assert!(end <= disk.log.len(), "what is acknowledged is durable");
+            assert!(durable.raw() <= disk.end(), "what is acknowledged is durable");
             // Later messages of the same step may have moved on to another leader's log.
-            let log = disk.log[..end].iter().enumerate();
-            let same = |(nth, (term, _)): (usize, &(Term, _))| {
-                node.term_at(LogIndex::new(nth as u64 + 1)) == Some(*term)
+            let mut log = disk.entries().take_while(|(index, _)| index <= durable);
+            let same = |(index, (term, _)): (LogIndex, &(Term, _))| match node.term_at(index) {
+                Some(now) => now == *term,
+                None => index < node.status().start.index,
             };
-            assert!(!single || log.into_iter().all(same), "what is acknowledged is what is durable");
+            assert!(!single || log.all(same), "what is acknowledged is what is durable");
         }
         Body::Append { previous, entries, .. } => {
             assert!(!entries.is_empty(), "an append carries entries");
