@@ -137,6 +137,9 @@ impl Recovered {
         }
         if let Some(compaction) = write.compaction.as_ref().filter(|compaction| compaction.discards) {
             let (mut rest, mut restarted) = (write.clone(), self.clone());
+            if compaction.start != compaction.snapshot.last {
+                return Err(RecoverError::Snapshot(compaction.snapshot.last.index));
+            }
             restarted.restart(&compaction.snapshot)?;
             rest.compaction = None;
             restarted.absorb(&rest)?;
@@ -207,7 +210,8 @@ impl Recovered {
     fn check_compaction(&self, compaction: &Compaction, write: &Write) -> Result<(), RecoverError> {
         let Compaction { snapshot, start, .. } = compaction;
         let behind = write.entries.last_position().unwrap_or(self.last());
-        let newer = self.snapshot.as_ref().is_none_or(|old| old.last.index < snapshot.last.index);
+        let covered = self.snapshot.as_ref().map_or(LogIndex::ZERO, |old| old.last.index);
+        let newer = covered < snapshot.last.index;
         // What the log begins behind was in it before.
         let known = *start == self.start
             || write.entries.first().is_none_or(|first| start.index < first)

@@ -3,13 +3,16 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use raft_core::{
-    Entry, HardState, LogIndex, LogTime, Payload, Position, RecoverError, Recovered, Run, Runs, Term,
-    TermStart, Write, WriteNumber,
+    Compaction, Entry, HardState, Incarnation, LogIndex, LogTime, Membership, NodeId, Pair, Payload,
+    Position, RecoverError, Recovered, Run, Runs, Server, Snapshot, Suffrage, Term, TermStart, Write,
+    WriteNumber,
 };
 
 /// An entry as the model has it: its term and its content.
@@ -138,11 +141,37 @@ struct Step {
     term_step: u64,
     contents: Vec<Plain>,
     commit_back: u64,
+    compacts: Compacts,
+}
+
+/// What a batch says of snapshots.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Compacts {
+    Nothing,
+    /// A snapshot that ends so many entries before what is committed, of which the log keeps so many entries.
+    Keeping(u64, u64),
+    /// The same, but the log is to begin behind an entry of another term, or behind the snapshot.
+    Wrong(u64, u64),
+    /// A snapshot that ends so many entries behind what was committed, instead of the log.
+    Discarding(u64),
+    /// The same, but the log is to begin earlier.
+    DiscardingHalf(u64),
+}
+
+fn compacts() -> impl Strategy<Value = Compacts> {
+    (0..24u8, 0..4u64, 0..4u64).prop_map(|(which, last, start)| match which {
+        0..=7 => Compacts::Keeping(last, start),
+        8 => Compacts::Wrong(last, start),
+        9 | 10 => Compacts::Discarding(last),
+        11 => Compacts::DiscardingHalf(last),
+        _ => Compacts::Nothing,
+    })
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = (0..6u64, 0..20u8, 0..3u64, plain(0..6), 0..8u64).prop_map(
-        |(back, gap, term_step, contents, commit_back)| Step {
+    let step = (0..6u64, 0..20u8, 0..3u64, plain(0..6), 0..8u64, compacts()).prop_map(
+        |(back, gap, term_step, contents, commit_back, compacts)| Step {
+            compacts,
             back,
             gap: gap == 0,
             term_step,
@@ -157,13 +186,106 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 #[derive(Clone, Default)]
 struct Model {
     term: u64,
+    /// All entries from the first on, also those that a snapshot stands for: of an installed one only the last term is right.
     log: Vec<Plain>,
     commit: u64,
+    /// The index behind which the log begins.
+    start: u64,
+    /// What the snapshot covers.
+    covered: u64,
+}
+
+/// Why a write can not be taken.
+#[derive(PartialEq, Debug)]
+enum Unsound {
+    /// Its snapshot alone.
+    Snapshot(u64),
+    Otherwise,
+}
+
+fn snapshot(term: u64, index: u64) -> Arc<Snapshot> {
+    let pair = Pair { id: NodeId::new(1).expect("not zero"), incarnation: Incarnation::new(1) };
+    let (raft_address, client_address) = ("raft1".to_owned(), String::new());
+    let server = Server { pair, suffrage: Suffrage::Voter, raft_address, client_address };
+    let membership = Arc::new(Membership::new(vec![server]).expect("a configuration"));
+    Arc::new(Snapshot {
+        cluster: membership.cluster_id(),
+        last: Position::new(term, index),
+        time: LogTime::ZERO,
+        membership,
+        membership_index: LogIndex::new(1),
+        size: 0,
+        digest: 0,
+    })
 }
 
 impl Model {
     /// Makes the write of a step, and what the log is after it if it can be taken.
-    fn write(&self, step: &Step) -> (Write, Result<Model, ()>) {
+    fn write(&self, step: &Step) -> (Write, Result<Model, Unsound>) {
+        match step.compacts {
+            Compacts::Nothing => self.batch(step),
+            Compacts::Keeping(..) | Compacts::Wrong(..) => self.keeping(step),
+            Compacts::Discarding(ahead) => self.discarding(step, ahead, true),
+            Compacts::DiscardingHalf(ahead) => self.discarding(step, ahead, false),
+        }
+    }
+
+    /// The term of an entry, 0 before the first.
+    fn term_at(&self, index: u64) -> u64 {
+        index.checked_sub(1).and_then(|nth| self.log.get(nth as usize)).map_or(0, |entry| entry.0)
+    }
+
+    /// Along with a batch the log begins later.
+    fn keeping(&self, step: &Step) -> (Write, Result<Model, Unsound>) {
+        let (mut write, next) = self.batch(step);
+        let (back, kept, wrong) = match step.compacts {
+            Compacts::Wrong(back, kept) => (back, kept, true),
+            Compacts::Keeping(back, kept) => (back, kept, false),
+            _ => (0, 0, false),
+        };
+        let last = self.commit.max(write.commit.raw()).saturating_sub(back);
+        let mut start = last.saturating_sub(kept);
+        let mut term = self.term_at(start);
+        if wrong {
+            (start, term) = if kept == 0 { (last + 1, term) } else { (start, term + 1) };
+        }
+        let after = next.as_ref().ok();
+        let last_term = after.map_or(1, |after| after.term_at(last));
+        let compaction = Compaction {
+            snapshot: snapshot(last_term, last),
+            start: Position::new(term, start),
+            discards: false,
+        };
+        write.compaction = Some(compaction);
+        // Only what was in the log before can be what it begins behind.
+        let before = write.entries.first().map_or(self.log.len() as u64 + 1, LogIndex::raw);
+        let within = self.start <= start && start < before && start <= self.log.len() as u64;
+        let fits = !wrong && self.covered < last && (within || start == self.start);
+        let next = next.and_then(|next| {
+            if fits { Ok(Model { start, covered: last, ..next }) } else { Err(Unsound::Snapshot(last)) }
+        });
+        (write, next)
+    }
+
+    /// A snapshot takes the place of the log, along with a batch behind it.
+    fn discarding(&self, step: &Step, ahead: u64, whole: bool) -> (Write, Result<Model, Unsound>) {
+        let (last, term) = (self.commit + ahead, self.log.last().map_or(1, |entry| entry.0));
+        let restarted = Model {
+            log: vec![(term, 0); last as usize],
+            commit: last,
+            start: last,
+            covered: last,
+            ..self.clone()
+        };
+        let (mut write, next) = restarted.batch(&Step { back: step.back / 5, ..step.clone() });
+        let snapshot = snapshot(term, last);
+        let start = if whole { snapshot.last } else { Position::new(term, last + 1) };
+        write.compaction = Some(Compaction { snapshot, start, discards: true });
+        let fits = self.commit < last && whole;
+        (write, if fits { next } else { Err(Unsound::Snapshot(last)) })
+    }
+
+    fn batch(&self, step: &Step) -> (Write, Result<Model, Unsound>) {
         let mut next = self.clone();
         next.term += step.term_step;
         let end = self.log.len() as u64;
@@ -190,12 +312,14 @@ impl Model {
             refounds: None,
             commit: LogIndex::new(commit),
         };
-        (write, if sound { Ok(next) } else { Err(()) })
+        (write, if sound { Ok(next) } else { Err(Unsound::Otherwise) })
     }
 
     fn terms_before(&self, index: u64) -> Vec<TermStart> {
         let mut starts = Vec::<TermStart>::new();
-        for (nth, (term, _)) in self.log[..index as usize - 1].iter().enumerate() {
+        // Where it begins behind a snapshot, the log knows the term of that from there on.
+        let from = (self.start as usize).saturating_sub(1);
+        for (nth, (term, _)) in self.log[..index as usize - 1].iter().enumerate().skip(from) {
             if starts.last().is_none_or(|start| start.term.raw() < *term) {
                 starts.push(TermStart { term: Term::new(*term), first: LogIndex::new(nth as u64 + 1) });
             }
@@ -207,7 +331,13 @@ impl Model {
 fn agrees(recovered: &Recovered, model: &Model) {
     assert_eq!(recovered.hard_state.term.raw(), model.term);
     assert_eq!(recovered.commit.raw(), model.commit);
-    let first = recovered.tail.first().map_or(1, LogIndex::raw);
+    assert_eq!(recovered.start, Position::new(model.term_at(model.start), model.start));
+    let covered = recovered.snapshot.as_ref().map_or(0, |snapshot| snapshot.last.index.raw());
+    assert_eq!(covered, model.covered);
+    let first = recovered.tail.first().map_or(model.log.len() as u64 + 1, LogIndex::raw);
+    let none = model.log.len() as u64 == model.start;
+    assert_eq!(recovered.tail.is_empty(), none, "the tail is empty only if the log is");
+    assert!(model.start < first, "nothing is left of what was compacted");
     assert_eq!(contents(&recovered.tail), expected(first, &model.log[first as usize - 1..]));
     assert_eq!(recovered.terms, model.terms_before(first));
 }
@@ -224,7 +354,12 @@ proptest! {
             let before = recovered.clone();
             match (recovered.absorb(&write), next) {
                 (Ok(()), Ok(next)) => model = next,
-                (Err(_), Err(())) => prop_assert_eq!(&recovered, &before, "a refusal changes nothing"),
+                (Err(why), Err(unsound)) => {
+                    if let Unsound::Snapshot(index) = unsound {
+                        prop_assert_eq!(why, RecoverError::Snapshot(LogIndex::new(index)));
+                    }
+                    prop_assert_eq!(&recovered, &before, "a refusal changes nothing");
+                }
                 (taken, _) => panic!("{taken:?} for {write:?}"),
             }
             agrees(&recovered, &model);
@@ -232,7 +367,8 @@ proptest! {
                 recovered.shorten(keep);
                 let length = model.log.len() as u64;
                 let first = (length + 1).saturating_sub(keep.max(1)).max(1).min(model.commit + 1).min(length.max(1));
-                prop_assert_eq!(recovered.tail.first().map_or(1, LogIndex::raw), first);
+                let first = first.max(model.start + 1);
+                prop_assert_eq!(recovered.tail.first().map_or(length + 1, LogIndex::raw), first.min(length + 1));
                 agrees(&recovered, &model);
             }
         }
@@ -243,8 +379,14 @@ proptest! {
 #[test]
 #[should_panic(expected = "left == right")]
 fn recovery_without_truncation_is_seen() {
-    let step =
-        |back, content| Step { back, gap: false, term_step: 1, contents: vec![(1, content)], commit_back: 9 };
+    let step = |back, content| Step {
+        back,
+        gap: false,
+        term_step: 1,
+        contents: vec![(1, content)],
+        commit_back: 9,
+        compacts: Compacts::Nothing,
+    };
     let (mut recovered, model) = (Recovered::default(), Model::default());
     let (write, next) = model.write(&step(0, 1));
     assert_eq!(recovered.absorb(&write), Ok(()));
@@ -276,4 +418,40 @@ fn recovery_names_what_is_wrong() {
     assert_eq!(recovered.absorb(&write(3, 3, 0, &[(1, 1)])), Err(RecoverError::Terms(index(3))));
     assert_eq!(recovered.absorb(&write(3, 3, 0, &[(4, 1)])), Err(RecoverError::Terms(index(3))));
     assert_eq!(recovered.absorb(&write(3, 3, 4, &[(3, 1)])), Err(RecoverError::Commit(index(4))));
+}
+
+/// The histories above would show little if their snapshots were hardly ever taken.
+#[test]
+fn histories_compact() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let (mut kept, mut discarded, mut refused) = (0, 0, 0);
+    for _ in 0..200 {
+        let steps = steps().new_tree(&mut runner).expect("nothing is rejected").current();
+        let mut model = Model::default();
+        for step in steps {
+            let (write, next) = model.write(&step);
+            let discards = write.compaction.map(|compaction| compaction.discards);
+            refused += u32::from(matches!(next, Err(Unsound::Snapshot(_))));
+            kept += u32::from(discards == Some(false) && next.is_ok());
+            discarded += u32::from(discards == Some(true) && next.is_ok());
+            model = next.unwrap_or(model);
+        }
+    }
+    assert!(50 < kept && 50 < discarded && 100 < refused, "{kept}, {discarded}, {refused}");
+}
+
+#[test]
+#[should_panic(expected = "left == right")]
+fn recovery_without_compaction_is_seen() {
+    let contents = vec![(1, 7), (1, 8), (1, 9)];
+    let mut step =
+        Step { back: 0, gap: false, term_step: 1, contents, commit_back: 0, compacts: Compacts::Nothing };
+    let (mut recovered, model) = (Recovered::default(), Model::default());
+    let (write, next) = model.write(&step);
+    assert_eq!(recovered.absorb(&write), Ok(()));
+    let model = next.expect("the first write");
+    (step.contents, step.compacts) = (Vec::new(), Compacts::Keeping(0, 1));
+    let (write, next) = model.write(&step);
+    assert_eq!(recovered.absorb(&write), Ok(()));
+    agrees(&recovered, &Model { start: 0, ..next.expect("it fits") });
 }
