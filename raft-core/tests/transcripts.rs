@@ -6,7 +6,8 @@
 //! S1 <   S2     t1  acknowledge held 2, durable 2   S1 is told: here a packet from S2, of term 1
 //! S1   > S2 S3  t1  commit      commit 2            and wants: here the same packet sent to S2 and to S3
 //! S1   > disk   write 3: …                          one batch made durable; `disk fetch`: entries read back
-//! S1   > apply  1.2-1.3                             committed entries handed to the state machine
+//! S1   > apply  1.2-1.3                             committed entries handed to the state machine; `restore`: a snapshot
+//! S1   > send   snapshot 1 to S3: …                 a snapshot to be sent, with its packet
 //! S1   > user   request 1: committed at 1.3         a client's answer
 //! S1   > event  leader in term 1                    what has changed
 //! S2 x   S1     …                                   a packet that never arrives
@@ -22,7 +23,7 @@ mod scribe;
 
 use common::{config, pair, voters};
 use expect_test::expect_file;
-use raft_core::{Change, Config, LogIndex, Message, RoleKind};
+use raft_core::{Change, Config, LogIndex, LogTime, Message, Position, RoleKind};
 use scribe::{Detail, Scribe};
 
 /// §3.4, §9.6, §3.5: a pre-vote, a vote, the no-op; and a command that is committed with it and applied everywhere.
@@ -180,6 +181,39 @@ fn evicted_entries_are_fetched_for_a_lagging_follower() {
     assert_eq!(scribe.cluster.applied(3), ["a", "b", "c", "d", "e", "f"]);
     expect_file!["transcripts/evicted_entries_are_fetched_for_a_lagging_follower.txt"]
         .assert_eq(&scribe.text());
+}
+
+/// §5.3: a follower that needs what the log no longer has is sent a snapshot along with a heartbeat, is restored from it, and goes on
+/// with the entries behind it. The same snapshot again, and an older one of its own, change nothing.
+#[test]
+fn lagging_follower_gets_a_snapshot() {
+    let mut scribe = Scribe::led(Config { trailing_entries: 0, ..config() });
+    scribe.note("S3 is down while b and c are committed, and S1 saves its state machine");
+    scribe.cluster.machine(3).crash();
+    scribe.detail = Detail::Nothing;
+    for text in ["b", "c"] {
+        scribe.propose(1, text);
+        scribe.deliver();
+    }
+    scribe.note("S2 has all and says nothing from here on");
+    scribe.cluster.machine(2).crash();
+    scribe.detail = Detail::All;
+    scribe.save(1);
+    scribe.propose(1, "d");
+    scribe.restart(3);
+    for _ in 0..2 {
+        scribe.tick(1, 3);
+        scribe.deliver();
+    }
+    scribe.note("the bytes have come; the packet comes twice");
+    scribe.bring_snapshot(1, 2);
+    scribe.deliver();
+    assert_eq!(scribe.cluster.applied(3), ["a", "b", "c", "d"]);
+    scribe.note("a snapshot that S3 took before, and that comes late");
+    let (last, time) = (Position::new(1, 3), LogTime::ZERO);
+    scribe.step(3, Message::SnapshotTaken { last, time, size: 1, digest: 1 });
+    scribe.restart(3);
+    expect_file!["transcripts/lagging_follower_gets_a_snapshot.txt"].assert_eq(&scribe.text());
 }
 
 /// A window of two packets: it closes, a packet is lost, heartbeats that overtake nothing conclude so, and it opens again.

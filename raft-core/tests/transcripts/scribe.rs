@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use raft_core::{
     Answer, Body, Change, Config, Event, Fetched, LogIndex, Membership, Message, Outcome, Packet, Pair,
-    Payload, Position, Ready, Refusal, RequestId, RoleKind, Runs, Server, Suffrage, Term,
+    Payload, Position, Ready, Refusal, RequestId, RoleKind, Runs, SendSnapshot, Server, Suffrage, Term,
 };
 
 use crate::common::{Cluster, command};
@@ -84,6 +84,28 @@ impl Scribe {
     fn request(&mut self) -> RequestId {
         self.next_request += 1;
         RequestId::new(self.next_request - 1)
+    }
+
+    /// Saves the state machine of a server as a snapshot.
+    pub(crate) fn save(&mut self, id: u64) {
+        let machine = self.cluster.machine(id);
+        let (last, time) = machine.applied_at;
+        machine.saved.insert(last, machine.applied.clone());
+        self.step(id, Message::SnapshotTaken { last, time, size: 1, digest: 1 });
+    }
+
+    /// Brings the oldest snapshot that a server is to send to its receiver, once or more often.
+    pub(crate) fn bring_snapshot(&mut self, from: u64, times: u32) {
+        let machine = self.cluster.machine(from);
+        let SendSnapshot { number, packet } = machine.sending.remove(0);
+        let Body::InstallSnapshot { snapshot } = &packet.body else { panic!("{packet:?} is no snapshot") };
+        let saved = machine.saved[&snapshot.last].clone();
+        let to = packet.to.id.raw();
+        self.cluster.machine(to).saved.insert(snapshot.last, saved);
+        for _ in 0..times {
+            self.step(to, Message::Packet(packet.clone()));
+        }
+        self.step(from, Message::SnapshotSent { number, arrived: true });
     }
 
     /// Makes everything durable that a server has written.
@@ -189,8 +211,15 @@ impl Scribe {
                 next.push(Message::Synced(number));
             }
         }
+        machine.sending.extend(ready.snapshots);
+        if let Some(snapshot) = ready.restore {
+            machine.applied.clone_from(&machine.saved[&snapshot.last]);
+            machine.applied_at = (snapshot.last, snapshot.time);
+            next.push(Message::Applied(snapshot.last.index));
+        }
         if let Some(entries) = ready.apply {
             for (position, entry) in entries.entries() {
+                machine.applied_at = (position, entry.time);
                 if let Payload::Command(command) = &entry.payload {
                     machine.applied.push((position.index, command.clone()));
                 }
@@ -229,6 +258,10 @@ fn told(message: &Message) -> String {
         Message::Fetched { number, result: Fetched::Entries(entries) } => {
             format!("disk   fetch {number}: {}", range(entries))
         }
+        Message::SnapshotTaken { last, .. } => format!("apply  saved up to {last}"),
+        Message::SnapshotSent { number, arrived } => {
+            format!("send   snapshot {number} {}", if *arrived { "has arrived" } else { "has not arrived" })
+        }
         other => format!("{other:?}"),
     }
 }
@@ -240,8 +273,12 @@ fn wishes(ready: &Ready) -> Vec<String> {
         let vote = write.hard_state.vote.map_or("none".to_owned(), server);
         let (number, term, commit) = (write.number, write.hard_state.term, write.commit);
         let entries = range(&write.entries);
+        let compaction = write.compaction.as_ref().map_or(String::new(), |compaction| {
+            let instead = if compaction.discards { " instead of the log" } else { "" };
+            format!(", snapshot to {}{instead}, log from {}", compaction.snapshot.last, compaction.start)
+        });
         all.push(format!(
-            "disk   write {number}: term {term}, vote {vote}, entries {entries}, commit {commit}"
+            "disk   write {number}: term {term}, vote {vote}, entries {entries}, commit {commit}{compaction}"
         ));
     }
     let mut packets: Vec<(String, Vec<u64>)> = Vec::new();
@@ -255,6 +292,12 @@ fn wishes(ready: &Ready) -> Vec<String> {
     for (text, to) in packets {
         let to: Vec<String> = to.iter().map(|id| format!("S{id}")).collect();
         all.push(format!("{:<6} {text}", to.join(" ")));
+    }
+    for SendSnapshot { number, packet } in &ready.snapshots {
+        all.push(format!("send   snapshot {number} to {}: {}", server(packet.to), body(packet)));
+    }
+    if let Some(snapshot) = &ready.restore {
+        all.push(format!("apply  restore to {}", snapshot.last));
     }
     if let Some(entries) = &ready.apply {
         all.push(format!("apply  {}", range(entries)));
@@ -275,6 +318,7 @@ fn changes(ready: &Ready) -> Vec<String> {
         Event::Membership { index, membership } => {
             format!("event  configuration at {index}: {}", configuration(membership))
         }
+        Event::SnapshotInstalled { last } => format!("event  snapshot to {last} installed"),
         Event::Removed { index } => format!("event  removed by the configuration at {index}"),
         other => format!("event  {other:?}"),
     });
@@ -323,6 +367,7 @@ fn body(packet: &Packet) -> String {
             ("reject", format!("previous {previous}, hint {hint}, its term from {hint_first}"))
         }
         Body::Removed { last } => ("removed", format!("by the configuration at {last}")),
+        Body::InstallSnapshot { snapshot } => ("install", format!("snapshot to {}", snapshot.last)),
         Body::NewerTerm => ("newer term", String::new()),
         other => panic!("the scribe does not know {other:?}"),
     };
