@@ -1,12 +1,12 @@
 //! Bounded memory (C10), by count: with all followers up to date a log of ten million entries takes the memory of one with a
-//! thousand. A test binary of its own, because every allocation of the process is counted.
+//! thousand; and so do ten thousands of configurations, if snapshots are taken now and then. A test binary of its own, because every allocation of the process is counted.
 
 #[path = "../benches/lab/mod.rs"]
 mod lab;
 
 use bytes::Bytes;
 use lab::{Lab, append_of, pair};
-use raft_core::{Body, Config, LogIndex, Message, Position, Term};
+use raft_core::{Body, Change, Config, LogIndex, LogTime, Message, Position, RequestId, Term};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -35,6 +35,28 @@ fn heap_with(entries: u64, mut batch: impl FnMut()) -> [usize; 2] {
 /// Whether both are the same but for what the test framework holds.
 fn alike([short, long]: [usize; 2]) -> bool {
     short.abs_diff(long) <= FRAMEWORK_MAX
+}
+
+/// Bytes on the heap of a leader after a few hundred changes of the configuration, and after many, with a snapshot after every
+/// hundred or with none.
+fn heap_with_changes(saves: bool) -> [usize; 2] {
+    let mut leader = Lab::leader(3, 0, config());
+    leader.keeps = false;
+    heap_with(LONG / 100, || {
+        for _ in 0..100 {
+            let nth = leader.node.status().last.index;
+            let (raft_address, client_address) = ("raft2".to_owned(), format!("{nth:09}"));
+            let change = Change::Readdress { id: pair(2).id, raft_address, client_address };
+            leader.step([Message::Reconfigure { id: RequestId::new(0), change, based_on: None }]);
+            leader.settle();
+            assert_eq!(leader.node.membership_index(), nth.next(), "each changes something");
+        }
+        if saves {
+            let (last, time) = (leader.node.status().last, LogTime::ZERO);
+            leader.step([Message::SnapshotTaken { last, time, size: 0, digest: 0 }]);
+            leader.settle();
+        }
+    })
 }
 
 #[test]
@@ -77,4 +99,10 @@ fn memory_with_a_log_of_ten_million_entries_is_that_with_a_thousand() {
     });
     assert_eq!(follower.node.status().applied.raw(), LONG + 1, "with the founding entry");
     assert!(alike(held), "bytes of a follower: {held:?}");
+
+    // All configurations behind the latest snapshot are held, and so none before it.
+    let kept = heap_with_changes(false);
+    assert!(!alike(kept), "without snapshots all configurations are held: {kept:?}");
+    let held = heap_with_changes(true);
+    assert!(alike(held), "bytes of a leader that changes its configuration: {held:?}");
 }
