@@ -14,12 +14,18 @@ const VOTERS_MIN: usize = 3;
 
 impl Node {
     /// Whether a leader may have to remove a member that is dead.
+    #[inline]
     pub(crate) fn misses_anybody(&self) -> bool {
+        0 < self.config.dead_after_ticks && self.counts_anybody_as_dead()
+    }
+
+    fn counts_anybody_as_dead(&self) -> bool {
         matches!(&self.role, Role::Leader { followers, .. } if followers.iter().any(|follower| follower.is_dead(&self.config)))
     }
 
     /// Removes the first member that counts as dead and may be removed: one at a time, and only when any other change could be
-    /// taken. The configuration in force is committed and not joint.
+    /// taken.
+    #[cold]
     pub(crate) fn derive_cleanup(&mut self, ready: &mut Ready) {
         let Role::Leader { followers, .. } = &self.role else { return };
         let Some((index, membership)) = self.log.membership() else { return };
@@ -27,7 +33,7 @@ impl Node {
             && *index <= self.commit
             && !membership.is_joint()
             && self.log.term_at(self.commit) == Some(self.hard_state.term);
-        if !free || !self.misses_anybody() {
+        if !free {
             return;
         }
         let voters_left = membership.voters().count() - 1;

@@ -11,7 +11,7 @@ use crate::node::Node;
 use crate::position::{LogIndex, LogTime, Position, SendNumber};
 use crate::ready::{Event, Fault, Ready};
 use crate::role::Role;
-use crate::snapshot::{Reported, Snapshot};
+use crate::snapshot::{Digest, Reported, Snapshot};
 
 /// With so many configurations in memory a node asks for a snapshot, so that it can forget all but the last that it covers.
 const MEMBERSHIPS_MANY: usize = 64;
@@ -19,11 +19,12 @@ const MEMBERSHIPS_MANY: usize = 64;
 impl Node {
     /// The state machine has been saved as it was after the entry at `index`. The log goes on from there, less what followers
     /// that are a little behind may still need.
+    #[cold]
     pub(crate) fn snapshot_taken(
         &mut self,
         last: Position,
         time: LogTime,
-        (size, digest): (u64, u128),
+        (size, digest): (u64, Digest),
         ready: &mut Ready,
     ) {
         let index = last.index;
@@ -54,6 +55,7 @@ impl Node {
             digest,
         };
         self.snapshot = Some(Arc::new(snapshot));
+        self.disk.compacted();
         self.snapshot_wanted = false;
         // What this server's own disk does not have yet stays, and so does what followers need that are being sent a snapshot:
         // else each of them would need the next snapshot when it has this one, for ever.
@@ -71,14 +73,14 @@ impl Node {
         self.log.forget_memberships(index);
     }
 
-    /// Asks for a snapshot where configurations have become many.
-    pub(crate) fn derive_snapshot_wanted(&mut self, ready: &mut Ready) {
-        if MEMBERSHIPS_MANY < self.log.memberships().len() {
-            self.want_snapshot(ready);
-        }
+    /// Whether configurations have become many.
+    #[inline]
+    pub(crate) fn has_many_memberships(&self) -> bool {
+        MEMBERSHIPS_MANY < self.log.memberships().len()
     }
 
     /// Asks for a snapshot, once.
+    #[cold]
     pub(crate) fn want_snapshot(&mut self, ready: &mut Ready) {
         if !core::mem::replace(&mut self.snapshot_wanted, true) {
             ready.events.push(Event::SnapshotWanted);
@@ -87,6 +89,7 @@ impl Node {
 
     /// A snapshot has been received, and its bytes are durable here: from the `leader` of this server's term, or from one of an
     /// older term.
+    #[cold]
     pub(crate) fn snapshot_received(
         &mut self,
         leader: Option<(Pair, Boot)>,
@@ -128,6 +131,7 @@ impl Node {
     }
 
     /// Puts a snapshot in the place of the whole log, which lacks or contradicts what it covers.
+    #[cold]
     fn install(&mut self, snapshot: Arc<Snapshot>, ready: &mut Ready) {
         reached(if snapshot.last.index <= self.log.last().index {
             Mark::SnapshotConflicts
@@ -156,6 +160,7 @@ impl Node {
     }
 
     /// A transfer of a snapshot has ended.
+    #[cold]
     pub(crate) fn snapshot_sent(&mut self, number: SendNumber, arrived: bool, ready: &mut Ready) {
         let pending = match self.transfers.reported(number) {
             Reported::Now(pending) => pending,

@@ -27,15 +27,15 @@ pub(crate) struct Disk {
     issued_hard_state: HardState,
     durable_end: LogIndex,
     durable_hard_state: HardState,
-    /// Up to where the latest snapshot reaches that was issued.
-    issued_snapshot: LogIndex,
+    /// Whether the log begins elsewhere, or behind another snapshot, than the last write that was issued has said.
+    compacted: bool,
     /// Whether a snapshot has taken the place of the whole log since the last write was issued.
     discards: bool,
 }
 
 impl Disk {
     /// A disk on which everything recovered is durable.
-    pub(crate) const fn new(end: LogIndex, hard_state: HardState, snapshot: LogIndex) -> Self {
+    pub(crate) const fn new(end: LogIndex, hard_state: HardState) -> Self {
         Disk {
             outstanding: VecDeque::new(),
             last_number: WriteNumber::ZERO,
@@ -43,7 +43,7 @@ impl Disk {
             issued_hard_state: hard_state,
             durable_end: end,
             durable_hard_state: hard_state,
-            issued_snapshot: snapshot,
+            compacted: false,
             discards: false,
         }
     }
@@ -68,13 +68,18 @@ impl Disk {
     }
 
     /// Whether there is something to write that has not been issued.
-    pub(crate) fn is_behind(&self, end: LogIndex, hard_state: HardState, snapshot: LogIndex) -> bool {
-        self.issued_end < end || self.issued_hard_state != hard_state || self.issued_snapshot < snapshot
+    pub(crate) fn is_behind(&self, end: LogIndex, hard_state: HardState) -> bool {
+        self.issued_end < end || self.issued_hard_state != hard_state || self.compacted
     }
 
     /// Whether the next write has to say that the log begins elsewhere.
-    pub(crate) fn lacks_snapshot(&self, snapshot: LogIndex) -> bool {
-        self.issued_snapshot < snapshot
+    pub(crate) const fn is_compacted(&self) -> bool {
+        self.compacted
+    }
+
+    /// A snapshot stands for the beginning of the log.
+    pub(crate) const fn compacted(&mut self) {
+        self.compacted = true;
     }
 
     /// Whether it has to say that nothing of the log before it is kept.
@@ -83,9 +88,9 @@ impl Disk {
     }
 
     /// Issues a write that leaves the log with this end, and with everything that it has not said of before.
-    pub(crate) fn issue(&mut self, end: LogIndex, hard_state: HardState, snapshot: LogIndex) -> WriteNumber {
+    pub(crate) fn issue(&mut self, end: LogIndex, hard_state: HardState) -> WriteNumber {
         self.last_number = self.last_number.next();
-        self.issued_snapshot = snapshot;
+        self.compacted = false;
         self.discards = false;
         self.issued_end = end;
         self.issued_hard_state = hard_state;
@@ -113,7 +118,7 @@ impl Disk {
     pub(crate) fn restarted(&mut self, kept: LogIndex, end: LogIndex) {
         self.truncated(kept.next());
         self.issued_end = end;
-        self.discards = true;
+        (self.compacted, self.discards) = (true, true);
     }
 
     /// The driver says that all writes up to `number` are durable. Returns false where no such write was ever issued.

@@ -80,7 +80,9 @@ impl Node {
     /// cluster without a leader for ever. It counts its own vote only where it has one. And not before it has what its disk has
     /// lost: it may be what only this server and a leader that is gone had acknowledged.
     pub(crate) fn may_campaign(&self) -> bool {
-        !self.removed && (self.votes.any() || self.had_vote()) && self.lost <= self.log.last()
+        !self.removed
+            && (self.votes.any() || self.had_vote())
+            && self.lost.is_none_or(|lost| lost <= self.log.last())
     }
 
     /// Begins an election: the next term, and a vote for itself.
@@ -189,16 +191,15 @@ impl Node {
     /// How up-to-date the log is that this server has promised to have. What its disk has lost it may have acknowledged, so
     /// that nobody who lacks it is to be elected by this vote.
     fn log_end(&self) -> Position {
-        self.log.last().max(self.lost)
+        self.lost.map_or(self.log.last(), |lost| lost.max(self.log.last()))
     }
 
     /// Forgets what was lost once it is there again, or a log that is more up-to-date.
-    pub(crate) fn derive_repair(&mut self, ready: &mut Ready) {
-        if self.lost != Position::ZERO
-            && self.log.position_at(self.disk.durable_end()).is_some_and(|durable| self.lost <= durable)
-        {
+    #[cold]
+    pub(crate) fn derive_repair(&mut self, lost: Position, ready: &mut Ready) {
+        if self.log.position_at(self.disk.durable_end()).is_some_and(|durable| lost <= durable) {
             reached(Mark::Repaired);
-            self.lost = Position::ZERO;
+            self.lost = None;
             ready.events.push(Event::Repaired);
         }
     }

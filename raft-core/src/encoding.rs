@@ -10,6 +10,7 @@ mod generated;
 
 mod bulk;
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -19,12 +20,12 @@ use prost::Message as _;
 use prost::encoding::{encode_varint, encoded_len_varint};
 
 use self::generated as wire;
-use crate::entry::{Entry, Import, RunError, Runs};
+use crate::entry::{Entry, RunError, Runs};
 use crate::identity::{Boot, ClusterId, Incarnation, NodeId, Pair};
 use crate::membership::{Membership, MembershipError, Server, Suffrage};
 use crate::packet::{Body, Packet};
 use crate::position::{Attempt, LogIndex, LogTime, Position, Round, Term, WriteNumber};
-use crate::snapshot::{Compaction, Snapshot};
+use crate::snapshot::{Compaction, Digest, Import, Snapshot};
 use crate::write::{HardState, Write};
 
 /// Why bytes are not what they should be. All of them say that the sender or the disk is broken, or newer than this.
@@ -176,8 +177,8 @@ pub fn encode_write(write: &Write) -> Vec<u8> {
     put(&head, &mut out);
     bulk::put_runs(WRITE_RUN, &write.entries, &mut out);
     if write.compaction.is_some() || write.refounds.is_some() {
-        let compaction = write.compaction.as_ref().map(wire_compaction);
-        let refounds = write.refounds.map(wire_cluster);
+        let compaction = write.compaction.as_deref().map(wire_compaction);
+        let refounds = write.refounds.as_deref().copied().map(wire_cluster);
         put(&wire::Write { compaction, refounds, ..Default::default() }, &mut out);
     }
     out
@@ -196,9 +197,9 @@ pub fn decode_write(bytes: Bytes) -> Result<Write, DecodeError> {
     } else {
         runs(&write.runs, index(write.first)?, Term::ZERO, hard_state.term)?
     };
-    let compaction = write.compaction.map(|one| compaction(one, hard_state.term)).transpose()?;
+    let compaction = write.compaction.map(|one| compaction(one, hard_state.term)).transpose()?.map(Box::new);
     let (number, commit) = (WriteNumber::new(write.number), index(write.commit)?);
-    let refounds = write.refounds.map(|cluster| ClusterId::new(join(cluster.high, cluster.low)));
+    let refounds = write.refounds.map(|cluster| Box::new(ClusterId::new(join(cluster.high, cluster.low))));
     Ok(Write { number, hard_state, entries, compaction, refounds, commit })
 }
 
@@ -223,7 +224,7 @@ const fn wire_pair(pair: Pair) -> wire::Pair {
 }
 
 const fn wire_import(import: Import) -> wire::Import {
-    let (digest_high, digest_low) = split(import.digest);
+    let (digest_high, digest_low) = split(import.digest.raw());
     wire::Import { size: import.size, digest_high, digest_low }
 }
 
@@ -251,7 +252,7 @@ fn wire_membership(membership: &Membership) -> wire::Membership {
 
 fn wire_snapshot(snapshot: &Snapshot) -> wire::Snapshot {
     let (cluster_high, cluster_low) = split(snapshot.cluster.raw());
-    let (digest_high, digest_low) = split(snapshot.digest);
+    let (digest_high, digest_low) = split(snapshot.digest.raw());
     wire::Snapshot {
         cluster_high,
         cluster_low,
@@ -337,7 +338,7 @@ fn pair(pair: &wire::Pair) -> Result<Pair, DecodeError> {
 }
 
 const fn import_of(import: wire::Import) -> Import {
-    Import { size: import.size, digest: join(import.digest_high, import.digest_low) }
+    Import { size: import.size, digest: Digest::new(join(import.digest_high, import.digest_low)) }
 }
 
 const fn index(raw: u64) -> Result<LogIndex, DecodeError> {
@@ -411,7 +412,7 @@ fn snapshot(snapshot: Option<wire::Snapshot>, highest: Term) -> Result<Arc<Snaps
         membership: Arc::new(membership(snapshot.membership.ok_or(DecodeError::Missing("membership"))?)?),
         membership_index,
         size: snapshot.size,
-        digest: join(snapshot.digest_high, snapshot.digest_low),
+        digest: Digest::new(join(snapshot.digest_high, snapshot.digest_low)),
     }))
 }
 

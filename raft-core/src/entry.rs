@@ -22,6 +22,7 @@ use bytes::Bytes;
 
 use crate::membership::Membership;
 use crate::position::{LogIndex, LogTime, Position, Term};
+use crate::snapshot::Import;
 
 /// What an entry is for.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -43,15 +44,6 @@ impl Payload {
     pub(crate) const fn is_special(&self) -> bool {
         matches!(self, Payload::Membership(_) | Payload::Import(_))
     }
-}
-
-/// A state that was made elsewhere, for instance saved by another cluster.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Import {
-    /// How many bytes it has; the core passes it on.
-    pub size: u64,
-    /// The embedder's digest of the bytes, by which servers know them: never the same for two different states.
-    pub digest: u128,
 }
 
 /// One entry of the log. Its term and index are those of its place in a [`Run`].

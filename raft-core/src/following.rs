@@ -197,6 +197,7 @@ impl Node {
         }
     }
 
+    #[inline]
     fn acknowledge(&mut self, round: Option<Round>, ready: &mut Ready) {
         let Role::Follower { following: Some(following), .. } = &self.role else {
             return;

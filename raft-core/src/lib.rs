@@ -204,7 +204,7 @@ pub use crate::encoding::{
     DecodeError, decode_entry, decode_membership, decode_packet, decode_write, encode_entry,
     encode_membership, encode_packet, encode_write,
 };
-pub use crate::entry::{Entry, Import, Payload, Run, RunError, Runs};
+pub use crate::entry::{Entry, Payload, Run, RunError, Runs};
 pub use crate::identity::{Boot, ClusterId, Identity, Incarnation, NodeId, Pair, ParseIdentityError};
 pub use crate::invariants::Broken;
 pub use crate::log::TermStart;
@@ -217,6 +217,6 @@ pub use crate::position::{
 };
 pub use crate::ready::{Answer, Event, Fault, Fetch, Obtain, Outcome, Ready, Refusal, RoleKind};
 pub use crate::recovery::{Recovery, RecoveryError, recover};
-pub use crate::snapshot::{Compaction, SendSnapshot, Snapshot};
+pub use crate::snapshot::{Compaction, Digest, Import, SendSnapshot, Snapshot};
 pub use crate::status::{FollowerStatus, Status};
 pub use crate::write::{Bootstrap, BootstrapError, HardState, RecoverError, Recovered, Write, bootstrap};

@@ -5,11 +5,12 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::entry::{Import, Runs};
+use crate::entry::Runs;
 use crate::identity::NodeId;
 use crate::membership::Server;
 use crate::packet::Packet;
 use crate::position::{FetchNumber, LogIndex, LogTime, Position, RequestId, SendNumber, WriteNumber};
+use crate::snapshot::{Digest, Import};
 
 /// One thing that happened, as [`Node::step`](crate::Node::step) takes it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -92,7 +93,7 @@ pub enum Message {
         /// How many bytes the snapshot has.
         size: u64,
         /// The embedder's digest of the bytes.
-        digest: u128,
+        digest: Digest,
     },
     /// What came of a [`SendSnapshot`](crate::SendSnapshot). Each is to be answered, in the end: while it is not, no other is sent
     /// to the same server, and the log is not compacted beyond it.

@@ -48,8 +48,8 @@ pub struct Node {
     /// The index of the entry by which a recovery has made the log that of another cluster: what stands up to it is not for
     /// others. 0 where there was none.
     pub(crate) refounded: LogIndex,
-    /// Up to where the disk may have lost a log that was acknowledged; zero once that is there again.
-    pub(crate) lost: Position,
+    /// Up to where the disk may have lost a log that was acknowledged, until that is there again.
+    pub(crate) lost: Option<Position>,
     pub(crate) fetches: Fetches,
     pub(crate) proposals: Proposals,
     /// In which half of the configuration in force this server's vote counts: without a vote it does not campaign.
@@ -159,7 +159,7 @@ impl Node {
             identity,
             hard_state,
             role: Role::IDLE,
-            disk: Disk::new(last.index, hard_state, covered.index),
+            disk: Disk::new(last.index, hard_state),
             log,
             commit,
             verified: LogIndex::ZERO,
@@ -169,7 +169,7 @@ impl Node {
             snapshot_wanted: false,
             imports: Imports::default(),
             refounded: refounded.map_or(LogIndex::ZERO, |(index, _)| index),
-            lost,
+            lost: (lost != Position::ZERO).then_some(lost),
             fetches: Fetches::default(),
             proposals: Proposals::default(),
             votes: Votes::default(),
@@ -214,7 +214,7 @@ impl Node {
             start: self.log.start(),
             last: self.log.last(),
             durable: self.disk.durable_end(),
-            lost: (self.lost != Position::ZERO).then_some(self.lost),
+            lost: self.lost,
             fault: self.fault,
         }
     }
@@ -272,6 +272,7 @@ impl Node {
     }
 
     /// A packet from this server, of its term.
+    #[inline]
     pub(crate) fn packet(&self, to: Pair, body: Body) -> Packet {
         Sender::of(&self.identity, self.hard_state.term).packet(to, body)
     }

@@ -38,6 +38,7 @@ impl Sender {
         Sender { cluster: identity.cluster, pair: identity.pair, boot: identity.boot, term }
     }
 
+    #[inline]
     pub(crate) const fn packet(&self, to: Pair, body: Body) -> Packet {
         Packet { cluster: self.cluster, from: self.pair, boot: self.boot, to, term: self.term, body }
     }

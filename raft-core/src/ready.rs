@@ -4,12 +4,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::entry::{Import, Runs};
+use crate::entry::Runs;
 use crate::identity::{ClusterId, NodeId, Pair};
 use crate::membership::{Membership, MembershipError};
 use crate::packet::Packet;
 use crate::position::{FetchNumber, LogIndex, Position, RequestId, Term};
-use crate::snapshot::{SendSnapshot, Snapshot};
+use crate::snapshot::{Import, SendSnapshot, Snapshot};
 use crate::write::Write;
 
 /// What has to happen in the world after a step. Nothing in it waits for anything else in it: packets may be sent before
@@ -31,8 +31,9 @@ pub struct Ready {
     /// last index that it covers; nothing is applied before that. Never together with `apply`.
     pub restore: Option<Arc<Snapshot>>,
     /// Bytes of a state that the leader wants imported, and that this server lacks: to be got from there, or wherever they are,
-    /// and made durable. Answer with [`Message::Obtained`](crate::Message::Obtained), in the end; another one takes its place.
-    pub obtain: Option<Obtain>,
+    /// and made durable. Answer each with [`Message::Obtained`](crate::Message::Obtained), in the end; one of a later step takes the
+    /// place of those before.
+    pub obtain: Vec<Obtain>,
     /// Snapshots to send. Answer each with [`Message::SnapshotSent`](crate::Message::SnapshotSent).
     pub snapshots: Vec<SendSnapshot>,
     /// Answers to requests. That a proposal is committed is said in the step that first may hand it to the state machine, never
@@ -49,12 +50,18 @@ impl Ready {
     /// Empties it, keeping memory for the next step.
     pub fn clear(&mut self) {
         self.send.clear();
-        self.write = None;
+        // To drop what is not there costs something, too.
+        if self.write.is_some() {
+            self.write = None;
+        }
         self.apply = None;
         self.fetch.clear();
-        self.restore = None;
-        self.snapshots.clear();
-        self.obtain = None;
+        // Rare, and each of them costs something even where it is empty.
+        if self.restore.is_some() || !self.snapshots.is_empty() || !self.obtain.is_empty() {
+            self.restore = None;
+            self.snapshots.clear();
+            self.obtain.clear();
+        }
         self.answers.clear();
         self.events.clear();
         self.sleep = None;
@@ -125,8 +132,6 @@ pub enum Outcome {
         first: Position,
         /// Of its last command.
         last: Position,
-        /// The index of the import.
-        by: LogIndex,
     },
     /// The leadership was handed over: that server leads.
     Transferred {

@@ -135,7 +135,9 @@ impl Node {
             ready.answers.push(Answer { id: change.id, outcome: Outcome::Committed { first, last } });
         }
         self.derive_staging(ready);
-        self.derive_cleanup(ready);
+        if self.misses_anybody() {
+            self.derive_cleanup(ready);
+        }
     }
 
     pub(crate) fn stages_anybody(&self) -> bool {

@@ -5,6 +5,7 @@
 //! This breaks the promise that acknowledged entries are never lost, if the survivor does not have them all. Take the one whose
 //! last position is the greatest, and look at what [`recover`] says before it is written: that is the dry run.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 
@@ -99,7 +100,7 @@ pub fn recover(disk: &Recovered, membership: &Membership, survivor: Pair) -> Res
         commit: run.last(),
         entries: Runs::from(run),
         compaction: None,
-        refounds: Some(cluster),
+        refounds: Some(Box::new(cluster)),
     };
     Ok(Recovery { cluster, write: Some(write), ..recovery })
 }

@@ -276,7 +276,9 @@ impl Node {
         for progress in &mut followers[recipients] {
             if heartbeat {
                 sending.heartbeat(progress);
-                wanted |= sending.snapshot(progress, self.snapshot.as_ref());
+                if sending.needs_snapshot(progress) {
+                    wanted |= sending.snapshot(progress, self.snapshot.as_ref());
+                }
             }
             sending.entries(progress);
             sending.commit(progress);
@@ -325,17 +327,20 @@ struct Sending<'a> {
 }
 
 impl Sending<'_> {
+    #[inline]
     fn send(&mut self, progress: &mut Progress, body: Body) {
         // Whatever goes to a follower carries the commit index.
         progress.commit_sent = self.commit;
         self.ready.send.push(self.sender.packet(progress.pair, body));
     }
 
+    #[inline]
     fn heartbeat(&mut self, progress: &mut Progress) {
         self.send(progress, Body::Heartbeat { round: self.round, commit: self.commit });
     }
 
     /// Sends the commit index alone. Only who holds something new of what is committed can use the news.
+    #[inline]
     fn commit(&mut self, progress: &mut Progress) {
         if progress.commit_sent < self.commit.min(progress.matched()) {
             reached(Mark::CommitNotice);
@@ -345,9 +350,9 @@ impl Sending<'_> {
 
     /// Begins to send a snapshot to a follower that needs what the log no longer has. Only along with a heartbeat and only to
     /// one that is heard, so that one that can not be reached is not tried over and over. Returns whether there is none to send.
+    #[cold]
     fn snapshot(&mut self, progress: &mut Progress, snapshot: Option<&Arc<Snapshot>>) -> bool {
-        let due = progress.mode() != Mode::Snapshot && self.needs_snapshot(progress);
-        if !due || !progress.is_heard(self.config) {
+        if progress.mode() == Mode::Snapshot || !progress.is_heard(self.config) {
             return false;
         }
         let Some(snapshot) = snapshot.filter(|snapshot| self.sent_from <= snapshot.last.index) else {
@@ -368,17 +373,16 @@ impl Sending<'_> {
 
     /// Whether the follower lacks what can not be sent as entries: its next one, or what stands right before that, is gone from
     /// the log (B24).
+    #[inline]
     fn needs_snapshot(&self, progress: &Progress) -> bool {
         progress.next().previous() < self.sent_from
     }
 
     fn entries(&mut self, progress: &mut Progress) {
         let (last, config) = (self.log.last().index, self.config);
-        if self.needs_snapshot(progress) {
-            return;
-        }
         while progress.next() <= last
             && progress.may_send(config.in_flight_packets_max, config.in_flight_bytes_max)
+            && !self.needs_snapshot(progress)
         {
             let (bytes_max, entries_max) = (config.append_bytes_max, config.append_entries_max);
             let Some((entries, bytes)) = self.log.read(progress.next(), last, bytes_max, entries_max) else {

@@ -9,6 +9,42 @@ use crate::membership::Membership;
 use crate::packet::Packet;
 use crate::position::{LogIndex, LogTime, Position, SendNumber};
 
+/// The embedder's digest of bytes that the core never sees, by which servers know them: a good one is never the same for two
+/// different states.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Digest {
+    // Two halves and not one number of 128 bits, whose alignment would make every entry larger.
+    high: u64,
+    low: u64,
+}
+
+impl Digest {
+    /// A digest from its bits.
+    pub const fn new(bits: u128) -> Self {
+        Digest { high: (bits >> 64) as u64, low: bits as u64 }
+    }
+
+    /// The bits.
+    pub const fn raw(self) -> u128 {
+        ((self.high as u128) << 64) | self.low as u128
+    }
+}
+
+impl From<u128> for Digest {
+    fn from(bits: u128) -> Self {
+        Digest::new(bits)
+    }
+}
+
+/// A state that was made elsewhere, for instance saved by another cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Import {
+    /// How many bytes it has; the core passes it on.
+    pub size: u64,
+    /// The embedder's digest of the bytes.
+    pub digest: Digest,
+}
+
 /// What a snapshot of a state machine stands for: all entries up to `last`, which are committed. It takes their place in the
 /// log (Raft thesis §5.1). The embedder keeps the bytes, and finds them by this.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -26,7 +62,7 @@ pub struct Snapshot {
     /// How many bytes it has; the core passes it on.
     pub size: u64,
     /// The embedder's digest of the bytes, by which a receiver knows that it has them all and right; the core passes it on.
-    pub digest: u128,
+    pub digest: Digest,
 }
 
 /// From here on a snapshot stands for the beginning of the log: part of a [`Write`](crate::Write).

@@ -1,5 +1,6 @@
 //! The only router: takes messages one by one, then derives once what follows from them.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use crate::entry::Runs;
@@ -259,8 +260,12 @@ impl Node {
             self.derive_transfer(false, ready);
         }
         self.derive_apply(ready);
-        self.derive_snapshot_wanted(ready);
-        self.derive_repair(ready);
+        if self.has_many_memberships() {
+            self.want_snapshot(ready);
+        }
+        if let Some(lost) = self.lost {
+            self.derive_repair(lost, ready);
+        }
         let settled = self.commit.min(self.disk.durable_end());
         self.log.evict(settled, &self.config);
     }
@@ -268,8 +273,7 @@ impl Node {
     /// Issues one write with everything that has gathered, if the disk has room for another.
     fn derive_write(&mut self, ready: &mut Ready) {
         let last = self.log.last().index;
-        let covered = self.snapshot.as_ref().map_or(LogIndex::ZERO, |snapshot| snapshot.last.index);
-        if !self.disk.is_behind(last, self.hard_state, covered) {
+        if !self.disk.is_behind(last, self.hard_state) {
             return;
         }
         if self.config.writes_outstanding_max as usize <= self.disk.outstanding() {
@@ -277,13 +281,15 @@ impl Node {
         }
         let from = self.disk.issued_end().next();
         let entries = self.log.read(from, last, u64::MAX, u64::MAX).map(|(entries, _)| entries);
-        let compaction = self.snapshot.as_ref().filter(|_| self.disk.lacks_snapshot(covered));
-        let compaction = compaction.map(|snapshot| Compaction {
-            snapshot: Arc::clone(snapshot),
-            start: self.log.start(),
-            discards: self.disk.discards(),
+        let compaction = self.snapshot.as_ref().filter(|_| self.disk.is_compacted());
+        let compaction = compaction.map(|snapshot| {
+            Box::new(Compaction {
+                snapshot: Arc::clone(snapshot),
+                start: self.log.start(),
+                discards: self.disk.discards(),
+            })
         });
-        let number = self.disk.issue(last, self.hard_state, covered);
+        let number = self.disk.issue(last, self.hard_state);
         let (hard_state, commit) = (self.hard_state, self.commit);
         ready.write = Some(Write {
             number,
@@ -316,6 +322,7 @@ impl Node {
     }
 
     /// The log lacks what the state machine needs next: the snapshot has it.
+    #[cold]
     fn derive_restore(&mut self, to: LogIndex, ready: &mut Ready) {
         if let Some(snapshot) = self.snapshot.as_ref().filter(|snapshot| snapshot.last.index <= to) {
             reached(Mark::StateRestored);

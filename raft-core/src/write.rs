@@ -1,5 +1,6 @@
 //! What has to be made durable, and how that is put together again after a restart.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -35,9 +36,9 @@ pub struct Write {
     pub entries: Runs,
     /// Where a snapshot stands for the beginning of the log from here on. With [`Compaction::discards`] nothing of the log before
     /// this batch is kept; else its entries up to [`Compaction::start`] may be deleted once the batch is durable.
-    pub compaction: Option<Compaction>,
+    pub compaction: Option<Box<Compaction>>,
     /// From the end of this batch on the log is that of another cluster: only what [`recover`](crate::recover) makes says so.
-    pub refounds: Option<ClusterId>,
+    pub refounds: Option<Box<ClusterId>>,
     /// An index that is known to be committed, never behind the end of the log that this batch leaves. A restart can
     /// apply up to here at once.
     pub commit: LogIndex,
@@ -179,7 +180,9 @@ impl Recovered {
                 }
             }
         }
-        if let (Some(cluster), Some(last)) = (write.refounds, write.entries.last_position()) {
+        if let (Some(cluster), Some(last)) =
+            (write.refounds.as_deref().copied(), write.entries.last_position())
+        {
             self.refounded = Some((last.index, cluster));
         }
         if let Some(compaction) = &write.compaction {

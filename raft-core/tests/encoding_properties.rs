@@ -65,7 +65,8 @@ fn entries() -> impl Strategy<Value = Entry> {
         Just(Payload::Noop),
         vec(any::<u8>(), 0..40).prop_map(|command| Payload::Command(command.into())),
         joint_or_not().prop_map(|membership| Payload::Membership(Arc::new(membership))),
-        (any::<u64>(), any::<u128>()).prop_map(|(size, digest)| Payload::Import(Import { size, digest })),
+        (any::<u64>(), any::<u128>())
+            .prop_map(|(size, digest)| Payload::Import(Import { size, digest: digest.into() })),
     ];
     (any::<u64>(), payload).prop_map(|(time, payload)| Entry::new(LogTime::new(time), payload))
 }
@@ -148,7 +149,7 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
             membership: Arc::new(membership),
             membership_index: LogIndex::new(last.index.raw().saturating_sub(back).max(1)),
             size,
-            digest,
+            digest: digest.into(),
         },
     )
 }
@@ -170,8 +171,8 @@ fn writes() -> impl Strategy<Value = Write> {
             number: WriteNumber::new(number),
             hard_state: HardState { term: Term::new(term), vote },
             entries,
-            compaction,
-            refounds: refounds.map(ClusterId::new),
+            compaction: compaction.map(Box::new),
+            refounds: refounds.map(|cluster| Box::new(ClusterId::new(cluster))),
             commit,
         },
     )

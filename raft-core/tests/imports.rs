@@ -5,11 +5,11 @@ mod common;
 
 use common::{Cluster, command, config};
 use raft_core::{
-    Entry, Import, LogIndex, LogTime, Message, Obtain, Outcome, Payload, Position, Refusal, RequestId, Run,
-    Term, decode_entry, encode_entry,
+    Digest, Entry, Import, LogIndex, LogTime, Message, Obtain, Outcome, Payload, Position, Refusal,
+    RequestId, Run, Term, decode_entry, encode_entry,
 };
 
-const STATE: Import = Import { size: 2, digest: 77 };
+const STATE: Import = Import { size: 2, digest: Digest::new(77) };
 
 fn busy() -> Cluster {
     let mut cluster = Cluster::new(3);
@@ -21,7 +21,7 @@ fn busy() -> Cluster {
 
 fn has_bytes(cluster: &mut Cluster, id: u64) {
     let bytes = ["x", "y"].map(|text| (LogIndex::ZERO, command(text)));
-    cluster.machine(id).imports.insert(STATE.digest, bytes.to_vec());
+    cluster.machine(id).imports.insert(STATE.digest.raw(), bytes.to_vec());
 }
 
 fn import(cluster: &mut Cluster, id: u64) -> RequestId {
@@ -81,7 +81,7 @@ fn proposals_that_wait_are_answered() {
     let waits = cluster.propose(1, "waits");
     let request = import(&mut cluster, 1);
     let position = |index| Position::new(1, index);
-    let replaced = Outcome::Replaced { first: position(4), last: position(4), by: LogIndex::new(5) };
+    let replaced = Outcome::Replaced { first: position(4), last: position(4) };
     assert_eq!((cluster.outcome(waits), cluster.outcome(request)), (Some(replaced), None));
     cluster.run(2 * config().election_timeout_ticks);
     assert!(matches!(cluster.outcome(request), Some(Outcome::Lost { .. })));

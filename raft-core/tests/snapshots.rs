@@ -59,7 +59,7 @@ fn snapshot(term: u64, index: u64) -> Snapshot {
         membership: Arc::new(membership(3)),
         membership_index: LogIndex::new(1),
         size: 3,
-        digest: 3,
+        digest: 3.into(),
     }
 }
 
@@ -99,12 +99,12 @@ fn snapshots_of_what_was_not_applied_are_faults_and_older_ones_nothing() {
     let time = LogTime::ZERO;
     let node = cluster.node(1).clone();
     for last in [before, Position::new(1, 3)] {
-        cluster.step(1, Message::SnapshotTaken { last, time, size: 9, digest: 9 });
+        cluster.step(1, Message::SnapshotTaken { last, time, size: 9, digest: 9.into() });
         assert!(*cluster.node(1) == node, "{last} is covered already");
     }
     for last in [Position::new(1, 8), Position::new(2, 8), Position::new(0, 9)] {
         let mut node = node.clone();
-        node.step(Message::SnapshotTaken { last, time, size: 9, digest: 9 });
+        node.step(Message::SnapshotTaken { last, time, size: 9, digest: 9.into() });
         assert_eq!(node.status().fault, Some(Fault::UnknownSnapshot), "{last} was never applied");
     }
     let mut never_sent = node;

@@ -254,7 +254,7 @@ impl Cluster {
                 match &entry.payload {
                     Payload::Command(command) => machine.applied.push((position.index, command.clone())),
                     Payload::Import(import) => {
-                        let bytes = machine.imports.get(&import.digest);
+                        let bytes = machine.imports.get(&import.digest.raw());
                         machine.applied = bytes.expect("the bytes were there before the entry").clone();
                     }
                     _ => {}
@@ -276,7 +276,7 @@ impl Cluster {
         let (last, time) = machine.applied_at;
         machine.saved.insert(last, machine.applied.clone());
         let size = machine.applied.len() as u64;
-        self.step(id, Message::SnapshotTaken { last, time, size, digest: u128::from(size) });
+        self.step(id, Message::SnapshotTaken { last, time, size, digest: u128::from(size).into() });
         last
     }
 
