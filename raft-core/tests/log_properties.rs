@@ -215,7 +215,7 @@ fn snapshot(term: u64, index: u64) -> Arc<Snapshot> {
         membership,
         membership_index: LogIndex::new(1),
         size: 0,
-        digest: 0,
+        digest: 0.into(),
     })
 }
 
@@ -256,7 +256,7 @@ impl Model {
             start: Position::new(term, start),
             discards: false,
         };
-        write.compaction = Some(compaction);
+        write.compaction = Some(Box::new(compaction));
         // Only what was in the log before can be what it begins behind.
         let before = write.entries.first().map_or(self.log.len() as u64 + 1, LogIndex::raw);
         let within = self.start <= start && start < before && start <= self.log.len() as u64;
@@ -280,7 +280,7 @@ impl Model {
         let (mut write, next) = restarted.batch(&Step { back: step.back / 5, ..step.clone() });
         let snapshot = snapshot(term, last);
         let start = if whole { snapshot.last } else { Position::new(term, last + 1) };
-        write.compaction = Some(Compaction { snapshot, start, discards: true });
+        write.compaction = Some(Box::new(Compaction { snapshot, start, discards: true }));
         let fits = self.commit < last && whole;
         (write, if fits { next } else { Err(Unsound::Snapshot(last)) })
     }

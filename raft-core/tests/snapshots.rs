@@ -586,7 +586,7 @@ fn entries_fetched_before_a_compaction_are_not_sent() {
     assert_eq!(ready.fetch.len(), 1, "{:?}", node.followers().collect::<Vec<_>>());
     let fetch = ready.fetch[0];
     let entries = cluster.machines[0].read(fetch.first, fetch.last);
-    node.step(Message::SnapshotTaken { last, time, size: 1, digest: 1 });
+    node.step(Message::SnapshotTaken { last, time, size: 1, digest: 1.into() });
     let ready = node.step(Message::Fetched { number: fetch.number, result: Fetched::Entries(entries) });
     assert_eq!((node.status().start, node.status().fault), (last, None));
     assert_eq!(ready.send, []);

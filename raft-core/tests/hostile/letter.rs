@@ -273,7 +273,7 @@ fn snapshot(node: &Node, term: Term, index: LogIndex, (other_term, servers, odd)
         membership: Arc::new(membership),
         membership_index,
         size: u64::from(odd),
-        digest: u128::from(servers),
+        digest: u128::from(servers).into(),
     }
 }
 

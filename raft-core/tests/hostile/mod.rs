@@ -448,7 +448,7 @@ impl World {
             Lie::SnapshotTaken(by) => {
                 let index = self.observer.handed.plus(1 + u64::from(by));
                 let last = Position { term: self.node.status().term, index };
-                self.tell(Message::SnapshotTaken { last, time: LogTime::ZERO, size: 0, digest: 0 });
+                self.tell(Message::SnapshotTaken { last, time: LogTime::ZERO, size: 0, digest: 0.into() });
             }
             Lie::SnapshotSent(number) => self.tell(Message::SnapshotSent {
                 number: SendNumber::new(1 << 32 | u64::from(number)),

@@ -49,7 +49,7 @@ impl Snapshots {
     pub fn taken(&self, applied: LogIndex, back: usize) -> Option<Message> {
         let (last, time) = *self.history.range(..=applied).rev().nth(back)?.1;
         let index = last.index.raw();
-        Some(Message::SnapshotTaken { last, time, size: index, digest: index.into() })
+        Some(Message::SnapshotTaken { last, time, size: index, digest: u128::from(index).into() })
     }
 
     /// Looks at which snapshot is the latest. Whether the node has taken one over from its own state machine.
