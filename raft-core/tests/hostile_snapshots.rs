@@ -107,7 +107,7 @@ fn restoration_to_what_is_not_committed_is_seen() {
 #[should_panic(expected = "what is restored is durable")]
 fn restoration_to_what_is_not_durable_is_seen() {
     let world = saved(0);
-    observe(&world, 0, |_| (), &restoring(Snapshot { digest: 99, ..latest(&world) }));
+    observe(&world, 0, |_| (), &restoring(Snapshot { digest: 99.into(), ..latest(&world) }));
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn snapshot(index: u64) -> Snapshot {
         membership,
         membership_index: LogIndex::new(1),
         size: 0,
-        digest: 0,
+        digest: 0.into(),
     }
 }
 
@@ -346,7 +346,7 @@ fn write(number: u64, commit: u64, compaction: Option<(u64, u64, bool)>) -> Writ
         number: WriteNumber::new(number),
         hard_state: HardState { term: Term::new(1), vote: None },
         entries: Runs::new(),
-        compaction,
+        compaction: compaction.map(Box::new),
         refounds: None,
         commit: LogIndex::new(commit),
     }

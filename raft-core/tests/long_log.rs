@@ -53,7 +53,7 @@ fn heap_with_changes(saves: bool) -> [usize; 2] {
         }
         if saves {
             let (last, time) = (leader.node.status().last, LogTime::ZERO);
-            leader.step([Message::SnapshotTaken { last, time, size: 0, digest: 0 }]);
+            leader.step([Message::SnapshotTaken { last, time, size: 0, digest: 0.into() }]);
             leader.settle();
         }
     })

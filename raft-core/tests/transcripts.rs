@@ -211,7 +211,7 @@ fn lagging_follower_gets_a_snapshot() {
     assert_eq!(scribe.cluster.applied(3), ["a", "b", "c", "d"]);
     scribe.note("a snapshot that S3 took before, and that comes late");
     let (last, time) = (Position::new(1, 3), LogTime::ZERO);
-    scribe.step(3, Message::SnapshotTaken { last, time, size: 1, digest: 1 });
+    scribe.step(3, Message::SnapshotTaken { last, time, size: 1, digest: 1.into() });
     scribe.restart(3);
     expect_file!["transcripts/lagging_follower_gets_a_snapshot.txt"].assert_eq(&scribe.text());
 }

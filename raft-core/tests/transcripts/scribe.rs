@@ -91,7 +91,7 @@ impl Scribe {
         let machine = self.cluster.machine(id);
         let (last, time) = machine.applied_at;
         machine.saved.insert(last, machine.applied.clone());
-        self.step(id, Message::SnapshotTaken { last, time, size: 1, digest: 1 });
+        self.step(id, Message::SnapshotTaken { last, time, size: 1, digest: 1.into() });
     }
 
     /// Brings the oldest snapshot that a server is to send to its receiver, once or more often.
