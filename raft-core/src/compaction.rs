@@ -64,8 +64,10 @@ impl Node {
         let bound = needed.min(self.disk.durable_end());
         let begins = trailing.min(bound);
         if self.log.start().index < begins {
-            // Where the terms there have been forgotten, the log begins later.
-            let start = self.log.position_at(begins).unwrap_or(last);
+            // Where the terms there have been forgotten, the log begins where they are known, or behind the snapshot.
+            let known = self.log.first_known();
+            let known = if known.index < index { known } else { last };
+            let start = self.log.position_at(begins).unwrap_or(known);
             if start.index <= bound {
                 self.log.compact(start);
             }

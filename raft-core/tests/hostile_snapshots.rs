@@ -8,8 +8,9 @@ use std::sync::Arc;
 use arbitrary::{Arbitrary, Unstructured};
 use hostile::{Action, Disk, Observer, Story, World};
 use raft_core::{
-    Body, Boot, Change, Compaction, Config, Event, HardState, LogIndex, LogTime, Message, Packet, Position,
-    Ready, RequestId, Run, Runs, SendNumber, SendSnapshot, Snapshot, Status, Term, Write, WriteNumber,
+    Body, Boot, Change, Compaction, Config, Entry, Event, HardState, LogIndex, LogTime, Message, Packet,
+    Payload, Position, Ready, RequestId, Run, Runs, SendNumber, SendSnapshot, Snapshot, Status, Term, Write,
+    WriteNumber,
 };
 
 /// A founder alone that leads, has applied some entries, and keeps `trailing` of those that a snapshot covers.
@@ -452,4 +453,16 @@ fn recovery_to_another_beginning_is_seen() {
     disk.sync(1);
     disk.start = Position::new(1, 1);
     disk.crash();
+}
+
+#[test]
+#[should_panic(expected = "the bytes of the import at 1.2 are here")]
+fn import_without_its_bytes_is_seen() {
+    let entry = Entry::new(LogTime::ZERO, Payload::Import(hostile::imports::state(1)));
+    let run = Run::new(Term::new(1), LogIndex::new(2), [entry]).expect("a run");
+    let hard_state = HardState { term: Term::new(1), vote: None };
+    let number = WriteNumber::new(1);
+    let (compaction, refounds, commit) = (None, None, LogIndex::ZERO);
+    let write = Some(Write { number, hard_state, entries: run.into(), compaction, refounds, commit });
+    hostile::imports::Imports::default().observe(&Ready { write, ..Ready::default() });
 }

@@ -31,7 +31,8 @@ proptest! {
 #[test]
 fn stories_are_eventful() {
     let mut runner = TestRunner::deterministic();
-    let (mut counts, mut handed_over, mut joint) = ([0; 15], 0, 0);
+    let (mut counts, mut handed_over, mut joint) = ([0; 16], 0, 0);
+    let mut dead = 0;
     for _ in 0..1500 {
         let story = stories().new_tree(&mut runner).expect("nothing is rejected").current();
         let world = hostile::run(&story);
@@ -53,16 +54,18 @@ fn stories_are_eventful() {
             0 < world.observer.seen.installed_shorter,
             0 < world.observer.seen.installed_against,
             0 < world.observer.seen.restored,
+            0 < world.observer.seen.imports,
         ];
+        dead += world.observer.seen.dead;
         joint += world.observer.seen.joint;
         handed_over += world.observer.seen.handed_over;
         for (count, happened) in counts.iter_mut().zip(happened) {
             *count += u32::from(happened);
         }
     }
-    let rare = (handed_over, joint);
+    let rare = (handed_over, joint, dead);
     assert!(
-        counts.iter().all(|count| 10 < *count) && 0 < handed_over && 0 < joint,
+        counts.iter().all(|count| 10 < *count) && 0 < handed_over && 0 < joint && 0 < dead,
         "{counts:?} of 1500, {rare:?}"
     );
 }

@@ -153,9 +153,11 @@ impl Disk {
         assert!(last <= self.issued.commit, "a snapshot covers what is committed");
         assert!(start.index.raw() <= last, "a snapshot stands for all that is before the log");
         assert!(self.issued.start.index <= start.index, "what was deleted does not come back");
-        // Only what followers may still need is kept, unless a snapshot is on its way to one, or the disk is behind.
-        let kept =
-            *discards || start == self.issued.start || config.trailing_entries <= last - start.index.raw();
+        // What followers may still need is kept, unless its terms are forgotten.
+        let kept = *discards
+            || config.terms_max < Config::default().terms_max
+            || start == self.issued.start
+            || config.trailing_entries <= last - start.index.raw();
         assert!(kept, "what followers may still need is kept");
         (self.issued.covered, self.issued.start) = (last, start);
     }

@@ -77,6 +77,8 @@ impl Place {
 pub fn entry(term: u64, index: u64) -> Entry {
     let payload = if term.wrapping_add(index).is_multiple_of(5) {
         Payload::Noop
+    } else if term.wrapping_add(index) % 16 == 3 {
+        Payload::Import(super::imports::state(index as u8))
     } else {
         Payload::Command(Bytes::from(vec![index as u8; (term % 64) as usize]))
     };

@@ -11,6 +11,7 @@
 )]
 
 mod disk;
+pub mod imports;
 mod letter;
 mod observer;
 mod snapshots;
@@ -95,6 +96,12 @@ pub enum Action {
         id: u8,
         based_on: Option<u8>,
     },
+    /// A state made elsewhere is to be imported, if this server leads.
+    Import {
+        nth: u8,
+    },
+    /// The bytes that the node lacks for an import have come.
+    Obtain,
     Campaign,
     /// An election that is won, if it can be: without such ones few stories would have a leader for long.
     Lead {
@@ -183,6 +190,7 @@ impl Settings {
             disk_stall_ticks: 40,
             apply_before_durable: self.limits & 4 != 0,
             pre_vote: self.plain % 4 != 1,
+            dead_after_ticks: if self.plain & 32 != 0 { 15 } else { 0 },
             ..Config::default()
         };
         if tight == 0 {
@@ -201,6 +209,7 @@ impl Settings {
             apply_bytes_max: 100 * tight,
             fetch_bytes_max: 100 * tight,
             trailing_entries: u64::from(self.plain >> 2 & 3),
+            terms_max: if self.plain & 64 != 0 { 1 } else { 1024 },
             ..default
         }
     }
@@ -278,6 +287,14 @@ impl World {
             Action::Propose { commands, bytes } => self.propose(*commands, *bytes),
             Action::Transfer { to } => self.transfer(*to),
             Action::Change { what, id, based_on } => self.change(*what, *id, *based_on),
+            Action::Import { nth } => {
+                let id = RequestId::new(self.next_request);
+                self.next_request += 1;
+                self.observer.proposed(id, 1);
+                let message = self.observer.imports.wanted(id, *nth);
+                self.tell(message);
+            }
+            Action::Obtain => self.together.extend(self.observer.imports.obtained()),
             Action::Campaign => self.tell(Message::Campaign),
             Action::Lead { rarely } if *rarely < 64 => self.lead(),
             Action::Lead { .. } => {}

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use raft_core::{
-    Answer, Body, Event, Fault, Fetch, LogIndex, Membership, Node, Outcome, Packet, Ready, Refusal,
-    RequestId, RoleKind, Runs, Status, Term,
+    Answer, Body, Config, Event, Fault, Fetch, LogIndex, Membership, Node, Outcome, Packet, Position, Ready,
+    Refusal, RequestId, RoleKind, Runs, Status, Term,
 };
 
 use super::Disk;
+use super::imports::Imports;
 use super::snapshots::{Snapshots, installs};
 
 pub struct Observer {
@@ -32,6 +33,7 @@ pub struct Observer {
     /// The configuration in force, as events have told.
     membership: (LogIndex, Option<Arc<Membership>>),
     pub snapshots: Snapshots,
+    pub imports: Imports,
     /// Whether the driver has lied in this story.
     pub lied: bool,
     pub seen: Seen,
@@ -52,6 +54,10 @@ pub struct Seen {
     pub joint: u32,
     /// How many fetches were asked for.
     pub fetches: u32,
+    /// How many imports were taken into the log.
+    pub imports: u32,
+    /// How many members were removed because they stayed dead.
+    pub dead: u32,
     /// How many snapshots of the own state machine the node has taken over.
     pub taken: u32,
     /// How many snapshots it was to send.
@@ -79,6 +85,7 @@ impl Observer {
             promised: (Term::ZERO, LogIndex::ZERO),
             membership: (node.membership_index(), node.membership().cloned()),
             snapshots: Snapshots::of(node),
+            imports: Imports::default(),
             lied: false,
             seen: Seen { roles: vec![status.role], ..Seen::default() },
         }
@@ -88,6 +95,7 @@ impl Observer {
     pub fn restarted(&mut self, node: &Node, disk: &Disk) {
         let before = std::mem::replace(self, Observer::new(node, disk));
         (self.lied, self.seen, self.snapshots) = (before.lied, before.seen, before.snapshots);
+        self.imports = before.imports;
         self.snapshots.restarted(node);
     }
 
@@ -126,6 +134,9 @@ impl Observer {
         assert!(self.transfers.len() <= 1, "one transfer at a time");
         let joint =
             |event: &&Event| matches!(event, Event::Membership { membership, .. } if membership.is_joint());
+        self.seen.imports += self.imports.observe(ready);
+        let dead = |event: &&Event| matches!(event, Event::DeadRemoved { .. });
+        self.seen.dead += ready.events.iter().filter(dead).count() as u32;
         self.seen.joint += ready.events.iter().filter(joint).count() as u32;
         assert!(self.changes.len() <= 1, "one change at a time");
         let changing = now.role == RoleKind::Leader || self.changes.is_empty();
@@ -218,7 +229,9 @@ impl Observer {
             panic!("the answer {answer:?} to no question");
         };
         let (first, last) = match answer.outcome {
-            Outcome::Committed { first, last } | Outcome::Lost { first, last } => (first, last),
+            Outcome::Committed { first, last }
+            | Outcome::Lost { first, last }
+            | Outcome::Replaced { first, last } => (first, last),
             Outcome::Refused(_) => return,
             ref other => panic!("{other:?} is no answer to a proposal"),
         };
@@ -226,7 +239,8 @@ impl Observer {
         assert_eq!(first.term, last.term, "a proposal is appended in one term");
         if let Outcome::Committed { .. } = answer.outcome {
             assert!(last.index <= node.status().commit, "committed means committed");
-            assert_eq!(node.term_at(last.index), Some(last.term), "and is in the log");
+            let there = node.term_at(last.index) == Some(last.term) || is_forgotten(node, last.index);
+            assert!(there, "and is in the log");
         }
     }
 
@@ -277,13 +291,15 @@ impl Observer {
         let (known, terms) = &mut self.committed;
         // Of what an installed snapshot covers only the term of its end is known.
         for index in known.next().max(start.index).raw()..=commit.raw() {
-            let term = node.term_at(LogIndex::new(index));
-            terms.insert(LogIndex::new(index), term.expect("what is committed is in the log"));
+            let index = LogIndex::new(index);
+            if !is_forgotten(node, index) {
+                terms.insert(index, node.term_at(index).expect("what is committed is in the log"));
+            }
         }
         *known = commit;
         let same = |(index, term): (&LogIndex, &Term)| match node.term_at(*index) {
             Some(now) => now == *term,
-            None => *index < start.index,
+            None => *index < start.index || is_forgotten(node, *index),
         };
         assert!(terms.iter().all(same), "committed entries stay");
         terms.retain(|index, _| start.index <= *index);
@@ -330,6 +346,13 @@ fn terms(disk: &Disk, from: LogIndex, to: LogIndex) -> BTreeMap<LogIndex, Term> 
     entries.map(|(index, (term, _))| (index, *term)).collect()
 }
 
+/// Whether the node may have forgotten the term of this entry: where it keeps few of them, and the entry is committed.
+fn is_forgotten(node: &Node, index: LogIndex) -> bool {
+    node.config().terms_max < Config::default().terms_max
+        && index <= node.status().commit
+        && node.term_at(index).is_none()
+}
+
 /// A vote, a request for votes and an acknowledgement are promises: what they say is durable before they leave.
 pub fn promise_is_kept(packet: &Packet, node: &Node, disk: &Disk, single: bool) {
     let own = node.identity();
@@ -357,15 +380,17 @@ pub fn promise_is_kept(packet: &Packet, node: &Node, disk: &Disk, single: bool) 
             let mut log = disk.entries().take_while(|(index, _)| index <= durable);
             let same = |(index, (term, _)): (LogIndex, &(Term, _))| match node.term_at(index) {
                 Some(now) => now == *term,
-                None => index < node.status().start.index,
+                None => index < node.status().start.index || is_forgotten(node, index),
             };
             assert!(!single || log.all(same), "what is acknowledged is what is durable");
         }
         Body::Append { previous, entries, .. } => {
             assert!(!entries.is_empty(), "an append carries entries");
-            let all =
-                entries.entries().all(|(position, _)| node.term_at(position.index) == Some(position.term));
-            assert!(all && node.term_at(previous.index) == Some(previous.term), "leaders send their log");
+            let there = |position: Position| {
+                node.term_at(position.index) == Some(position.term) || is_forgotten(node, position.index)
+            };
+            let all = entries.entries().all(|(position, _)| there(position));
+            assert!(all && there(*previous), "leaders send their log");
         }
         _ => {}
     }
