@@ -89,6 +89,12 @@ enum Ending {
     HandingOver(Instant),
 }
 
+/// Whether the node wants a snapshot restored or sent. Nobody here takes any, so it does not, unless the log was written by who
+/// does. To pass over that would be to apply the rest of a log to a state that lacks its beginning.
+fn wants_snapshot(ready: &Ready) -> bool {
+    ready.restore.is_some() || !ready.snapshots.is_empty()
+}
+
 /// What woke the loop.
 enum Woken<T> {
     Report(Report),
@@ -118,6 +124,9 @@ impl<S: StateMachine> EventLoop<S> {
             let now = self.clock.now();
             messages[0] = Message::Tick { elapsed: self.ticks.elapsed(now) };
             self.node.step_all(messages.drain(..), &mut ready);
+            if wants_snapshot(&ready) {
+                return StopReason::Snapshot;
+            }
             let fault = self.carry_out(&mut ready);
             self.publish();
             if let Some(fault) = fault {
@@ -311,6 +320,19 @@ impl<S: StateMachine> EventLoop<S> {
                 %me, %server, %acknowledged, %held,
                 "a server does not have what it acknowledged: its disk lost it, or an old copy was put back"
             ),
+            Event::StagingGivenUp { server } => {
+                tracing::warn!(%me, %server, "a new server has not caught up, and stays a learner");
+            }
+            Event::DeadRemoved { server } => {
+                tracing::warn!(%me, %server, "a member that is silent for long is being removed");
+            }
+            Event::SnapshotWanted => tracing::info!(%me, "a snapshot would be welcome"),
+            Event::SnapshotInstalled { last } => {
+                tracing::info!(%me, %last, "a snapshot stands for the log up to here");
+            }
+            Event::Repaired => tracing::info!(%me, "the log has again what the disk had lost"),
+            // The status says it too, and what can be done; see `publish`.
+            Event::Removed { index } => tracing::info!(%me, %index, "removed"),
             Event::Fault(fault) => tracing::error!(%me, %fault, "halted"),
             other => tracing::info!(%me, ?other, "event"),
         }
@@ -366,5 +388,30 @@ impl<S: StateMachine> EventLoop<S> {
         });
         // It can fail only where the runtime itself is going down.
         let _ = finished.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use raft_core::{
+        Body, Boot, ClusterId, Incarnation, NodeId, Packet, Pair, SendNumber, SendSnapshot, Term,
+    };
+
+    use super::*;
+
+    #[test]
+    fn nothing_about_snapshots_is_passed_over() {
+        assert!(!wants_snapshot(&Ready::default()));
+        let pair = |id| Pair { id: NodeId::new(id).expect("not zero"), incarnation: Incarnation::new(5) };
+        let packet = Packet {
+            cluster: ClusterId::new(77),
+            from: pair(1),
+            boot: Boot::new(3),
+            to: pair(2),
+            term: Term::new(9),
+            body: Body::TimeoutNow,
+        };
+        let snapshots = vec![SendSnapshot { number: SendNumber::new(1), packet }];
+        assert!(wants_snapshot(&Ready { snapshots, ..Ready::default() }));
     }
 }

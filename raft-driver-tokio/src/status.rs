@@ -36,6 +36,8 @@ pub enum StopReason {
         /// What the disk said, where it was the disk.
         cause: Option<Arc<LogError>>,
     },
+    /// The log stands on a snapshot, and this driver keeps none: another program has written it.
+    Snapshot,
     /// The state machine has panicked.
     StateMachine,
     /// The driver itself has panicked: a bug.
@@ -55,6 +57,9 @@ impl fmt::Display for StopReason {
             StopReason::Shutdown => f.write_str("it was asked to"),
             StopReason::Fault { fault, cause: None } => write!(f, "{fault}"),
             StopReason::Fault { fault, cause: Some(cause) } => write!(f, "{fault}: {cause}"),
+            StopReason::Snapshot => f.write_str(
+                "its log begins with a snapshot, which it does not have and does not know how to restore or to send",
+            ),
             StopReason::StateMachine => f.write_str("the state machine panicked"),
             StopReason::Driver => f.write_str("the driver panicked, which is a bug in it"),
         }

@@ -15,7 +15,8 @@
 //!
 //! Raft tolerates loss, so nothing here waits or retries: a packet that finds its queue full is dropped. What a listener
 //! does not understand closes the connection and is logged; no input makes it panic, or allocate more than
-//! one frame for each connection; what waits for the node is limited in bytes.
+//! one frame for each connection; what waits for the node is limited in bytes. The one packet that is refused though it is
+//! understood is that of a snapshot: it would tell the node that the snapshot's bytes are here, and they do not come this way.
 
 mod frame;
 mod hello;

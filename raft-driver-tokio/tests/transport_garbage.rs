@@ -4,8 +4,11 @@
 mod support;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use raft_core::{ClusterId, Pair};
+use raft_core::{
+    Body, Boot, ClusterId, LogIndex, LogTime, Packet, Pair, Position, Snapshot, Term, encode_packet,
+};
 use support::cluster::{Cluster, soon};
 use support::disk::Random;
 use support::pair;
@@ -98,4 +101,28 @@ async fn newer_connection_of_a_caller_replaces_the_older() {
     let read = soon("the older one is closed", older.read(&mut nothing)).await;
     assert!(matches!(read, Ok(0) | Err(_)));
     cluster.insist("still there").await;
+}
+
+/// Goal: a node never hears of a snapshot whose bytes it does not have. Method: a packet that is whole and well-formed in all else
+/// comes over the connection for packets, from a term that the node would follow.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn snapshot_without_its_bytes_is_refused_and_the_node_hears_nothing() {
+    let cluster: Cluster = Cluster::started(1).await;
+    cluster.insist("first").await;
+    let server = cluster.server(0);
+    let (id, me, caller) = (cluster.founders.cluster_id(), cluster.pair(0), pair(9, 9));
+    let before = server.status().core;
+    let packet =
+        |body| Packet { cluster: id, from: caller, boot: Boot::new(1), to: me, term: Term::new(77), body };
+    let membership = Arc::new(cluster.founders.clone());
+    let last = Position { term: Term::new(70), index: LogIndex::new(1000) };
+    let membership_index = LogIndex::new(1);
+    let time = LogTime::new(5);
+    let snapshot = Snapshot { cluster: id, last, time, membership, membership_index, size: 3, digest: 4 };
+    let bad = encode_packet(&packet(Body::InstallSnapshot { snapshot: Arc::new(snapshot) }));
+    let framed = frame(bad.len() as u32, 0, &bad);
+    let answer = sent(server.local_addr(), &[&hello(id, caller, me)[..], &framed].concat()).await;
+    assert_eq!((verdict(&answer), answer.len()), (0, 12), "welcome, and then nothing");
+    cluster.insist("still there").await;
+    assert_eq!(server.status().core.term, before.term);
 }

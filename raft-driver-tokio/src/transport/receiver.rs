@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::BytesMut;
-use raft_core::{Identity, Packet, Pair};
+use raft_core::{Body, Identity, Packet, Pair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::Sender;
@@ -60,6 +60,8 @@ enum ConnectionError {
     Frame(#[from] FrameError),
     #[error("{said} sent a packet of {from}")]
     OtherSender { said: Pair, from: Pair },
+    #[error("a snapshot was announced without its bytes")]
+    SnapshotAlone,
 }
 
 /// A packet on its way to the loop. It holds its bytes until it is dropped, and while they are held no more come in.
@@ -237,6 +239,11 @@ async fn read_packets(stream: &mut TcpStream, from: Pair, shared: &Shared) -> Re
         while let Some((packet, length)) = frames.next(&mut bytes)? {
             if packet.from != from {
                 return Err(ConnectionError::OtherSender { said: from, from: packet.from });
+            }
+            // The node takes this packet to mean that it has the bytes, durably, and lets the snapshot stand for its log.
+            // They do not come this way.
+            if matches!(packet.body, Body::InstallSnapshot { .. }) {
+                return Err(ConnectionError::SnapshotAlone);
             }
             // Where the node is busy the connection waits, and after it the sender, which then drops what is stale.
             // First its own share, so that one caller alone never takes what is there for all.
