@@ -101,9 +101,14 @@ impl Network {
     }
 
     /// Follows a change of the configuration, joint or not: connections to servers that have moved end, and those to
-    /// servers that are gone end in a while.
+    /// servers that are gone end in a while. Where this server itself has moved, all end, and are made again.
     pub(crate) fn set_membership(&mut self, membership: Arc<Membership>) {
         let until = Instant::now() + LEAVING;
+        // Every connection has begun with where this server is reached. If that was wrong, they begin again.
+        let here = membership.server(self.identity.pair).map(|own| &own.raft_address);
+        if here.is_some_and(|here| *here != self.own_address()) {
+            self.peers.clear();
+        }
         self.peers.retain(|pair, peer| {
             if let Some(server) = membership.server(*pair) {
                 self.leaving.remove(pair);
@@ -129,8 +134,7 @@ impl Network {
                 tracing::debug!(%to, "no address is known; a packet is dropped");
                 return;
             };
-            let own = self.address(self.identity.pair).unwrap_or_default();
-            let peer = Peer::spawn(self.identity, to, address, own, self.limits);
+            let peer = Peer::spawn(self.identity, to, address, self.own_address(), self.limits);
             self.peers.insert(to, peer);
             if self.membership.as_ref().is_some_and(|membership| membership.server(to).is_none()) {
                 self.leaving.insert(to, Instant::now() + LEAVING);
@@ -154,6 +158,11 @@ impl Network {
             }
             stays
         });
+    }
+
+    /// Where this server is reached; empty where it does not know yet.
+    fn own_address(&self) -> String {
+        self.address(self.identity.pair).unwrap_or_default()
     }
 
     fn address(&self, pair: Pair) -> Option<String> {
