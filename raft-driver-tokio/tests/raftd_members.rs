@@ -3,6 +3,7 @@
 
 mod raftd;
 
+use std::collections::BTreeMap;
 use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +17,8 @@ use tempfile::TempDir;
 struct Growing {
     folder: TempDir,
     ports: [u16; 2],
+    /// Servers that are on the ports of another number.
+    moved: BTreeMap<usize, usize>,
     /// As in the list of founders.
     written: Vec<String>,
     processes: Vec<Option<Process>>,
@@ -24,11 +27,13 @@ struct Growing {
 impl Growing {
     fn new() -> Growing {
         let folder = tempfile::tempdir().unwrap();
-        Growing { folder, ports: [free_ports(8), free_ports(8)], written: vec![], processes: vec![] }
+        let (ports, moved) = ([free_ports(8), free_ports(8)], BTreeMap::new());
+        Growing { folder, ports, moved, written: vec![], processes: vec![] }
     }
 
     fn address(&self, kind: usize, nth: usize) -> String {
-        format!("127.0.0.1:{}", usize::from(self.ports[kind]) + nth - 1)
+        let moved = self.moved.get(&nth).copied().unwrap_or(nth);
+        format!("127.0.0.1:{}", usize::from(self.ports[kind]) + moved - 1)
     }
 
     fn url(&self, nth: usize) -> String {
@@ -58,9 +63,14 @@ impl Growing {
     }
 
     fn start(&mut self, nth: usize, founders: &str, bootstrap: bool) {
+        self.start_with(nth, founders, bootstrap, &[]);
+    }
+
+    fn start_with(&mut self, nth: usize, founders: &str, bootstrap: bool, more: &[&str]) {
         let mut command = raftd::raftd();
         command.args(["serve", "--data", &self.data(nth), "--listen", &self.address(0, nth)]);
         command.args(["--http", &self.address(1, nth), "--founders", founders, "--stop-on-stdin-close"]);
+        command.args(more);
         if bootstrap {
             command.arg("--bootstrap");
         }
@@ -265,4 +275,50 @@ async fn wiped_founder_and_stranger_are_refused_by_name() {
     })
     .await;
     assert_eq!(kept, "yes");
+}
+
+/// Goal: a server moves to another address, and catches up there. Method: a follower is stopped, something is written, it is started
+/// on other ports; the cluster is told, first only where its peers reach it, then where clients do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn server_that_was_started_elsewhere_is_readdressed_and_catches_up() {
+    let mut cluster = Growing::new();
+    let founders = [cluster.format(1).await, cluster.format(2).await, cluster.format(3).await].join(",");
+    for nth in 1..=3 {
+        cluster.start(nth, &founders, true);
+    }
+    cluster.voters(&[1, 2, 3]).await;
+    let process = cluster.processes[1].take().unwrap();
+    assert_eq!(process.stop().await, Some(0));
+    insist(Method::PUT, &format!("{}/db/kept", cluster.url(1)), "yes").await;
+    let before = [cluster.address(0, 2), cluster.address(1, 2)];
+    cluster.moved.insert(2, 5);
+    let now = [cluster.address(0, 2), cluster.address(1, 2)];
+    cluster.start(2, &founders, true);
+
+    let refused = cluster.member(&["readdress", "2", "nowhere"]).await;
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("is not an address"), "{}", stderr(&refused));
+    let refused = cluster.member(&["readdress", "77", &now[0]]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("server 77 is no member"), "{}", stderr(&refused));
+    let taken = cluster.member(&["readdress", "2", &cluster.address(0, 3)]).await;
+    assert_eq!(taken.status.code(), Some(1));
+
+    let done = cluster.change(&["readdress", "2", &now[0]]).await;
+    assert!(done.starts_with("done: index "), "{done}");
+    let kept = until("it has the log", async || {
+        let url = format!("{}/db/kept?local=true", cluster.url(2));
+        let answer = request(Method::GET, &url, "").await.ok()?;
+        answer.status.is_success().then_some(answer.body)
+    })
+    .await;
+    assert_eq!(kept, "yes");
+    let listed = cluster.members().await["servers"][1].clone();
+    assert_eq!((listed["raft"].as_str(), listed["http"].as_str()), (Some(&*now[0]), Some(&*before[1])));
+    cluster.change(&["readdress", "2", &now[0], &now[1]]).await;
+    let again = cluster.change(&["readdress", "2", &now[0]]).await;
+    assert!(again.starts_with("is so already: index "), "{again}");
+    let listed = cluster.members().await["servers"][1].clone();
+    assert_eq!((listed["raft"].as_str(), listed["http"].as_str()), (Some(&*now[0]), Some(&*now[1])));
+    cluster.voters(&[1, 2, 3]).await;
 }

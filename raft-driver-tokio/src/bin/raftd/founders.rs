@@ -48,7 +48,8 @@ pub(crate) fn server(text: &str) -> Result<Server, FoundersError> {
     })
 }
 
-fn address(text: &str) -> Result<String, FoundersError> {
+/// Parses where a server is reached: host and port.
+pub(crate) fn address(text: &str) -> Result<String, FoundersError> {
     let wrong = || FoundersError::Address(text.to_owned());
     let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
     let port: u16 = port.parse().map_err(|_| wrong())?;

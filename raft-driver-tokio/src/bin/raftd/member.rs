@@ -30,6 +30,8 @@ pub(crate) enum Args {
     Promote(One),
     /// Take a server's vote, and keep it as a learner
     Demote(One),
+    /// Tell where a server is reached from now on, once it has been started there
+    Readdress(Readdress),
 }
 
 #[derive(clap::Args)]
@@ -73,6 +75,21 @@ pub(crate) struct One {
     id: NodeId,
 }
 
+#[derive(clap::Args)]
+pub(crate) struct Readdress {
+    #[command(flatten)]
+    ask: Ask,
+    /// The id of the server
+    #[arg(value_name = "ID")]
+    id: NodeId,
+    /// Where the other servers reach it: HOST:PORT
+    #[arg(value_name = "RAFT_ADDRESS", value_parser = founders::address)]
+    raft: String,
+    /// Where clients reach it: HOST:PORT. Stays as it is, if not given
+    #[arg(value_name = "CLIENT_ADDRESS", value_parser = founders::address)]
+    client: Option<String>,
+}
+
 /// Why a change was not made.
 #[derive(Debug, thiserror::Error)]
 enum MemberError {
@@ -95,6 +112,9 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
         Args::Remove(One { ask, id }) => change(&ask, WantedChange::Remove { id: id.raw() }).await,
         Args::Promote(One { ask, id }) => change(&ask, WantedChange::Promote { id: id.raw() }).await,
         Args::Demote(One { ask, id }) => change(&ask, WantedChange::Demote { id: id.raw() }).await,
+        Args::Readdress(Readdress { ask, id, raft, client }) => {
+            change(&ask, WantedChange::Readdress { id: id.raw(), raft, http: client }).await
+        }
     }
 }
 

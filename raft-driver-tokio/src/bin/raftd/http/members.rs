@@ -60,6 +60,15 @@ pub(crate) enum WantedChange {
     Promote { id: NodeIdNumber },
     /// This server does not vote.
     Demote { id: NodeIdNumber },
+    /// This server is reached elsewhere.
+    Readdress {
+        id: NodeIdNumber,
+        /// `HOST:PORT`, for its peers.
+        raft: String,
+        /// `HOST:PORT`, for clients. Where it is not given, it stays as it is.
+        #[serde(default)]
+        http: Option<String>,
+    },
 }
 
 /// An id as it stands in JSON.
@@ -187,6 +196,21 @@ fn understand(body: &[u8], status: &NodeStatus) -> Result<(Change, Option<LogInd
         WantedChange::Remove { id: number } => (Change::Remove(id(number)?), guard),
         WantedChange::Promote { id: number } => (Change::Promote(id(number)?), guard),
         WantedChange::Demote { id: number } => (Change::Demote(id(number)?), guard),
+        WantedChange::Readdress { id: number, raft, http } => {
+            let (id, address) =
+                (id(number)?, |text: &str| founders::address(text).map_err(|e| e.to_string()));
+            let raft_address = address(&raft)?;
+            let Some(http) = http else {
+                let members = status.membership.iter().flat_map(|membership| membership.servers());
+                let known = members.into_iter().find(|server| server.pair.id == id);
+                // Of an id that is no member there is none, and the change will be refused for that.
+                let client_address = known.map(|known| known.client_address.clone()).unwrap_or_default();
+                // What was looked at for that is what is changed.
+                let guard = guard.or(Some(status.membership_index));
+                return Ok((Change::Readdress { id, raft_address, client_address }, guard));
+            };
+            (Change::Readdress { id, raft_address, client_address: address(&http)? }, guard)
+        }
     })
 }
 
