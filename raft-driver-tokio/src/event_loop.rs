@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::clock::{Clock, Ticks};
 use crate::handle::{Applied, Call, Caller, ProposeError, Reconfigured};
 use crate::log::{FetchThread, LogError, LogThread, Report};
-use crate::state_machine::{ApplyThread, StateMachine, Work};
+use crate::state_machine::{ApplyThread, StateBesideLog, StateMachine, Work};
 use crate::status::{NodeStatus, StopReason};
 use crate::transport::{Inbound, Network};
 
@@ -39,8 +39,8 @@ pub(crate) struct Inputs<T> {
     pub(crate) packets: mpsc::Receiver<Inbound>,
     pub(crate) calls: mpsc::Receiver<Call<T>>,
     pub(crate) shutdown: Arc<Notify>,
-    /// Closed when the state machine's thread has ended.
-    pub(crate) state_machine_ended: oneshot::Receiver<()>,
+    /// Closed when the state machine's thread has ended, or told that it can not go on.
+    pub(crate) state_machine_ended: oneshot::Receiver<StateBesideLog>,
 }
 
 pub(crate) struct EventLoop<S: StateMachine> {
@@ -89,10 +89,11 @@ enum Ending {
     HandingOver(Instant),
 }
 
-/// Whether the node wants a snapshot restored or sent. Nobody here takes any, so it does not, unless the log was written by who
-/// does. To pass over that would be to apply the rest of a log to a state that lacks its beginning.
-fn wants_snapshot(ready: &Ready) -> bool {
-    ready.restore.is_some() || !ready.snapshots.is_empty()
+/// Whether the node wants a state restored, sent or got. Nobody here takes snapshots or imports anything, so it does not, unless
+/// the log was written, or is led, by who does. To pass over that would be to apply the rest of a log to a state that lacks its
+/// beginning, or never to go on.
+fn wants_state(ready: &Ready) -> bool {
+    ready.restore.is_some() || ready.obtain.is_some() || !ready.snapshots.is_empty()
 }
 
 /// What woke the loop.
@@ -103,7 +104,7 @@ enum Woken<T> {
     Time,
     /// Nobody can call any more, or somebody asked for it.
     Shutdown,
-    StateMachineEnded,
+    StateMachineEnded(StopReason),
 }
 
 impl<S: StateMachine> EventLoop<S> {
@@ -124,8 +125,8 @@ impl<S: StateMachine> EventLoop<S> {
             let now = self.clock.now();
             messages[0] = Message::Tick { elapsed: self.ticks.elapsed(now) };
             self.node.step_all(messages.drain(..), &mut ready);
-            if wants_snapshot(&ready) {
-                return StopReason::Snapshot;
+            if wants_state(&ready) {
+                return StopReason::StateBesideLog;
             }
             let fault = self.carry_out(&mut ready);
             self.publish();
@@ -159,7 +160,7 @@ impl<S: StateMachine> EventLoop<S> {
                     self.inputs.calls.close();
                     ending = Some(Ending::Draining(Instant::now() + self.drain));
                 }
-                Woken::StateMachineEnded => return StopReason::StateMachine,
+                Woken::StateMachineEnded(reason) => return reason,
             }
             self.take_what_is_there(&mut messages);
         }
@@ -190,7 +191,10 @@ impl<S: StateMachine> EventLoop<S> {
             biased;
             Some(report) = inputs.reports.recv() => Woken::Report(report),
             () = inputs.shutdown.notified(), if !draining => Woken::Shutdown,
-            _ = &mut inputs.state_machine_ended => Woken::StateMachineEnded,
+            ended = &mut inputs.state_machine_ended => Woken::StateMachineEnded(match ended {
+                Ok(StateBesideLog) => StopReason::StateBesideLog,
+                Err(_) => StopReason::StateMachine,
+            }),
             Some(inbound) = inputs.packets.recv() => Woken::Packet(inbound.packet),
             call = inputs.calls.recv(), if !draining => call.map_or(Woken::Shutdown, Woken::Call),
             () = time => Woken::Time,
@@ -394,14 +398,15 @@ impl<S: StateMachine> EventLoop<S> {
 #[cfg(test)]
 mod tests {
     use raft_core::{
-        Body, Boot, ClusterId, Incarnation, NodeId, Packet, Pair, SendNumber, SendSnapshot, Term,
+        Body, Boot, ClusterId, Import, Incarnation, NodeId, Obtain, Packet, Pair, SendNumber, SendSnapshot,
+        Term,
     };
 
     use super::*;
 
     #[test]
-    fn nothing_about_snapshots_is_passed_over() {
-        assert!(!wants_snapshot(&Ready::default()));
+    fn nothing_about_states_beside_the_log_is_passed_over() {
+        assert!(!wants_state(&Ready::default()));
         let pair = |id| Pair { id: NodeId::new(id).expect("not zero"), incarnation: Incarnation::new(5) };
         let packet = Packet {
             cluster: ClusterId::new(77),
@@ -412,6 +417,8 @@ mod tests {
             body: Body::TimeoutNow,
         };
         let snapshots = vec![SendSnapshot { number: SendNumber::new(1), packet }];
-        assert!(wants_snapshot(&Ready { snapshots, ..Ready::default() }));
+        assert!(wants_state(&Ready { snapshots, ..Ready::default() }));
+        let obtain = Some(Obtain { from: pair(1), import: Import { size: 3, digest: 4 } });
+        assert!(wants_state(&Ready { obtain, ..Ready::default() }));
     }
 }

@@ -60,12 +60,16 @@ impl<S: StateMachine> ApplyThread<S> {
     pub(crate) fn spawn(
         state_machine: S,
         report: impl Fn(Report) -> bool + Send + 'static,
-    ) -> std::io::Result<(Self, oneshot::Receiver<()>)> {
+    ) -> std::io::Result<(Self, oneshot::Receiver<StateBesideLog>)> {
         let (work, queue) = channel();
         let (alive, ended) = oneshot::channel();
         let thread = std::thread::Builder::new().name("raft-apply".into()).spawn(move || {
-            let _alive: oneshot::Sender<()> = alive;
-            run(state_machine, &queue, &report);
+            // Dropped also by a panic.
+            let alive: oneshot::Sender<StateBesideLog> = alive;
+            if let Err(stopped) = run(state_machine, &queue, &report) {
+                // The loop may be gone.
+                let _ = alive.send(stopped);
+            }
         })?;
         Ok((ApplyThread { work, thread }, ended))
     }
@@ -90,7 +94,15 @@ impl<S: StateMachine> ApplyThread<S> {
     }
 }
 
-fn run<S: StateMachine>(mut state_machine: S, queue: &Receiver<Work<S>>, report: &impl Fn(Report) -> bool) {
+/// An entry says that the state machine is to become what stands beside the log, where nobody here keeps anything.
+#[derive(Debug)]
+pub(crate) struct StateBesideLog;
+
+fn run<S: StateMachine>(
+    mut state_machine: S,
+    queue: &Receiver<Work<S>>,
+    report: &impl Fn(Report) -> bool,
+) -> Result<(), StateBesideLog> {
     let mut applied = LogIndex::ZERO;
     let mut expected = BTreeMap::new();
     while let Ok(work) = queue.recv() {
@@ -99,21 +111,26 @@ fn run<S: StateMachine>(mut state_machine: S, queue: &Receiver<Work<S>>, report:
                 expected.insert(index, caller);
             }
             Work::Look(look) => look(&state_machine, applied),
-            Work::Stop => return,
+            Work::Stop => return Ok(()),
             Work::Apply(entries) => {
                 for (position, entry) in entries.entries() {
-                    if let Payload::Command(command) = &entry.payload {
-                        let output = state_machine.apply(position, entry.time, command);
-                        if let Some(caller) = expected.remove(&position.index) {
-                            caller.answer(Ok(Applied { position, output }));
+                    match &entry.payload {
+                        Payload::Command(command) => {
+                            let output = state_machine.apply(position, entry.time, command);
+                            if let Some(caller) = expected.remove(&position.index) {
+                                caller.answer(Ok(Applied { position, output }));
+                            }
                         }
+                        Payload::Import(_) => return Err(StateBesideLog),
+                        _ => {}
                     }
                     applied = position.index;
                 }
                 if !report(Message::Applied(applied).into()) {
-                    return;
+                    return Ok(());
                 }
             }
         }
     }
+    Ok(())
 }

@@ -36,8 +36,9 @@ pub enum StopReason {
         /// What the disk said, where it was the disk.
         cause: Option<Arc<LogError>>,
     },
-    /// The log stands on a snapshot, and this driver keeps none: another program has written it.
-    Snapshot,
+    /// The log begins with a snapshot, or imports a state, and this driver keeps neither: another program has written it, or
+    /// leads.
+    StateBesideLog,
     /// The state machine has panicked.
     StateMachine,
     /// The driver itself has panicked: a bug.
@@ -57,8 +58,8 @@ impl fmt::Display for StopReason {
             StopReason::Shutdown => f.write_str("it was asked to"),
             StopReason::Fault { fault, cause: None } => write!(f, "{fault}"),
             StopReason::Fault { fault, cause: Some(cause) } => write!(f, "{fault}: {cause}"),
-            StopReason::Snapshot => f.write_str(
-                "its log begins with a snapshot, which it does not have and does not know how to restore or to send",
+            StopReason::StateBesideLog => f.write_str(
+                "its log needs a state that is kept beside it, a snapshot or an import, which it can not restore, get or send",
             ),
             StopReason::StateMachine => f.write_str("the state machine panicked"),
             StopReason::Driver => f.write_str("the driver panicked, which is a bug in it"),

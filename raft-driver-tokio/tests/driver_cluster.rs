@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use raft_core::{
-    Bootstrap, BootstrapError, Compaction, Config, Fault, LogIndex, LogTime, Position, Refusal, RoleKind,
-    Runs, Snapshot, Term, Write, WriteNumber, bootstrap,
+    Bootstrap, BootstrapError, Compaction, Config, Entry, Fault, Import, LogIndex, LogTime, Membership,
+    Payload, Position, Refusal, RoleKind, Run, Runs, Snapshot, Term, Write, WriteNumber, bootstrap,
 };
 use raft_driver_tokio::log::{Folder, Log, LogError, Storage, StorageFile, inspect};
 use raft_driver_tokio::{DataDir, Options, ProposeError, StartError, StopReason, start};
@@ -319,46 +319,54 @@ async fn panic_of_the_state_machine_stops_the_server() {
     assert!(matches!(soon("the end", server.stopped()).await, StopReason::StateMachine));
 }
 
-/// Goal: a state that lacks its beginning is never gone on from. Method: a folder whose log begins with a snapshot, which this driver
-/// does not keep.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn log_that_begins_with_a_snapshot_stops_its_server() {
-    let mut cluster: Cluster = Cluster::prepare(1);
-    let (cluster_id, membership) = (cluster.founders.cluster_id(), Arc::new(cluster.founders.clone()));
-    let directory = DataDir::open(cluster.path(0)).expect("it is formatted");
-    let (mut log, recovered) =
-        Log::open(directory.log_storage(), cluster.pair(0), cluster.log).expect("it is new");
-    let founding = bootstrap(&recovered, &cluster.founders, cluster.pair(0)).expect("it is a founder");
-    let Bootstrap::Write(founding) = founding else { panic!("nothing is founded yet") };
-    let last = Position::new(0, 1);
-    let snapshot = Snapshot {
-        cluster: cluster_id,
-        last,
-        time: LogTime::ZERO,
-        membership,
-        membership_index: last.index,
-        size: 3,
-        digest: 4,
-    };
-    let compaction = Compaction { snapshot: Arc::new(snapshot), start: last, discards: false };
-    let compacting = Write {
-        number: WriteNumber::new(1),
-        entries: Runs::new(),
-        compaction: Some(compaction),
-        commit: last.index,
-        ..founding.clone()
-    };
-    for write in [&founding, &compacting] {
-        log.append(write).expect("a good disk");
+/// What a log may hold that another program wrote.
+fn state_beside_the_log(founding: &Write, founders: &Membership, imported: bool) -> Write {
+    let mut write = Write { number: WriteNumber::new(1), entries: Runs::new(), ..founding.clone() };
+    if imported {
+        let import = Entry::new(LogTime::ZERO, Payload::Import(Import { size: 3, digest: 4 }));
+        write.hard_state.term = Term::new(1);
+        write.entries = Run::new(Term::new(1), LogIndex::new(2), [import]).expect("one entry").into();
+        write.commit = LogIndex::new(2);
+    } else {
+        let last = Position::new(0, 1);
+        let snapshot = Snapshot {
+            cluster: founders.cluster_id(),
+            last,
+            time: LogTime::ZERO,
+            membership: Arc::new(founders.clone()),
+            membership_index: last.index,
+            size: 3,
+            digest: 4,
+        };
+        write.compaction = Some(Compaction { snapshot: Arc::new(snapshot), start: last, discards: false });
+        write.commit = last.index;
     }
-    log.sync().expect("a good disk");
-    drop((log, directory));
+    write
+}
 
-    cluster.start(0).await.expect("the log is whole");
-    let reason = soon("it stops", cluster.server(0).stopped()).await;
-    assert!(matches!(reason, StopReason::Snapshot) && !reason.is_clean(), "{reason}");
-    let refused = cluster.server(0).propose("never".into(), LONG).await;
-    assert_eq!(refused.map(|_| ()), Err(ProposeError::Stopped));
+/// Goal: nothing is applied to a state that lacks what is kept beside the log. Method: a folder whose log begins with a snapshot, and
+/// one whose log imports a state.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn log_that_needs_a_state_beside_it_stops_its_server() {
+    for imported in [false, true] {
+        let mut cluster: Cluster = Cluster::prepare(1);
+        let directory = DataDir::open(cluster.path(0)).expect("it is formatted");
+        let (mut log, recovered) =
+            Log::open(directory.log_storage(), cluster.pair(0), cluster.log).expect("it is new");
+        let founding = bootstrap(&recovered, &cluster.founders, cluster.pair(0)).expect("it is a founder");
+        let Bootstrap::Write(founding) = founding else { panic!("nothing is founded yet") };
+        for write in [&founding, &state_beside_the_log(&founding, &cluster.founders, imported)] {
+            log.append(write).expect("a good disk");
+        }
+        log.sync().expect("a good disk");
+        drop((log, directory));
+
+        cluster.start(0).await.expect("the log is whole");
+        let reason = soon("it stops", cluster.server(0).stopped()).await;
+        assert!(matches!(reason, StopReason::StateBesideLog) && !reason.is_clean(), "{reason}");
+        let refused = cluster.server(0).propose("never".into(), LONG).await;
+        assert_eq!(refused.map(|_| ()), Err(ProposeError::Stopped));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
