@@ -322,3 +322,58 @@ async fn server_that_was_started_elsewhere_is_readdressed_and_catches_up() {
     assert_eq!((listed["raft"].as_str(), listed["http"].as_str()), (Some(&*now[0]), Some(&*now[1])));
     cluster.voters(&[1, 2, 3]).await;
 }
+
+/// Goal: where that is wanted, a dead server is removed without anybody asking, and told so when it comes back. Method: four servers;
+/// the list says how each is; one that follows is killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn server_that_stays_dead_is_removed_where_that_is_wanted() {
+    let mut cluster = Growing::new();
+    let mut founders = Vec::new();
+    for nth in 1..=4 {
+        founders.push(cluster.format(nth).await);
+    }
+    let founders = founders.join(",");
+    for seconds in ["soon", "-1", "31536001"] {
+        let data = cluster.data(1);
+        let wrong = ["serve", "--data", &data, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+        let wrong = [&wrong[..], &["--founders", &founders, "--dead-after", seconds]].concat();
+        assert_eq!(run(&wrong).await.status.code(), Some(2), "{seconds}");
+    }
+    for nth in 1..=4 {
+        cluster.start_with(nth, &founders, true, &["--dead-after", "4"]);
+    }
+    cluster.voters(&[1, 2, 3, 4]).await;
+    let leader = until("the list says how each is", async || {
+        let members = cluster.members().await;
+        let servers = members["servers"].as_array()?;
+        let leader = servers.iter().find(|server| server["leads"] == true)?;
+        assert_eq!((&leader["state"], &leader["silent_ms"]), (&Value::Null, &Value::Null));
+        let well = servers.iter().filter(|server| {
+            server["state"] == "replicating"
+                && server["lag"] == 0
+                && server["matched"] == leader["matched"]
+                && server["silent_ms"].as_u64().is_some_and(|ms| ms < 500)
+        });
+        (well.count() == 3).then_some(leader["id"].as_u64()?)
+    })
+    .await;
+    let listed = stdout(&cluster.member(&["list"]).await);
+    assert!(listed.iter().any(|line| line.contains(" voter leads match ")), "{listed:?}");
+    assert!(listed.iter().any(|line| line.contains(" replicating match ")), "{listed:?}");
+
+    let dead = (1..=4).find(|nth| *nth != leader).unwrap();
+    let others: Vec<u64> = (1..=4).filter(|nth| *nth != dead).collect();
+    let dead = usize::try_from(dead).unwrap();
+    cluster.processes[dead - 1].take().unwrap().kill();
+    cluster.voters(&others).await;
+    cluster.start_with(dead, &founders, true, &["--dead-after", "4"]);
+    until("it hears that it was removed", async || cluster.status(dead).await?["removed"].as_u64()).await;
+    // Whoever led then has said so; by now it may be another one.
+    let mut said = String::new();
+    for nth in others {
+        let mut process = cluster.processes[usize::try_from(nth).unwrap() - 1].take().unwrap();
+        process.kill();
+        said += &process.end().await.1;
+    }
+    assert!(said.contains("a member that is silent for long is being removed"), "{said}");
+}

@@ -20,7 +20,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Args {
-    /// List the members, as the leader sees them
+    /// List the members, as the leader sees them: the vote, how each is sent the log, how far it has it and how much it lacks, and
+    /// for how long it has not been heard; from half a second on it may be longer
     List(List),
     /// Add a server, or put a new incarnation in place of a wiped one; it votes once it has caught up
     Add(Add),
@@ -145,8 +146,13 @@ fn line(server: &Listed, half: &str) -> String {
     let pair = format!("{}@{}", member.id, member.incarnation);
     let written = founders::write(&pair, &member.raft, &member.http);
     let leads = if server.leads { " leads" } else { "" };
-    let lag = server.lag.map(|lag| format!(" lag {lag}")).unwrap_or_default();
-    format!("{written} {suffrage}{leads}{lag}{half}")
+    let known =
+        |name: &str, value: Option<String>| value.map(|value| format!(" {name}{value}")).unwrap_or_default();
+    let state = known("", server.state.clone());
+    let matched = known("match ", server.matched.map(|matched| matched.to_string()));
+    let lag = known("lag ", server.lag.map(|lag| lag.to_string()));
+    let silent = known("silent ", server.silent_ms.map(|ms| format!("{ms} ms")));
+    format!("{written} {suffrage}{leads}{state}{matched}{lag}{silent}{half}")
 }
 
 async fn change(how: &Ask, change: WantedChange) -> Result<Exit, Failure> {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use raft_core::{BootstrapError, Membership};
 use raft_driver_tokio::{DataDir, Options, StartError, StopReason};
@@ -14,6 +15,10 @@ use crate::founders;
 use crate::http;
 use crate::signals::Signals;
 use crate::store::Store;
+
+/// How long a tick is: what the node counts as ticks is told to people in milliseconds.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
+const TICKS_PER_SECOND: u32 = 100;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -32,6 +37,10 @@ pub(crate) struct Args {
     /// Found the cluster, if this folder has not done so yet
     #[arg(long)]
     bootstrap: bool,
+    /// Remove members that were not heard for this many seconds, when this server leads: learners always, voters while at least
+    /// three are left. 0: never
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=31_536_000))]
+    dead_after: u32,
     /// End as on SIGTERM when stdin is closed: how a parent ends its servers, also by dying
     #[arg(long, hide = true)]
     stop_on_stdin_close: bool,
@@ -67,6 +76,8 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     let listen = args.listen.clone();
     let mut options = Options::new(args.listen, args.founders);
     options.bootstrap = args.bootstrap;
+    options.tick = TICK;
+    options.config.dead_after_ticks = args.dead_after * TICKS_PER_SECOND;
     let handle = raft_driver_tokio::start(directory, options, Store::default()).await.map_err(not_started)?;
     let http_address = listener.local_addr().map_err(Failure::violated)?;
     say(&format!("{pair} serves clients on {http_address} and servers on {}", handle.local_addr()));

@@ -23,6 +23,7 @@ use super::db::{redirect, unavailable};
 use super::status::Member;
 use super::{Arrived, key, plain};
 use crate::founders;
+use crate::serve::TICK;
 
 /// When the configuration has to be committed, counted from the headers of the request.
 const CHANGED_WITHIN: Duration = Duration::from_millis(4500);
@@ -111,8 +112,12 @@ pub(crate) struct Listed {
     pub(crate) matched: Option<u64>,
     /// How many entries it lacks or has not made durable. Only the leader knows.
     pub(crate) lag: Option<u64>,
-    /// How many ticks ago the leader last heard of it. Only the leader knows.
-    pub(crate) silent_ticks: Option<u32>,
+    /// How many milliseconds ago the leader last heard of it; half a second, or what `raftd serve --dead-after` says if that is
+    /// more, stands for this long or longer. Only the leader knows.
+    pub(crate) silent_ms: Option<u64>,
+    /// How it is sent the log: `probing` while it is looked for where the logs agree, `replicating`, `snapshot` while it needs one,
+    /// `fetching` while the leader reads from its disk what it needs. Only the leader knows.
+    pub(crate) state: Option<String>,
 }
 
 pub(super) async fn get(State(handle): super::Server, request: Request) -> Response {
@@ -226,7 +231,8 @@ fn list(status: &NodeStatus, followers: &[FollowerStatus]) -> Members {
             leads: status.core.leader == Some(server.pair),
             matched: matched.map(LogIndex::raw),
             lag: matched.map(|matched| last.raw().saturating_sub(matched.raw())),
-            silent_ticks: known.map(|known| known.silent_ticks),
+            silent_ms: known.map(|known| (TICK * known.silent_ticks).as_millis() as u64),
+            state: known.map(|known| state(known).to_owned()),
         }
     };
     let membership = status.membership.as_ref();
@@ -236,6 +242,16 @@ fn list(status: &NodeStatus, followers: &[FollowerStatus]) -> Members {
         joint: membership.is_some_and(|membership| membership.is_joint()),
         servers: membership.into_iter().flat_map(|membership| membership.servers()).map(listed).collect(),
         outgoing: membership.into_iter().flat_map(|membership| membership.outgoing()).map(listed).collect(),
+    }
+}
+
+/// What holds a follower up most stands first: without a snapshot there is nothing to look for, and what is fetched is what is sent.
+fn state(follower: &FollowerStatus) -> &'static str {
+    match follower {
+        FollowerStatus { snapshot: true, .. } => "snapshot",
+        FollowerStatus { fetching: true, .. } => "fetching",
+        FollowerStatus { probing: true, .. } => "probing",
+        _ => "replicating",
     }
 }
 
