@@ -27,5 +27,9 @@ async fn bench_prints_figures_that_fit_each_other() {
         assert!((fraction * raw - per_second).abs() < 1e-6 * per_second);
         assert!(run["median_microseconds"].as_u64().unwrap() <= run["p99_microseconds"].as_u64().unwrap());
     }
+    let nowhere = folder.path().join("no/such/folder");
+    let refused = run(&["bench", "--data", nowhere.to_str().unwrap(), "--http-port", &port]).await;
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains(nowhere.to_str().unwrap()), "{}", stderr(&refused));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
 }

@@ -138,6 +138,14 @@ async fn verify_finds_a_changed_and_a_missing_value() {
     assert_eq!((verified.status.code(), verdict(&verified)), (Some(1), "verified 1 of 3".into()));
     let said = stderr(&verified);
     assert!(said.contains("\"b\" has another value") && said.contains("\"c\" is missing"), "{said}");
+    let none = three.folder.path().join("none");
+    std::fs::write(&none, "").unwrap();
+    let none = none.to_str().unwrap();
+    for empty in [&["verify", none, "--at"][..], &["verify", file, "--acknowledged", none, "--at"]] {
+        let verified = run(&[empty, &[&three.urls()]].concat()).await;
+        assert_eq!((verified.status.code(), verdict(&verified)), (Some(2), String::new()));
+        assert!(stderr(&verified).contains("nothing to verify"), "{}", stderr(&verified));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,7 +159,7 @@ async fn load_says_what_it_could_not_write() {
     writeln!(text, "fits\t{}", "v".repeat(1 << 20)).unwrap();
     std::fs::write(&file, text).unwrap();
     let loaded = run(&["load", file.to_str().unwrap(), "--to", &three.urls()]).await;
-    assert_eq!((loaded.status.code(), verdict(&loaded)), (Some(1), "acknowledged 1 of 4".into()));
+    assert_eq!((loaded.status.code(), verdict(&loaded)), (Some(2), "acknowledged 1 of 4".into()));
     for part in ["line 1 has an empty key", "key of line 2", "value of line 3"] {
         assert!(stderr(&loaded).contains(part), "{}", stderr(&loaded));
     }
@@ -164,7 +172,7 @@ async fn load_says_what_was_acknowledged_before_the_file_could_not_be_read() {
     let journal = folder.path().join("acknowledged");
     let arguments = ["load", "/proc/self/mem", "--to", "http://127.0.0.1:1", "--acknowledged"];
     let loaded = run(&[&arguments[..], &[journal.to_str().unwrap()]].concat()).await;
-    assert_eq!((loaded.status.code(), verdict(&loaded)), (Some(1), "acknowledged 0 of 0".into()));
+    assert_eq!((loaded.status.code(), verdict(&loaded)), (Some(2), "acknowledged 0 of 0".into()));
     assert!(stderr(&loaded).contains("can not read /proc/self/mem"), "{}", stderr(&loaded));
     assert_eq!(std::fs::read(journal).unwrap(), b"");
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use raft_core::{DecodeError, LogIndex, Pair, RecoverError};
 
-use super::storage::is_shortage;
+use super::storage::{Storage, is_shortage};
 
 /// Why the log can not be used.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +15,7 @@ pub enum LogError {
     Io {
         /// What was tried, as a verb.
         operation: &'static str,
-        /// On which file of the log folder.
+        /// On which file, as [`Storage::place`](super::Storage::place) names it; so everywhere here.
         file: String,
         /// What the system said.
         source: io::Error,
@@ -108,6 +108,19 @@ impl LogError {
     /// Whether too many files were open. Where that was met in reading, nothing is lost, and it can be tried again.
     pub(crate) fn is_shortage(&self) -> bool {
         matches!(self, LogError::Io { source, .. } if is_shortage(source))
+    }
+
+    /// The same, and the file by its place instead of its name alone: many servers have files of one name.
+    pub(crate) fn placed(mut self, storage: &dyn Storage) -> LogError {
+        match &mut self {
+            LogError::Io { file, .. }
+            | LogError::Damaged { file, .. }
+            | LogError::Missing { file }
+            | LogError::OtherServer { file, .. }
+            | LogError::Version { file, .. } => *file = storage.place(file),
+            LogError::Incomplete { .. } | LogError::TooLong { .. } | LogError::Failed => {}
+        }
+        self
     }
 
     pub(crate) fn io(operation: &'static str, file: &str) -> impl FnOnce(io::Error) -> LogError {

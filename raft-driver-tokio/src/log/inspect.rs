@@ -61,7 +61,8 @@ pub fn inspect(directory: &DataDir) -> Result<Inspection, LogError> {
             recovered.shorten(1);
         }
         Ok(())
-    })?;
+    });
+    let scanned = scanned.map_err(|error| error.placed(&*storage))?;
     let founding = recovered.memberships.first().filter(|(index, _)| index.raw() == 1);
     let summary = Summary {
         segments: scanned.segments,

@@ -47,6 +47,10 @@ impl LogReader {
     /// # Errors
     /// The disk fails, or what it returns is not what was written.
     pub fn entries(&self, first: LogIndex, last: LogIndex, bytes_max: u64) -> Result<Option<Runs>, LogError> {
+        self.read(first, last, bytes_max).map_err(|error| error.placed(&*self.shared.storage))
+    }
+
+    fn read(&self, first: LogIndex, last: LogIndex, bytes_max: u64) -> Result<Option<Runs>, LogError> {
         let mut taken = Taken { runs: Runs::new(), bytes: 0, bytes_max, next: first, full: false };
         while taken.next <= last && !taken.full {
             let Some(found) = self.shared.with_index(|index| index.find(taken.next)) else {

@@ -144,7 +144,7 @@ impl Scanned {
 fn list(storage: &dyn Storage) -> Result<(u64, Vec<String>), LogError> {
     let mut numbers = Vec::new();
     let mut leftovers = Vec::new();
-    for name in storage.list().map_err(LogError::io("list", "the folder"))? {
+    for name in storage.list().map_err(LogError::io("list the files of", "."))? {
         if let Some(number) = name.strip_suffix(SEGMENT_SUFFIX).and_then(|digits| digits.parse::<u64>().ok())
         {
             numbers.push(number);

@@ -50,6 +50,11 @@ pub trait Storage: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// The disk failed; what is durable is unknown then.
     fn sync_directory(&self) -> io::Result<()>;
+
+    /// Where people find the file of this name. Its name alone, where a storage knows no more.
+    fn place(&self, name: &str) -> String {
+        name.to_owned()
+    }
 }
 
 /// One open file.
@@ -138,6 +143,10 @@ impl Storage for Folder {
 
     fn sync_directory(&self) -> io::Result<()> {
         sync_directory(&self.path)
+    }
+
+    fn place(&self, name: &str) -> String {
+        self.path.join(name).display().to_string()
     }
 }
 

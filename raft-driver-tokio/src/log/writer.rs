@@ -105,7 +105,7 @@ impl Log {
     pub fn create(storage: &dyn Storage, pair: Pair, options: LogOptions) -> Result<(), LogError> {
         let size = options.segment_bytes.max(4096);
         let header = SegmentHeader { number: 1, size, pair, start: Link::START };
-        make_segment(storage, &header)?;
+        make_segment(storage, &header).map_err(|error| error.placed(storage))?;
         Ok(())
     }
 
@@ -115,6 +115,14 @@ impl Log {
     /// # Errors
     /// The log is missing, damaged, or another server's, and is left as it is then; or the disk fails.
     pub fn open(
+        storage: Arc<dyn Storage>,
+        pair: Pair,
+        options: LogOptions,
+    ) -> Result<(Log, Recovered), LogError> {
+        Log::open_unplaced(Arc::clone(&storage), pair, options).map_err(|error| error.placed(&*storage))
+    }
+
+    fn open_unplaced(
         storage: Arc<dyn Storage>,
         pair: Pair,
         options: LogOptions,
@@ -186,7 +194,7 @@ impl Log {
         if self.failed {
             return Err(LogError::Failed);
         }
-        let result = run(self);
+        let result = run(self).map_err(|error| error.placed(&*self.shared.storage));
         self.failed = result.is_err();
         result
     }

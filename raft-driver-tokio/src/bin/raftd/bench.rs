@@ -68,6 +68,8 @@ enum BenchError {
     Died(u16, String),
     #[error("nothing was acknowledged for {seconds} s; at last: {0}", seconds = SILENT_MAX.as_secs())]
     Silent(String),
+    #[error("can not make a folder in {0}: {1}")]
+    Folder(PathBuf, std::io::Error),
     #[error("the disk alone could not be measured: {0}")]
     Disk(std::io::Error),
     #[error("a task of the measurement has failed")]
@@ -105,7 +107,8 @@ struct Run {
 pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     let mut signals = Signals::install().map_err(Failure::violated)?;
     let parent = args.data.unwrap_or_else(std::env::temp_dir);
-    let temporary = Temporary::create("bench", &parent).map_err(Failure::violated)?;
+    let temporary = Temporary::create("bench", &parent)
+        .map_err(|error| Failure::usage(BenchError::Folder(parent.clone(), error)))?;
     let within = Duration::from_secs(args.seconds);
     let mut disk = Disk { path: temporary.path.clone(), within, alone: Vec::new(), of_three: Vec::new() };
     disk.measure().await.map_err(Failure::violated)?;

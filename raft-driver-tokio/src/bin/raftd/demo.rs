@@ -122,11 +122,10 @@ pub(crate) struct Temporary {
 }
 
 impl Temporary {
-    /// Makes a new folder within `parent`, which is made too where it is missing.
+    /// Makes a new folder within `parent`, which has to be there: only what is made here is removed.
     pub(crate) fn create(purpose: &str, parent: &Path) -> std::io::Result<Temporary> {
         let random = getrandom::u64().map_err(std::io::Error::other)?;
         let path = parent.join(format!("raftd-{purpose}-{random:016x}"));
-        std::fs::create_dir_all(parent)?;
         std::fs::create_dir(&path)?;
         Ok(Temporary { path })
     }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 /// How a command ended.
@@ -12,7 +12,7 @@ pub(crate) enum Exit {
     Clean,
     /// Something was lost or violated, or a server could not go on. Code 1.
     Violated,
-    /// Bad usage or bad input: nothing was done. Code 2, which clap uses for a bad command line too.
+    /// Bad usage or bad input: nothing was done, or all but what the input has wrong. Code 2, which clap uses for a bad command line too.
     Usage,
     /// Stopped before the end. Code 3.
     Unfinished,
@@ -63,7 +63,25 @@ impl Failure {
     }
 }
 
-/// Prints a line on stdout. A reader that has gone away (`raftd demo | head`) must not end a server with a panic, so an
+/// Prints a line on stdout that is what the command was for: where nobody gets it, the command has failed. That the reader has
+/// gone away once it has seen enough (`raftd inspect | head`) is no failure.
+///
+/// # Errors
+/// The line could not be written, for instance to a disk that is full.
+pub(crate) fn print(line: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::violated(PrintError(error))),
+        _ => Ok(()),
+    }
+}
+
+/// The answer could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("could not write to stdout what there is to say: {0}")]
+struct PrintError(std::io::Error);
+
+/// Prints a line on stdout beside what a command does. A reader that has gone away (`raftd demo | head`) must not end a server with a panic, so an
 /// error is passed over.
 pub(crate) fn say(line: &str) {
     let mut stdout = std::io::stdout().lock();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use raft_core::NodeId;
 use raft_driver_tokio::DataDir;
 
-use crate::exit::{Exit, Failure, say};
+use crate::exit::{Exit, Failure, print};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -19,6 +19,6 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let pair = DataDir::format(&args.data, args.id).map_err(Failure::usage)?;
-    say(&pair.to_string());
+    print(&pair.to_string())?;
     Ok(Exit::Clean)
 }

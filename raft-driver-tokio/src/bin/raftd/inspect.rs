@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use raft_core::LogIndex;
 use raft_driver_tokio::{DataDir, log};
 
-use crate::exit::{Exit, Failure, say};
+use crate::exit::{Exit, Failure, print};
 use crate::founders;
 
 #[derive(clap::Args)]
@@ -36,29 +36,29 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         let shorter =
             || Shorter { directory: args.directory.display().to_string(), last: summary.last.index, index };
         let digest = digest.ok_or_else(|| Failure::usage(shorter()))?;
-        say(&format!("{digest:032x}"));
+        print(&format!("{digest:032x}"))?;
         return Ok(Exit::Clean);
     }
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
-    say(&format!("server      {}", directory.pair()));
-    say(&format!("cluster     {}", or_none(summary.cluster.map(|cluster| cluster.to_string()))));
-    say(&format!("boot        {}", directory.boot()));
-    say(&format!("term        {}", summary.hard_state.term));
-    say(&format!("vote        {}", or_none(summary.hard_state.vote.map(|pair| pair.to_string()))));
-    say(&format!("commit      {}", summary.commit));
-    say(&format!("last        {} (term {})", summary.last.index, summary.last.term));
-    say(&format!(
+    print(&format!("server      {}", directory.pair()))?;
+    print(&format!("cluster     {}", or_none(summary.cluster.map(|cluster| cluster.to_string()))))?;
+    print(&format!("boot        {}", directory.boot()))?;
+    print(&format!("term        {}", summary.hard_state.term))?;
+    print(&format!("vote        {}", or_none(summary.hard_state.vote.map(|pair| pair.to_string()))))?;
+    print(&format!("commit      {}", summary.commit))?;
+    print(&format!("last        {} (term {})", summary.last.index, summary.last.term))?;
+    print(&format!(
         "files       {} with {} records, {} bytes",
         summary.segments, summary.records, summary.bytes
-    ));
-    say(&format!("torn bytes  {}", summary.torn_bytes));
+    ))?;
+    print(&format!("torn bytes  {}", summary.torn_bytes))?;
     for server in summary.membership.iter().flat_map(|membership| membership.servers()) {
-        say(&format!(
+        print(&format!(
             "member      {}",
             founders::write(&server.pair, &server.raft_address, &server.client_address)
-        ));
+        ))?;
     }
     let digest = inspection.digest(summary.last.index).map_err(Failure::violated)?;
-    say(&format!("digest      {}", or_none(digest.map(|digest| format!("{digest:032x}")))));
+    print(&format!("digest      {}", or_none(digest.map(|digest| format!("{digest:032x}")))))?;
     Ok(Exit::Clean)
 }

@@ -86,6 +86,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
         last_acknowledged: AtomicU64::new(0),
         acknowledged: AtomicU64::new(0),
         refused: AtomicU64::new(0),
+        malformed: AtomicU64::new(0),
         stop: AtomicBool::new(false),
         bar: progress_bar(length),
     });
@@ -110,8 +111,8 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
         let read = reader.await;
         while clients.join_next().await.is_some() {}
         match read {
-            Ok((lines, read)) => (lines, read.map_err(|error| LoadError::Read(args.file.clone(), error))),
-            Err(_) => (0, Err(LoadError::Thread)),
+            Ok((lines, read)) => (lines, read.map_err(read_error)),
+            Err(_) => (0, Err(Failure::violated(LoadError::Thread))),
         }
     };
     let mut interrupted = false;
@@ -134,9 +135,13 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     // Also where something failed: what was acknowledged until then is done.
     let acknowledged = work.acknowledged.load(Ordering::Relaxed);
     say(&format!("acknowledged {acknowledged} of {lines}"));
-    read.and(journaled).map_err(Failure::violated)?;
+    read?;
+    journaled.map_err(Failure::violated)?;
+    let malformed = work.malformed.load(Ordering::Relaxed);
     Ok(match () {
         () if acknowledged == lines => Exit::Clean,
+        // All is written that could be: what is wrong is the file.
+        () if acknowledged + malformed == lines => Exit::Usage,
         () if interrupted => Exit::Unfinished,
         () => Exit::Violated,
     })
@@ -165,6 +170,8 @@ struct Work {
     last_acknowledged: AtomicU64,
     acknowledged: AtomicU64,
     refused: AtomicU64,
+    /// Lines that are none, whoever would be asked.
+    malformed: AtomicU64,
     stop: AtomicBool,
     bar: ProgressBar,
 }
@@ -194,7 +201,10 @@ fn read_lines(file: impl Read, queues: &[mpsc::Sender<Line>], work: &Work) -> (u
                 // A client ends only once its queue does, so this can not fail before that.
                 let _ = queues[hash % queues.len()].blocking_send(line);
             }
-            Err(error) => work.refuse(&error.to_string()),
+            Err(error) => {
+                work.malformed.fetch_add(1, Ordering::Relaxed);
+                work.refuse(&error.to_string());
+            }
         }
         if count % 256 == 0 {
             work.bar.set_position(lines.bytes());

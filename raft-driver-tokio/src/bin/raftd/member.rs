@@ -10,7 +10,7 @@ use raft_core::{LogIndex, NodeId};
 use tokio::time::Instant;
 
 use crate::client::{ANSWER_WITHIN, Answer, Base, Client};
-use crate::exit::{Exit, Failure, say};
+use crate::exit::{Exit, Failure, print, say};
 use crate::founders;
 use crate::http::members::{Done, Listed, Members, Wanted, WantedChange};
 
@@ -123,21 +123,21 @@ async fn list(args: &List) -> Result<Exit, Failure> {
     let answer = ask(&args.http, &Method::GET, &Bytes::new()).await?;
     let members: Members = understood(&answer)?;
     if args.json {
-        say(String::from_utf8_lossy(&answer.body).trim_end());
+        print(String::from_utf8_lossy(&answer.body).trim_end())?;
         return Ok(Exit::Clean);
     }
     for server in &members.servers {
-        say(&line(server, ""));
+        print(&line(server, ""))?;
     }
     for server in &members.outgoing {
-        say(&line(server, " (leaving half)"));
+        print(&line(server, " (leaving half)"))?;
     }
     let state = match (members.joint, members.committed) {
         (true, _) => "joint, a change is under way",
         (false, true) => "committed",
         (false, false) => "not committed yet",
     };
-    say(&format!("index {}: {} servers, {state}", members.index, members.servers.len()));
+    print(&format!("index {}: {} servers, {state}", members.index, members.servers.len()))?;
     Ok(Exit::Clean)
 }
 

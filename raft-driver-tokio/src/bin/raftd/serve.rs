@@ -71,8 +71,9 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     let listener = TcpListener::bind(&args.http).await;
     let listener = listener.map_err(|error| Failure::usage(ServeError::Http(args.http.clone(), error)))?;
     let founds = args.bootstrap || args.founders.is_voter(pair);
-    let some =
-        args.founders.servers().first().map(|server| server.client_address.clone()).unwrap_or_default();
+    // Any of them may be gone by now.
+    let known: Vec<String> =
+        args.founders.servers().iter().map(|server| format!("http://{}", server.client_address)).collect();
     let listen = args.listen.clone();
     let mut options = Options::new(args.listen, args.founders);
     options.bootstrap = args.bootstrap;
@@ -85,7 +86,8 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     if status.membership.as_ref().is_none_or(|membership| membership.server(pair).is_none()) && !founds {
         let server = founders::write(&pair, &listen, &args.http);
         say(&format!(
-            "{pair} is no member yet and waits to be added: raftd member add --http http://{some} {server}"
+            "{pair} is no member yet and waits to be added: raftd member add --http {} {server}",
+            known.join(",")
         ));
     }
 

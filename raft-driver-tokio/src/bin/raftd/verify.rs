@@ -54,6 +54,8 @@ enum VerifyError {
     Read(PathBuf, io::Error),
     #[error("{0} does not hold line numbers, one a line")]
     Numbers(PathBuf),
+    #[error("{0} has no line that was acknowledged, so there is nothing to verify")]
+    Nothing(PathBuf),
     #[error("the servers do not report the same applied index: {0}")]
     Apart(String),
 }
@@ -79,6 +81,10 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     let keys = keys(&args.file, numbers.as_ref());
     let keys = keys.map_err(|error| Failure::usage(VerifyError::Read(args.file.clone(), error)))?;
     let lines: u64 = keys.values().map(|expected| expected.lines).sum();
+    // "0 of 0" would look as if all was well.
+    if lines == 0 {
+        return Err(Failure::usage(VerifyError::Nothing(args.file)));
+    }
     let client = Client::new(CLIENTS);
     let applied = same_applied(&client, &args.at, Duration::from_secs(args.within)).await;
     say(&format!("applied {}", applied.map_err(Failure::violated)?));
