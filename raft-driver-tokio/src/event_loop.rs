@@ -93,7 +93,7 @@ enum Ending {
 /// the log was written, or is led, by who does. To pass over that would be to apply the rest of a log to a state that lacks its
 /// beginning, or never to go on.
 fn wants_state(ready: &Ready) -> bool {
-    ready.restore.is_some() || ready.obtain.is_some() || !ready.snapshots.is_empty()
+    ready.restore.is_some() || !ready.obtain.is_empty() || !ready.snapshots.is_empty()
 }
 
 /// What woke the loop.
@@ -418,7 +418,7 @@ mod tests {
         };
         let snapshots = vec![SendSnapshot { number: SendNumber::new(1), packet }];
         assert!(wants_state(&Ready { snapshots, ..Ready::default() }));
-        let obtain = Some(Obtain { from: pair(1), import: Import { size: 3, digest: 4 } });
+        let obtain = vec![Obtain { from: pair(1), import: Import { size: 3, digest: 4.into() } }];
         assert!(wants_state(&Ready { obtain, ..Ready::default() }));
     }
 }

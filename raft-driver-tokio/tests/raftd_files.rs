@@ -118,3 +118,24 @@ async fn strangers_on_all_ports_do_not_keep_the_log_from_its_files() {
     drop(strangers);
     three.stop_all().await;
 }
+
+/// Goal: a command whose answer nobody gets says that it has failed. Method: stdout is a disk that is full.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn answers_that_can_not_be_written_are_failures() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    for args in [
+        &["format", "--data", data, "--id", "1"][..],
+        &["inspect", data],
+        &["inspect", data, "--digest", "0"],
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = raftd::raftd();
+        command.args(args).stdout(full).stderr(std::process::Stdio::piped());
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(raftd::stderr(&output).contains("could not write to stdout"), "{}", raftd::stderr(&output));
+        assert!(raftd::run(&["inspect", data]).await.status.success());
+    }
+}

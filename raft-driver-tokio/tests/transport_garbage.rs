@@ -118,7 +118,8 @@ async fn snapshot_without_its_bytes_is_refused_and_the_node_hears_nothing() {
     let last = Position { term: Term::new(70), index: LogIndex::new(1000) };
     let membership_index = LogIndex::new(1);
     let time = LogTime::new(5);
-    let snapshot = Snapshot { cluster: id, last, time, membership, membership_index, size: 3, digest: 4 };
+    let snapshot =
+        Snapshot { cluster: id, last, time, membership, membership_index, size: 3, digest: 4.into() };
     let bad = encode_packet(&packet(Body::InstallSnapshot { snapshot: Arc::new(snapshot) }));
     let framed = frame(bad.len() as u32, 0, &bad);
     let answer = sent(server.local_addr(), &[&hello(id, caller, me)[..], &framed].concat()).await;

@@ -119,7 +119,8 @@ impl Log {
         pair: Pair,
         options: LogOptions,
     ) -> Result<(Log, Recovered), LogError> {
-        Log::open_unplaced(Arc::clone(&storage), pair, options).map_err(|error| error.placed(&*storage))
+        let place = Arc::clone(&storage);
+        Log::open_unplaced(storage, pair, options).map_err(|error| error.placed(&*place))
     }
 
     fn open_unplaced(
