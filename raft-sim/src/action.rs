@@ -13,6 +13,9 @@
 //!     "call 2 request 9 client 1 key 3 read", "call 2 request 9 client 1 key 3 write",
 //!     "call 2 request 9 client 1 key 3 swap 4", "call 2 request 9 client 1 key 3 swap nothing",
 //!     "campaign 2", "step-down 2", "forget-leader 2", "transfer 2 request 8", "transfer 2 request 8 to 3",
+//!     "change 2 request 9 set 1,2,4", "change 2 request 9 set 1,2 learners 3 based-on 7", "change 2 request 9 add 4 voter",
+//!     "change 2 request 9 add 4 learner", "change 2 request 9 add 4 staging", "change 2 request 9 remove 1",
+//!     "change 2 request 9 promote 4", "change 2 request 9 demote 1 based-on 7", "change 2 request 9 readdress 3 2",
 //!     "watch 1,3", "watch 1,3 for-good", "unwatch", "pass +2",
 //! ] {
 //!     let action: Action = line.parse().unwrap();
@@ -23,10 +26,13 @@
 //! An action says what happens, never when: virtual time belongs to the scheduler. Only who watches a clique is told how it passes.
 
 mod text;
+mod wanted;
 
 use core::fmt;
 
 pub use self::text::ParseActionError;
+pub(crate) use self::wanted::server_of;
+pub use self::wanted::{Role, Wanted};
 use crate::client::Asked;
 
 /// A simulated machine, numbered from 1: it has a disk for good, and a node while it is up.
@@ -79,6 +85,11 @@ impl HostSet {
     /// With all of those.
     pub const fn union(self, other: HostSet) -> Self {
         HostSet(self.0 | other.0)
+    }
+
+    /// Those that are in both.
+    pub const fn intersection(self, other: HostSet) -> Self {
+        HostSet(self.0 & other.0)
     }
 
     /// Whether this one is in it.
@@ -301,6 +312,17 @@ pub enum Action {
         /// To whom; `None`: to whoever the node picks.
         to: Option<HostId>,
     },
+    /// An operator asks a node to change the configuration.
+    Reconfigure {
+        /// Whom.
+        host: HostId,
+        /// The request's number; it shares the row of numbers with proposals.
+        request: u64,
+        /// What is to be.
+        wanted: Wanted,
+        /// The index of the configuration that the operator has looked at, if it is to be that one.
+        based_on: Option<u64>,
+    },
     /// From here on the oracles watch a clique, which is to be left in peace: nothing that goes wrong in it comes from outside of
     /// its nodes. Changes nothing but what is judged. Happens only while all of them are up and the ways between them open, and only
     /// with a majority.
@@ -340,7 +362,16 @@ impl Action {
         !matches!(self, Action::Watch { .. } | Action::Unwatch | Action::Pass { .. })
     }
 
-    /// The action as numbers, for digests: which kind, and what it says. Equal on every machine.
+    /// The change that it asks for as numbers, for digests, if it does.
+    pub fn change_words(&self) -> Option<[u64; 3]> {
+        match self {
+            Action::Reconfigure { wanted, .. } => Some(wanted.words()),
+            _ => None,
+        }
+    }
+
+    /// The action as numbers, for digests: which kind, and what it says, but for what [`change_words`](Self::change_words) has.
+    /// Equal on every machine.
     pub fn words(&self) -> [u64; 4] {
         let at = |host: HostId| u64::from(host.raw());
         let way = |link: Link| at(link.from) << 8 | at(link.to);
@@ -382,6 +413,9 @@ impl Action {
             Action::Watch { clique, for_good } => [26, clique.bits(), u64::from(*for_good), 0],
             Action::Unwatch => [27, 0, 0, 0],
             Action::Pass { ticks } => [28, u64::from(*ticks), 0, 0],
+            Action::Reconfigure { host, request, based_on, .. } => {
+                [29, at(*host), *request, based_on.map_or(0, |index| index.saturating_add(1))]
+            }
         }
     }
 }

@@ -76,11 +76,6 @@ impl Host {
         self.up.as_ref().map(|running| &running.seen)
     }
 
-    /// Whether it is still the server that it was founded as.
-    pub fn is_founder(&self) -> bool {
-        self.wipes == 0
-    }
-
     /// Its disk.
     pub fn disk(&self) -> &Disk {
         &self.disk

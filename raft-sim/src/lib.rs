@@ -44,7 +44,7 @@ mod transcript;
 mod until;
 mod world;
 
-pub use crate::action::{Action, HostId, HostSet, Link, PacketName, ParseActionError};
+pub use crate::action::{Action, HostId, HostSet, Link, PacketName, ParseActionError, Role, Wanted};
 pub use crate::campaign::{Ended, Seeds, Summary, campaign};
 pub use crate::client::Asked;
 pub use crate::columns::Columns;
@@ -53,7 +53,7 @@ pub use crate::disk::{Disk, DiskError};
 pub use crate::host::Host;
 pub use crate::network::Network;
 pub use crate::oracle::{
-    Duties, LogView, Need, Oracles, Seen, Standing, Step, TermLog, Verdict, Violation, Way,
+    Demand, Duties, LogView, Need, Oracles, Seen, Standing, Step, TermLog, Verdict, Violation, Way,
 };
 pub use crate::plan::{Mix, Options, Plan, Profile};
 pub use crate::random::{Delay, Random, Spread};

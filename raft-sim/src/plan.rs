@@ -27,6 +27,8 @@ pub enum Mix {
     Default,
     /// Each run its own subset of all that can be tolerated or noticed.
     Swarm,
+    /// Like a swarm, with machines to spare and operators who change the configuration all the time.
+    Changes,
     /// What no Raft survives: disks that come back without what was synced.
     Hopeless,
 }
@@ -34,7 +36,7 @@ pub enum Mix {
 impl Mix {
     /// The one of this name.
     pub fn named(name: &str) -> Option<Self> {
-        [Mix::Default, Mix::Swarm, Mix::Hopeless].into_iter().find(|mix| mix.name() == name)
+        [Mix::Default, Mix::Swarm, Mix::Changes, Mix::Hopeless].into_iter().find(|mix| mix.name() == name)
     }
 
     /// Its name on the command line.
@@ -42,6 +44,7 @@ impl Mix {
         match self {
             Mix::Default => "default",
             Mix::Swarm => "swarm",
+            Mix::Changes => "changes",
             Mix::Hopeless => "hopeless",
         }
     }
@@ -137,15 +140,30 @@ impl Plan {
         let durable_machines = random.chance(512);
         // A durable state machine could find itself ahead of its own log: see the setting's own warning.
         config.apply_before_durable &= !durable_machines;
-        let setup = Setup { hosts, config, durable_machines };
+        let mut setup = Setup { hosts, spares: 0, config, durable_machines };
         let mut profile = Self::profile(random);
-        let faults = match options.mix {
+        let mut faults = match options.mix {
             Mix::Default => Faults::usual(),
-            Mix::Swarm => Faults::swarm(random),
+            Mix::Swarm | Mix::Changes => Faults::swarm(random),
             Mix::Hopeless => Faults::hopeless(),
         };
-        if options.mix == Mix::Swarm {
+        if let Mix::Swarm | Mix::Changes = options.mix {
             Self::vary(random, &mut profile);
+        }
+        let changes = options.mix == Mix::Changes || options.mix == Mix::Swarm && random.chance(512);
+        if changes {
+            let tick = Profile::TICK;
+            let rarer = if options.mix == Mix::Changes { 1 } else { 4 };
+            let mean = random.pick(&[5, 10, 20]) * rarer * tick;
+            if options.mix == Mix::Changes {
+                // A change waits for all entries before it, so there are fewer of them.
+                profile.propose = delay(random, &[4 * tick, 8 * tick, 16 * tick]);
+                profile.commands_max = random.pick(&[1, 3]);
+            }
+            faults.changes = Some(Delay { mean, spread: Spread::Exponential });
+            let fewest = 3_u8.saturating_sub(setup.hosts);
+            setup.spares = random.pick(&[0, 1, 2, 3]).max(fewest);
+            setup.hosts += setup.spares;
         }
         Plan { setup, profile, faults, actions: options.actions }
     }
@@ -249,8 +267,11 @@ impl fmt::Display for Plan {
         writeln!(
             f,
             "# {} servers, {machines} state machines, faults stop after {actions} actions",
-            setup.hosts
+            setup.hosts - setup.spares
         )?;
+        if setup.spares != 0 {
+            writeln!(f, "# {} machines to spare", setup.spares)?;
+        }
         writeln!(f, "# {:?}", setup.config)?;
         writeln!(f, "# {profile:?}")?;
         write!(f, "{faults}")

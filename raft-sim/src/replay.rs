@@ -149,8 +149,9 @@ fn settled<R: Rig>(schedule: &Schedule, rig: &R) -> Option<Schedule> {
     let mut settled = Schedule { actions: schedule.actions[..faulty].to_vec(), ..schedule.clone() };
     // Beyond nine machines there are too many majorities to try.
     let few = if hosts <= 9 { 1 } else { all };
+    let spares = schedule.setup.spares != 0;
     let majorities =
-        (few..=all).rev().map(HostSet::of_bits).filter(|among| u32::from(hosts) < 2 * among.len());
+        (few..=all).rev().map(HostSet::of_bits).filter(|among| spares || u32::from(hosts) < 2 * among.len());
     [clique].into_iter().chain(majorities).find_map(|among| {
         settled.ending = Ending::Settled(among);
         let again = replay(&settled, rig.clone(), &mut ());

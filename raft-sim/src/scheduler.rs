@@ -3,6 +3,7 @@
 //! Everything that a world asks for (a packet to arrive, a batch to be synced, …) becomes an event at a moment that the
 //! profile's delays draw. The earliest event is turned into actions, and their news into further events.
 
+mod changes;
 mod clients;
 mod clock;
 mod disturb;
@@ -61,6 +62,7 @@ enum Event {
     Applied(HostId),
     Fetched(HostId),
     Client,
+    Change,
     Crash,
     Down(HostId),
     Up(HostId),
@@ -147,6 +149,7 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
         for recurring in plan.faults.recurring {
             scheduler.plan_fault(recurring.fault);
         }
+        scheduler.plan_change();
         Ok(scheduler)
     }
 
@@ -295,6 +298,7 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
             Event::Applied(host) => self.input(Action::Applied { host }, host),
             Event::Fetched(host) => self.input(Action::Fetched { host }, host),
             Event::Client => self.client(),
+            Event::Change => self.change(),
             Event::Crash => self.crash(),
             Event::Down(host) => self.take_down(host),
             Event::Up(host) => self.come_up(host),
@@ -420,8 +424,7 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
 
     /// Whether this node can do anything.
     fn is_well(&self, host: HostId) -> bool {
-        let founder = self.world.host(host).is_founder();
-        founder && self.world.host(host).node().is_some() && !self.world.host(host).disk().has_failed()
+        self.world.host(host).node().is_some() && !self.world.host(host).disk().has_failed()
     }
 
     fn any(&mut self) -> HostId {

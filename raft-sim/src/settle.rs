@@ -3,10 +3,7 @@
 //! It needs no seed and no plan, so that a schedule means the same whatever was taken out of it: in every tick everything that
 //! is under way arrives, in order, and everything that was asked for is done.
 
-use raft_core::Pair;
-
 use crate::action::{Action, HostId, HostSet, Link, PacketName};
-use crate::disk::pair_of;
 use crate::oracle::{Need, Violation};
 use crate::rig::Rig;
 use crate::scheduler::Watch;
@@ -28,8 +25,8 @@ struct Settling<'a, R: Rig, W: Watch<R>> {
 }
 
 /// Stops all faults among these machines, while the others do nothing any more, and lets them go on until all is well, twice
-/// with a new request that commits. Nothing is promised, and all is well, where they are no majority, or where one of them is another server
-/// than the cluster was founded with or can not come up.
+/// with a new request that commits. Nothing is promised, and all is well, where they hold no quorum, or where one of them can not come
+/// up.
 ///
 /// # Errors
 /// The rule that was broken, or what is not well after the time for it.
@@ -39,11 +36,6 @@ pub(crate) fn settle<R: Rig, W: Watch<R>>(world: &mut World<R>, watch: &mut W, a
     let among = all.iter().filter(|host| among.contains(*host)).collect::<HostSet>();
     let sleeping = vec![0; hosts];
     let mut settling = Settling { world, watch, among, moment: 0, sleeping };
-    if among.len() <= all.len() / 2
-        || among.iter().any(|host| settling.world.host(host).pair() != founder(host))
-    {
-        return Ok(());
-    }
     if among == all {
         settling.act(Action::Heal)?;
     }
@@ -60,10 +52,6 @@ pub(crate) fn settle<R: Rig, W: Watch<R>>(world: &mut World<R>, watch: &mut W, a
     let watch = Action::Watch { clique: among, for_good: true };
     let watched = crate::replay::act(settling.world, settling.watch, settling.moment, watch)?;
     if watched == Applied::Impossible { Ok(()) } else { settling.wait_until_well() }
-}
-
-fn founder(host: HostId) -> Pair {
-    pair_of(host).expect("machines count from 1")
 }
 
 impl<R: Rig, W: Watch<R>> Settling<'_, R, W> {

@@ -98,6 +98,8 @@ pub struct Faults {
     pub wipe: u64,
     /// How often it comes up with an old copy of its disk, or without its last batches: what no Raft survives.
     pub roll_back: u64,
+    /// Between two requests for another configuration; `None`: nobody asks for one.
+    pub changes: Option<Delay>,
 }
 
 const NEVER: Delay = Delay { mean: 0, spread: Spread::Constant };
@@ -127,6 +129,7 @@ impl Faults {
             damage: 0,
             wipe: 0,
             roll_back: 0,
+            changes: None,
         }
     }
 
@@ -175,6 +178,9 @@ impl fmt::Display for Faults {
                 let name = fault.name();
                 writeln!(f, "# {name} about every {every} ticks, for about {length} ({:?})", lasts.spread)?;
             }
+        }
+        if let Some(every) = self.changes {
+            writeln!(f, "# changes of the configuration about every {} ticks", every.mean / Profile::TICK)?;
         }
         let Faults { queue_max, drift, stray, recovery_crash, shapes, flap, damage, wipe, roll_back, .. } =
             self;

@@ -108,6 +108,14 @@ counts! {
     sieges,
     /// Leaders in them that had stood for long enough to stay.
     settled,
+    /// Operators' requests for another configuration.
+    changes,
+    /// Of these: answered as committed.
+    changed,
+    /// Joint configurations that a leader appended.
+    joint,
+    /// Runs in whose end nothing could be demanded, because no quorum was to be had.
+    excused,
 }
 
 impl Counts {
@@ -116,7 +124,7 @@ impl Counts {
             Outcome::Committed { .. } => self.committed += 1,
             Outcome::Lost { .. } => self.lost += 1,
             Outcome::Transferred { .. } => self.transferred += 1,
-            Outcome::NotTransferred => {}
+            Outcome::NotTransferred | Outcome::Unchanged { .. } => {}
             _ => self.refused += 1,
         }
     }
@@ -211,6 +219,7 @@ fn words_of(packet: &Packet) -> [u64; 9] {
         }
         Body::TimeoutNow => [10, to, term, 0, 0, 0, 0, 0, 0],
         Body::NewerTerm => [11, to, term, 0, 0, 0, 0, 0, 0],
+        Body::Removed { index } => [12, to, term, index.raw(), 0, 0, 0, 0, 0],
         body => unreachable!("digests do not know {body:?}"),
     }
 }
@@ -278,6 +287,7 @@ mod tests {
             vec![Body::RequestPreVote { attempt: Attempt::new(1), last: two }],
             vec![pre_vote(1, 1, true), pre_vote(2, 1, true), pre_vote(1, 2, true), pre_vote(1, 1, false)],
             vec![Body::TimeoutNow, Body::NewerTerm],
+            vec![Body::Removed { index: index(1) }, Body::Removed { index: index(2) }],
         ];
         let pair = |host| pair_of(HostId::new(host).unwrap()).unwrap();
         let packet = |to, term, body: &Body| Packet {

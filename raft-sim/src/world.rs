@@ -19,10 +19,10 @@ mod watching;
 
 use raft_core::{
     Bootstrap, Config, Fetched, LogIndex, Membership, Message, NodeId, Outcome as Told, Payload, Recovered,
-    RequestId, Server, Suffrage, WriteNumber,
+    RequestId, Suffrage, WriteNumber,
 };
 
-use crate::action::{Action, HostId, Link, PacketName};
+use crate::action::{Action, HostId, Link, PacketName, Wanted, server_of};
 use crate::client;
 use crate::disk::pair_of;
 use crate::history::{Operation, Reply};
@@ -35,8 +35,11 @@ use crate::tally::{Counts, RunDigest};
 /// How a world is set up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Setup {
-    /// How many machines, 1 to [`HostId::MAX`]. All of them are founding voters.
+    /// How many machines, 1 to [`HostId::MAX`].
     pub hosts: u8,
+    /// How many of them, the last ones, are not founding voters, as all others are, but have empty disks and can be added. At
+    /// least one machine is a founder.
+    pub spares: u8,
     /// The settings of every node.
     pub config: Config,
     /// Whether state machines keep what they applied over a crash.
@@ -94,28 +97,25 @@ pub struct World<R: Rig = Honest> {
 type Outcome = Result<Applied, Box<Violation>>;
 
 impl<R: Rig> World<R> {
-    /// A cluster that has just been founded: every machine is formatted, bootstrapped and started once, and no node has made a
-    /// step yet.
+    /// A cluster that has just been founded: every machine is formatted, bootstrapped if it is a founder, and started once, and no
+    /// node has made a step yet.
     ///
     /// # Errors
     /// A node that does not start. With a valid configuration and an honest rig that does not happen.
     ///
     /// # Panics
-    /// With no machine, or more than [`HostId::MAX`].
+    /// With no founder, or more machines than [`HostId::MAX`].
     pub fn new(setup: Setup, rig: R) -> Result<Self, Box<Violation>> {
         let ids = 0..usize::from(setup.hosts);
-        let founders: Vec<_> = ids.map(HostId::at).filter_map(|host| Some((host, pair_of(host)?))).collect();
-        let servers = founders.iter().map(|(host, pair)| Server {
-            pair: *pair,
-            suffrage: Suffrage::Voter,
-            raft_address: format!("raft-{host}"),
-            client_address: format!("http-{host}"),
-        });
+        let machines: Vec<_> = ids.map(HostId::at).filter_map(|host| Some((host, pair_of(host)?))).collect();
+        let pairs: Vec<_> = machines.iter().map(|(_, pair)| *pair).collect();
+        let founders = &machines[..usize::from(setup.hosts.saturating_sub(setup.spares))];
+        let servers = founders.iter().map(|(host, pair)| server_of(*host, *pair, Suffrage::Voter));
         let founding = Membership::new(servers.collect());
         let founding = founding.expect("machines have different numbers, and there is at least one");
         let mut world = World {
-            oracles: Oracles::new(&founders, &setup.config),
-            hosts: founders.iter().map(|(_, pair)| Host::new(*pair)).collect(),
+            oracles: Oracles::new(&pairs, &founding, &setup.config),
+            hosts: pairs.iter().map(|pair| Host::new(*pair)).collect(),
             network: Network::new(setup.hosts),
             founding,
             setup,
@@ -126,7 +126,7 @@ impl<R: Rig> World<R> {
             news: Vec::new(),
             operations: Vec::new(),
         };
-        for (host, pair) in founders {
+        for (host, pair) in machines {
             let empty = Recovered::default();
             if let Ok(Bootstrap::Write(write)) = raft_core::bootstrap(&empty, &world.founding, pair) {
                 world.oracles.founded(host, &write)?;
@@ -168,6 +168,8 @@ impl<R: Rig> World<R> {
         counts.elections = self.oracles.elections();
         counts.commits = self.oracles.commits();
         counts.settled = self.oracles.settled();
+        (counts.changed, counts.joint) = self.oracles.changes();
+        counts.excused += self.oracles.excused();
         counts
     }
 
@@ -179,6 +181,11 @@ impl<R: Rig> World<R> {
     /// The greatest number of a request so far. The next has to be greater.
     pub fn requests(&self) -> u64 {
         self.requests
+    }
+
+    /// Takes note that nothing can be demanded in the end of a run.
+    pub(crate) fn excuse(&mut self) {
+        self.counts.excused += 1;
     }
 
     /// Moves what the last actions have brought about into `news`, which is emptied before.
@@ -196,6 +203,9 @@ impl<R: Rig> World<R> {
         if outcome == Applied::Done {
             self.counts.actions += u64::from(action.is_event());
             self.digest.add(&action.words());
+            if let Some(words) = action.change_words() {
+                self.digest.add(&words);
+            }
             self.oracles.happened(action);
         }
         Ok(outcome)
@@ -273,6 +283,9 @@ impl<R: Rig> World<R> {
             Action::StepDown { host } => self.ask(host, Message::StepDown),
             Action::ForgetLeader { host } => self.ask(host, Message::ForgetLeader),
             Action::Transfer { host, request, to } => self.transfer(host, request, to),
+            Action::Reconfigure { host, request, wanted, based_on } => {
+                self.reconfigure(host, request, wanted, based_on)
+            }
             Action::Watch { clique, for_good } => {
                 let watched = self.watch(clique, for_good);
                 self.counts.sieges += u64::from(watched == Applied::Done && !for_good);
@@ -341,6 +354,19 @@ impl<R: Rig> World<R> {
         self.oracles.transfer_asked(host, request);
         let to = to.and_then(|to| NodeId::new(u64::from(to.raw())));
         self.mail(host, Message::Transfer { id: RequestId::new(request), to })
+    }
+
+    fn reconfigure(&mut self, host: HostId, request: u64, wanted: Wanted, based_on: Option<u64>) -> Outcome {
+        if self.up(host).is_none() || request <= self.requests || u64::MAX >> 8 < request {
+            return Ok(Applied::Impossible);
+        }
+        let pair = |host: HostId| Some(self.host_of(host)?.pair);
+        let Some(change) = wanted.change(pair) else { return Ok(Applied::Impossible) };
+        self.requests = request;
+        self.counts.changes += 1;
+        self.oracles.change_asked(host, request, change.clone());
+        let (id, based_on) = (RequestId::new(request), based_on.map(LogIndex::new));
+        self.mail(host, Message::Reconfigure { id, change, based_on })
     }
 
     fn step(&mut self, host: HostId, effects: Option<u32>) -> Outcome {

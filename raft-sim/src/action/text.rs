@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use super::{Action, HostId, HostSet, Link, PacketName};
+use super::{Action, HostId, HostSet, Link, PacketName, Wanted};
 use crate::client::Asked;
 
 impl fmt::Display for HostId {
@@ -72,6 +72,10 @@ impl fmt::Display for Action {
                 write!(f, "transfer {host} request {request}")?;
                 to.map_or(Ok(()), |to| write!(f, " to {to}"))
             }
+            Action::Reconfigure { host, request, wanted, based_on } => {
+                write!(f, "change {host} request {request} {wanted}")?;
+                based_on.map_or(Ok(()), |index| write!(f, " based-on {index}"))
+            }
             Action::Watch { clique, for_good } => {
                 write!(f, "watch {clique}{}", if *for_good { " for-good" } else { "" })
             }
@@ -105,7 +109,7 @@ impl FromStr for HostSet {
     }
 }
 
-fn host(text: &str) -> Option<HostId> {
+pub(super) fn host(text: &str) -> Option<HostId> {
     text.parse().ok().and_then(HostId::new)
 }
 
@@ -157,6 +161,14 @@ fn parse(line: &str) -> Option<Action> {
         }
         ["transfer", at, "request", request, "to", to] => {
             Action::Transfer { host: host(at)?, request: number(request)?, to: Some(host(to)?) }
+        }
+        ["change", at, "request", request, ref rest @ ..] => {
+            let (wanted, based_on) = match rest {
+                [wanted @ .., "based-on", index] => (wanted, Some(number(index)?)),
+                wanted => (wanted, None),
+            };
+            let wanted = Wanted::parse(wanted)?;
+            Action::Reconfigure { host: host(at)?, request: number(request)?, wanted, based_on }
         }
         ["restart", at, "tail", tail] => Action::Restart { host: host(at)?, tail: number(tail)? },
         ["cut", way] => Action::Cut { link: link(way)? },
@@ -216,6 +228,12 @@ mod tests {
             "watch 1,2 for good",
             "pass 2",
             "pass +256",
+            "change 1 request 1",
+            "change 1 request 1 add 2",
+            "change 1 request 1 add 2 boss",
+            "change 1 request 1 set ",
+            "change 1 request 1 remove 2 based-on",
+            "change 1 request 1 remove 2 based-on x",
         ] {
             assert_eq!(line.parse::<Action>(), Err(ParseActionError(line.to_owned())), "{line}");
         }

@@ -77,7 +77,7 @@ impl RunOptions {
 }
 
 fn parse_mix(text: &str) -> Result<Mix, String> {
-    Mix::named(text).ok_or_else(|| "one of default, swarm, hopeless".to_owned())
+    Mix::named(text).ok_or_else(|| "one of default, swarm, changes, hopeless".to_owned())
 }
 
 /// A half-open range `A..B`.

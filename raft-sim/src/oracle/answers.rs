@@ -33,11 +33,19 @@ struct Request {
     commands: u8,
     bytes: u32,
     in_some_log: bool,
-    transfer: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Proposal,
+    Transfer,
+    // What became of it is judged apart.
+    Change,
 }
 
 const UNKNOWN: Request =
-    Request { state: State::Unknown, commands: 0, bytes: 0, in_some_log: false, transfer: false };
+    Request { state: State::Unknown, commands: 0, bytes: 0, in_some_log: false, kind: Kind::Proposal };
 
 /// What became of every request.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +65,11 @@ impl Answers {
     }
 
     pub(super) fn transfer_asked(&mut self, host: HostId, request: u64) {
-        self.asked(host, request, Request { state: State::Waiting(host), transfer: true, ..UNKNOWN });
+        self.asked(host, request, Request { state: State::Waiting(host), kind: Kind::Transfer, ..UNKNOWN });
+    }
+
+    pub(super) fn change_asked(&mut self, host: HostId, request: u64) {
+        self.asked(host, request, Request { state: State::Waiting(host), kind: Kind::Change, ..UNKNOWN });
     }
 
     fn asked(&mut self, host: HostId, request: u64, what: Request) {
@@ -145,7 +157,8 @@ impl Answers {
             });
         };
         request.state = State::Answered;
-        let Request { in_some_log, commands, bytes, transfer, .. } = *request;
+        let Request { in_some_log, commands, bytes, kind, .. } = *request;
+        let transfer = kind == Kind::Transfer;
         match answer.outcome {
             Outcome::Refused(_) => request.state = State::Refused,
             Outcome::Committed { .. } => request.state = State::Committed,
@@ -168,7 +181,12 @@ impl Answers {
             Outcome::Committed { .. } | Outcome::Lost { .. } if transfer => broken(NAME, TRANSFER, || {
                 format!("request {number} was a transfer, and is answered as a proposal")
             }),
-            Outcome::Committed { first, last } => committed(number, commands, first, last, matching, commit),
+            Outcome::Unchanged { .. } if kind != Kind::Change => {
+                broken(NAME, COMMITTED, || format!("request {number} was no change"))
+            }
+            Outcome::Committed { first, last } if kind == Kind::Proposal => {
+                committed(number, commands, first, last, matching, commit)
+            }
             _ => Ok(()),
         }
     }

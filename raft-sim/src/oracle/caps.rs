@@ -49,6 +49,14 @@ impl Caps {
         self.windows.get_mut(leader.nth() * self.hosts + nth)
     }
 
+    /// A leader has put a server into its configuration that was not in the one before: nothing is under way to that one, though
+    /// there may be to who had its number, or to itself when it was a member before.
+    pub(super) fn added(&mut self, leader: HostId, follower: Pair) {
+        if let Some(window) = self.window(leader, follower) {
+            (window.packets, window.bytes) = (0, 0);
+        }
+    }
+
     /// A packet has come to a node, which will take it at its next step.
     pub(super) fn delivered(&mut self, host: HostId, packet: &Packet) {
         if let Body::Acknowledge { .. } | Body::Reject { .. } = packet.body
@@ -65,7 +73,7 @@ impl Caps {
 
     /// No leader has more under way to a follower than its window: counted from the follower's last answer on, after which at most
     /// the whole window was open. The last append may be the one that fills it.
-    fn windows(&mut self, step: &Step<'_>) -> Verdict {
+    fn windows(&mut self, step: &Step<'_>, pairs: &[Pair]) -> Verdict {
         let (host, config) = (step.host, self.config);
         let fetched = self.fetched.contains(host);
         self.fetched = self.fetched.without(host);
@@ -81,7 +89,10 @@ impl Caps {
         }
         for packet in &step.ready.send {
             let Body::Append { entries, .. } = &packet.body else { continue };
-            let Some(window) = self.window(host, packet.to).filter(|window| window.packets != u64::MAX)
+            // In a joint configuration a machine can be two servers: who it was, and who it is.
+            let now = pairs.contains(&packet.to);
+            let Some(window) =
+                self.window(host, packet.to).filter(|window| window.packets != u64::MAX && now)
             else {
                 continue;
             };
@@ -98,8 +109,13 @@ impl Caps {
         Ok(())
     }
 
-    pub(super) fn stepped(&mut self, step: &Step<'_>, disk: &DiskModel, under_way: UnderWay) -> Verdict {
-        self.windows(step)?;
+    pub(super) fn stepped(
+        &mut self,
+        step: &Step<'_>,
+        (disk, pairs): (&DiskModel, &[Pair]),
+        under_way: UnderWay,
+    ) -> Verdict {
+        self.windows(step, pairs)?;
         let config = &self.config;
         for packet in &step.ready.send {
             if let Body::Append { entries, .. } = &packet.body {
@@ -119,8 +135,8 @@ impl Caps {
             let outstanding = disk.outstanding() + 1;
             within(step, "outstanding writes", outstanding, u64::from(config.writes_outstanding_max))?;
         }
-        // A transfer may wait beside them.
-        within(step, "requests under way", under_way.requests, u64::from(config.proposals_max) + 1)?;
+        // A transfer and a change may wait beside them.
+        within(step, "requests under way", under_way.requests, u64::from(config.proposals_max) + 2)?;
         within(step, "bytes of requests under way", under_way.bytes, config.uncommitted_bytes_max)
     }
 }

@@ -1,14 +1,15 @@
 //! The commit rule, and the list of what is committed.
 
-use raft_core::{LogIndex, Term};
+use raft_core::{LogIndex, Pair, Term};
 
+use super::configurations::{Configurations, is_quorum};
 use super::disks::DiskModels;
-use super::{Step, Verdict, broken, is_quorum};
-use crate::action::HostSet;
+use super::{Step, Verdict, broken};
 
 pub(super) const NAME: &str = "commit-rule";
 const RULE: &str = "only log entries from the leader's current term are committed by counting replicas (Raft thesis §3.6.2): a \
-                    majority has held the entry durably in that term";
+                    majority of the leader's own configuration, and of each half of a joint one (§4.3), has held the entry durably in \
+                    that term";
 const SPREAD: &str =
     "a server other than the leader commits only what a leader has committed (Raft thesis figure 3.1)";
 
@@ -22,23 +23,12 @@ pub(super) struct Committed {
 }
 
 /// Index → what is committed there, write-once.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct CommitRule {
-    // One set of voters, or two in a joint configuration.
-    halves: Vec<HostSet>,
     committed: Vec<Committed>,
 }
 
 impl CommitRule {
-    pub(super) fn new(halves: Vec<HostSet>) -> Self {
-        CommitRule { halves, committed: Vec::new() }
-    }
-
-    /// Whether these hold a majority of each half of the configuration.
-    pub(super) fn is_quorum(&self, hosts: HostSet) -> bool {
-        is_quorum(hosts, &self.halves)
-    }
-
     pub(super) fn len(&self) -> u64 {
         self.committed.len() as u64
     }
@@ -53,7 +43,7 @@ impl CommitRule {
         Some((LogIndex::new(nth as u64 + 1), self.committed[nth]))
     }
 
-    pub(super) fn stepped(&mut self, step: &Step<'_>, disks: &DiskModels) -> Verdict {
+    pub(super) fn stepped(&mut self, step: &Step<'_>, disks: &DiskModels, known: &Configurations) -> Verdict {
         let Step { before, after, .. } = step;
         let index = after.commit;
         if index <= before.commit {
@@ -75,13 +65,13 @@ impl CommitRule {
             });
         }
         let leading = if after.leads { after.term } else { before.term };
-        self.raise(step, disks, leading, index, term)
+        self.raise(step, (disks, known), leading, index, term)
     }
 
     fn raise(
         &mut self,
         step: &Step<'_>,
-        disks: &DiskModels,
+        (disks, known): (&DiskModels, &Configurations),
         leading: Term,
         index: LogIndex,
         term: Term,
@@ -94,15 +84,19 @@ impl CommitRule {
                 )
             });
         }
-        let holders: HostSet =
-            disks.all().filter(|(_, disk)| disk.has_held(index, term)).map(|(host, _)| host).collect();
-        if !is_quorum(holders, &self.halves) {
-            return broken(NAME, RULE, || {
-                format!(
-                    "{} commits {term}.{index}, which only servers [{holders}] have held durably",
-                    step.pair
-                )
-            });
+        let holders: Vec<Pair> =
+            disks.all().filter(|(_, disk)| disk.has_held(index, term)).map(|(pair, _)| pair).collect();
+        // What is in force is the last configuration in its log: that of the end of the step, or one before it which another one
+        // has followed in this very step.
+        let mut in_force = known.in_force(step.log);
+        while !is_quorum(&in_force.membership, |pair| holders.contains(&pair)) {
+            let before = known.up_to(step.log, in_force.position.index.previous());
+            if in_force.position.index <= step.before.last.index || before.position == in_force.position {
+                return broken(NAME, RULE, || {
+                    format!("{} commits {term}.{index}, which only {holders:?} have held durably", step.pair)
+                });
+            }
+            in_force = before;
         }
         for next in self.len() + 1..=index.raw() {
             let Some(term) = step.log.term_at(LogIndex::new(next)) else {

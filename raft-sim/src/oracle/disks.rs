@@ -18,38 +18,54 @@ pub(super) struct DiskModel {
     // and, within a term, indexes only grow.
     held: Vec<(Term, LogIndex)>,
     queue: VecDeque<Write>,
-    // The disk is another pair's by now: what `held` says is of the pair before.
-    wiped: bool,
+    // What is put there is an old copy, and proves nothing.
+    copying: bool,
 }
 
 /// What all disks must hold.
 #[derive(Clone, Debug)]
-pub(super) struct DiskModels(Vec<DiskModel>);
+pub(super) struct DiskModels {
+    models: Vec<DiskModel>,
+    // Whose they are.
+    pairs: Vec<Pair>,
+    // Those of pairs that are no more, for what they have held.
+    past: Vec<(Pair, DiskModel)>,
+}
 
 impl DiskModels {
     /// Empty disks.
-    pub(super) fn new(hosts: usize) -> Self {
-        DiskModels(vec![DiskModel::default(); hosts])
+    pub(super) fn new(pairs: &[Pair]) -> Self {
+        DiskModels {
+            models: vec![DiskModel::default(); pairs.len()],
+            pairs: pairs.to_vec(),
+            past: Vec::new(),
+        }
     }
 
     /// This machine's.
     pub(super) fn of(&self, host: HostId) -> &DiskModel {
-        &self.0[host.nth()]
+        &self.models[host.nth()]
     }
 
-    /// Every machine's.
-    pub(super) fn all(&self) -> impl Iterator<Item = (HostId, &DiskModel)> {
-        self.0.iter().enumerate().map(|(nth, model)| (HostId::at(nth), model))
+    /// Who the machines are now.
+    pub(super) fn pairs(&self) -> &[Pair] {
+        &self.pairs
+    }
+
+    /// Every pair that ever was, with the disk that it has, or had.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Pair, &DiskModel)> {
+        let past = self.past.iter().map(|(pair, model)| (*pair, model));
+        self.pairs.iter().copied().zip(&self.models).chain(past)
     }
 
     /// A batch is on its way to the disk.
     pub(super) fn written(&mut self, host: HostId, write: &Write) {
-        self.0[host.nth()].queue.push_back(write.clone());
+        self.models[host.nth()].queue.push_back(write.clone());
     }
 
     /// The oldest batches are durable.
     pub(super) fn synced(&mut self, host: HostId, batches: u32) {
-        let model = &mut self.0[host.nth()];
+        let model = &mut self.models[host.nth()];
         for write in model.queue.drain(..model.queue.len().min(batches as usize)) {
             model.term = write.hard_state.term;
             model.vote = write.hard_state.vote;
@@ -58,7 +74,7 @@ impl DiskModels {
             }
         }
         // Only what is there after the whole sync counts: in between nobody could have relied on it.
-        if model.log.last_term() == model.term && !model.wiped {
+        if model.log.last_term() == model.term && !model.copying {
             let last = model.log.last();
             match model.held.last_mut() {
                 Some((term, held)) if *term == model.term => *held = last.max(*held),
@@ -68,26 +84,27 @@ impl DiskModels {
     }
 
     /// The disk is empty, and belongs to another pair. What the pair before has held, it has held.
-    pub(super) fn wiped(&mut self, host: HostId) {
-        let held = std::mem::take(&mut self.0[host.nth()].held);
-        self.0[host.nth()] = DiskModel { held, wiped: true, ..DiskModel::default() };
+    pub(super) fn wiped(&mut self, host: HostId, pair: Pair) {
+        let held = std::mem::take(&mut self.models[host.nth()]).held;
+        let before = std::mem::replace(&mut self.pairs[host.nth()], pair);
+        self.past.push((before, DiskModel { held, ..DiskModel::default() }));
     }
 
     /// The disk holds no more than these batches.
     pub(super) fn rolled_back<'a>(&mut self, host: HostId, batches: impl Iterator<Item = &'a Write>) {
-        let DiskModel { held, wiped, .. } = std::mem::take(&mut self.0[host.nth()]);
-        self.0[host.nth()].wiped = true;
+        let DiskModel { held, .. } = std::mem::take(&mut self.models[host.nth()]);
+        self.models[host.nth()].copying = true;
         for write in batches {
             self.written(host, write);
             self.synced(host, 1);
         }
-        (self.0[host.nth()].held, self.0[host.nth()].wiped) = (held, wiped);
+        (self.models[host.nth()].held, self.models[host.nth()].copying) = (held, false);
     }
 
     /// All but a prefix of the outstanding batches are gone.
     pub(super) fn crashed(&mut self, host: HostId, keep: u32) {
         self.synced(host, keep);
-        self.0[host.nth()].queue.clear();
+        self.models[host.nth()].queue.clear();
     }
 }
 

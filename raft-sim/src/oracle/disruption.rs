@@ -1,7 +1,10 @@
 //! No disruption: who has a quorum around it goes on leading.
 
-use raft_core::{Attempt, Body, Boot, Term};
+use std::sync::Arc;
 
+use raft_core::{Attempt, Body, Boot, Membership, Pair, Term};
+
+use super::configurations::{Configurations, is_quorum_of, is_voter};
 use super::peace::Peace;
 use super::{Step, Verdict, broken};
 use crate::action::{HostId, HostSet};
@@ -44,6 +47,8 @@ pub(super) struct Disruption {
     campaigns: Vec<[Term; 2]>,
     // The term whose leader has told this machine last to take over.
     told: Vec<Option<Term>>,
+    // The configuration in which this machine has campaigned last.
+    electorates: Vec<Option<Arc<Membership>>>,
 }
 
 impl Disruption {
@@ -56,6 +61,7 @@ impl Disruption {
             pre_votes: vec![None; hosts],
             campaigns: vec![[Term::ZERO; 2]; hosts],
             told: vec![None; hosts],
+            electorates: vec![None; hosts],
         }
     }
 
@@ -74,6 +80,7 @@ impl Disruption {
         self.pre_votes[host.nth()] = None;
         self.campaigns[host.nth()] = [Term::ZERO; 2];
         self.told[host.nth()] = None;
+        self.electorates[host.nth()] = None;
     }
 
     /// Time has passed for the clique. A leader settles once it and the clique have stood for two election timeouts, by the slowest
@@ -98,13 +105,20 @@ impl Disruption {
     ///
     /// # Errors
     /// A settled leader was deposed by nobody who may do so.
-    pub(super) fn stepped(&mut self, step: &Step<'_>, peace: Option<&Peace>) -> Verdict {
+    pub(super) fn stepped(
+        &mut self,
+        step: &Step<'_>,
+        peace: Option<&Peace>,
+        known: &Configurations,
+        pairs: &[Pair],
+    ) -> Verdict {
         let host = step.host;
         self.note_packets(step);
         let term = step.after.term;
         if step.after.campaigns && step.before.term < term {
             let settled = self.leader.is_some_and(|leader| leader.settled);
             self.campaigns[host.nth()][usize::from(settled)] = term;
+            self.electorates[host.nth()] = Some(Arc::clone(&known.in_force(step.log).membership));
         }
         let Some(peace) = peace.filter(|peace| peace.broken().is_none()) else {
             self.leader = None;
@@ -115,8 +129,11 @@ impl Disruption {
             let gives_up = leader.host == host && (!step.after.leads || leader.term < term);
             if gives_up || leads && leader.term < term {
                 self.leader = None;
-                if leader.settled {
-                    self.deposed(leader, term, peace.clique())?;
+                // Who is removed has to give up.
+                let removed =
+                    leader.host == host && !is_voter(&known.in_force(step.log).membership, step.pair);
+                if leader.settled && !removed {
+                    self.deposed(leader, term, peace.clique(), pairs)?;
                 }
             }
         }
@@ -147,7 +164,7 @@ impl Disruption {
         }
     }
 
-    fn deposed(&mut self, leader: Leader, term: Term, clique: HostSet) -> Verdict {
+    fn deposed(&mut self, leader: Leader, term: Term, clique: HostSet, pairs: &[Pair]) -> Verdict {
         let Leader { host, term: led, .. } = leader;
         if term == led {
             return broken(NAME, RULE, || {
@@ -161,7 +178,7 @@ impl Disruption {
         if begun
             || machines
                 .clone()
-                .any(|nth| self.campaigns[nth][1] == term && self.may_campaign(nth, term, clique))
+                .any(|nth| self.campaigns[nth][1] == term && self.may_campaign(nth, term, clique, pairs))
         {
             return Ok(());
         }
@@ -187,14 +204,14 @@ impl Disruption {
 
     /// Whether this machine had won a pre-vote before the leader settled, but for those outside of the clique, or was told to take
     /// over. The pre-vote counts once.
-    fn may_campaign(&mut self, nth: usize, term: Term, clique: HostSet) -> bool {
+    fn may_campaign(&mut self, nth: usize, term: Term, clique: HostSet, pairs: &[Pair]) -> bool {
         if self.told[nth].and_then(Term::next) == Some(term) {
             return true;
         }
         let Some(pre_votes) = &mut self.pre_votes[nth] else { return false };
         let outside = pre_votes.since.iter().filter(|host| !clique.contains(*host)).collect();
         let for_it = pre_votes.before.union(outside).with(HostId::at(nth));
-        let won = (self.campaigns.len() as u32) < 2 * for_it.len();
+        let won = self.electorates[nth].as_ref().is_some_and(|asked| is_quorum_of(asked, for_it, pairs));
         if won {
             self.pre_votes[nth] = None;
         }

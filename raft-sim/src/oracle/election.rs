@@ -3,6 +3,7 @@
 use raft_core::{Boot, LogIndex, Pair, Term};
 
 use super::commit::CommitRule;
+use super::configurations::{Configurations, is_quorum};
 use super::term_log::{LogView, TermLog};
 use super::votes::Votes;
 use super::{Step, Verdict, Violation, broken};
@@ -72,16 +73,15 @@ impl ElectionSafety {
         Ok(true)
     }
 
-    /// Whether votes of its own term have made the leader of this step.
-    pub(super) fn won(step: &Step<'_>, votes: &Votes, commit: &CommitRule) -> Verdict {
+    /// Whether votes of its own term have made the leader of this step: a majority of its own configuration, and of each half of a
+    /// joint one.
+    pub(super) fn won(step: &Step<'_>, votes: &Votes, known: &Configurations) -> Verdict {
         let (pair, term) = (step.pair, step.after.term);
-        let voters = votes.voters(step.host, pair, term);
-        if commit.is_quorum(voters) {
+        let voters = votes.voters(pair, term);
+        if is_quorum(&known.in_force(step.log).membership, |pair| voters.contains(&pair)) {
             return Ok(());
         }
-        broken(NAME, MAJORITY, || {
-            format!("{pair} leads term {term}, in which only servers [{voters}] voted for it")
-        })
+        broken(NAME, MAJORITY, || format!("{pair} leads term {term}, in which only {voters:?} voted for it"))
     }
 
     pub(super) fn leader_of(&self, term: Term) -> Option<&Leader> {

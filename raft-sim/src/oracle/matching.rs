@@ -1,8 +1,9 @@
 //! Log matching: an index and a term name one entry, and by induction all before it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use raft_core::{Body, LogIndex, Payload, Position, Run, Term};
+use raft_core::{Body, LogIndex, Membership, Payload, Position, Run, Term};
 
 use super::{Step, Verdict, broken, digest_entry};
 use crate::client;
@@ -28,6 +29,8 @@ pub(super) struct LogMatching {
     older: BTreeMap<(LogIndex, Term), Slot>,
     /// Commands seen in a log for the first time since this was last emptied.
     pub(super) fresh: Vec<u64>,
+    /// Configurations seen in a log for the first time, likewise.
+    pub(super) configurations: Vec<(Position, Arc<Membership>)>,
 }
 
 impl LogMatching {
@@ -68,6 +71,12 @@ impl LogMatching {
                 _ => None,
             };
             let slot = Slot { term: run.term(), previous, digest: digest_entry(entry), command };
+            if let Payload::Membership(membership) = &entry.payload
+                && self.at(Position { term: run.term(), index }).is_none()
+            {
+                let position = Position { term: run.term(), index };
+                self.configurations.push((position, Arc::clone(membership)));
+            }
             self.observe_one(index, slot)?;
             previous = Some(run.term());
         }
@@ -93,15 +102,13 @@ impl LogMatching {
                     return Ok(());
                 }
             },
-            None if place == length => {
+            None => {
+                // A leader may send a new server an entry behind others that it has neither sent nor written yet.
+                let unknown = Slot { term: Term::ZERO, previous: None, digest: 0, command: None };
+                self.newest.resize(place.max(length), unknown);
                 self.newest.push(slot);
                 self.fresh.extend(slot.command);
                 return Ok(());
-            }
-            None => {
-                return broken(NAME, RULE, || {
-                    format!("an entry at index {index} was seen before any at the one before it")
-                });
             }
         };
         if known.digest != slot.digest {
@@ -125,11 +132,15 @@ impl LogMatching {
 
     /// The client's command at this position, if an entry was seen there and is one.
     pub(super) fn command_at(&self, position: Position) -> Option<u64> {
+        self.at(position)?.command
+    }
+
+    fn at(&self, position: Position) -> Option<&Slot> {
         let slot = self.newest.get(position.index.previous().raw() as usize)?;
         if slot.term == position.term {
-            return slot.command;
+            return Some(slot);
         }
-        self.older.get(&(position.index, position.term))?.command
+        self.older.get(&(position.index, position.term))
     }
 }
 

@@ -8,8 +8,10 @@
 mod answers;
 mod append_only;
 mod caps;
+mod changes;
 mod commit;
 mod completeness;
+mod configurations;
 mod disks;
 mod disruption;
 mod durable;
@@ -18,6 +20,9 @@ mod health;
 mod linearizability;
 mod machines;
 mod matching;
+mod membership;
+#[cfg(test)]
+mod membership_tests;
 mod monotone;
 mod peace;
 mod progress;
@@ -33,14 +38,15 @@ mod watched;
 use core::fmt;
 
 use raft_core::{
-    Answer, Boot, Config, Entry, Fault, LogIndex, Node, Outcome, Packet, Pair, Position, Ready, RoleKind,
-    Status, Term, Write,
+    Answer, Boot, Change, Config, Entry, Event, Fault, LogIndex, Membership, Node, Outcome, Packet, Pair,
+    Position, Ready, RoleKind, Status, Suffrage, Term, Write,
 };
 
+use self::configurations::Configurations;
 use self::disks::DiskModels;
 pub use self::peace::{Duties, Way};
 pub(crate) use self::progress::NAME as PROGRESS;
-pub use self::progress::{Need, Standing};
+pub use self::progress::{Demand, Need, Standing};
 pub use self::term_log::{LogView, TermLog};
 use crate::action::{Action, HostId, HostSet, Link};
 use crate::history::{History, Operation, Reply};
@@ -116,6 +122,10 @@ impl LogView for Node {
     fn term_at(&self, index: LogIndex) -> Option<Term> {
         Node::term_at(self, index)
     }
+
+    fn in_force(&self) -> Option<LogIndex> {
+        Some(self.membership_index())
+    }
 }
 
 /// A step of a node, as the oracles see it.
@@ -140,6 +150,9 @@ pub struct Step<'a> {
 #[derive(Clone, Debug)]
 pub struct Oracles {
     disks: DiskModels,
+    configurations: Configurations,
+    memberships: membership::Memberships,
+    changes: changes::Changes,
     election: election::ElectionSafety,
     append_only: append_only::AppendOnly,
     matching: matching::LogMatching,
@@ -161,24 +174,28 @@ pub struct Oracles {
 }
 
 impl Oracles {
-    /// For a cluster that these machines found.
-    pub fn new(founders: &[(HostId, Pair)], config: &Config) -> Self {
-        let hosts = founders.len();
+    /// For these machines, in order, of which those in the founding configuration found the cluster.
+    pub fn new(pairs: &[Pair], founding: &Membership, config: &Config) -> Self {
+        let hosts = pairs.len();
+        let spares = pairs.iter().filter(|pair| !configurations::is_member(founding, **pair));
         Oracles {
-            disks: DiskModels::new(hosts),
+            disks: DiskModels::new(pairs),
+            configurations: Configurations::new(founding),
+            memberships: membership::Memberships::new(hosts),
+            changes: changes::Changes::default(),
             election: election::ElectionSafety::default(),
             append_only: append_only::AppendOnly,
             matching: matching::LogMatching::default(),
-            commit: commit::CommitRule::new(vec![founders.iter().map(|(host, _)| *host).collect()]),
+            commit: commit::CommitRule::default(),
             completeness: completeness::LeaderCompleteness,
-            votes: votes::Votes::new(hosts),
+            votes: votes::Votes::new(pairs),
             monotone: monotone::Monotone::new(hosts),
             machines: machines::StateMachineSafety::new(hosts),
             answers: answers::Answers::default(),
             linearizability: linearizability::Linearizability::default(),
             caps: caps::Caps::new(hosts, config),
             health: health::Health::default(),
-            strangers: strangers::Strangers::default(),
+            strangers: strangers::Strangers::new(spares.copied().collect()),
             disruption: disruption::Disruption::new(hosts, config.election_timeout_ticks, config.pre_vote),
             peace: None,
             progress: progress::Progress::new(config.election_timeout_ticks),
@@ -206,6 +223,7 @@ impl Oracles {
     pub fn started(&mut self, host: HostId, seen: &Seen, log: &dyn LogView) -> Verdict {
         self.monotone.started(host);
         self.health.started(host);
+        self.memberships.started(host);
         self.strangers.started(host, seen)?;
         durable::started(self.disks.of(host), host, seen, log)
     }
@@ -216,18 +234,22 @@ impl Oracles {
     /// A broken rule.
     pub fn stepped(&mut self, step: &Step<'_>, health: Result<(), String>) -> Verdict {
         self.votes.stepped(step)?;
-        self.strangers.stepped(step)?;
+        let mut fresh = self.note_said(step);
+        self.strangers.stepped(step, &self.configurations)?;
         if self.election.stepped(step, &self.commit)? {
-            election::ElectionSafety::won(step, &self.votes, &self.commit)?;
+            election::ElectionSafety::won(step, &self.votes, &self.configurations)?;
             self.completeness.elected(step, &self.commit)?;
         }
         self.append_only.stepped(step)?;
         self.matching.stepped(step)?;
+        self.note_written(&mut fresh);
         for command in self.matching.fresh.drain(..) {
             self.answers.appended(command)?;
         }
         let known = self.commit.len();
-        self.commit.stepped(step, &self.disks)?;
+        self.commit.stepped(step, &self.disks, &self.configurations)?;
+        self.appended(step, &fresh)?;
+        self.memberships.stepped(step, &self.configurations)?;
         if known < self.commit.len() {
             self.completeness.committed(step, &self.commit, &self.election)?;
         }
@@ -235,16 +257,102 @@ impl Oracles {
         self.machines.handed(step, self.disks.of(step.host), self.apply_before_durable)?;
         self.monotone.stepped(step)?;
         let under_way = self.answers.under_way(step.host, &step.ready.answers);
-        self.caps.stepped(step, self.disks.of(step.host), under_way)?;
+        self.caps.stepped(step, (self.disks.of(step.host), self.disks.pairs()), under_way)?;
         self.health.stepped(step, health)?;
         if let Some(peace) = &mut self.peace {
             peace.stepped(step.host);
         }
-        self.disruption.stepped(step, self.peace.as_ref())?;
+        self.disruption.stepped(step, self.peace.as_ref(), &self.configurations, self.disks.pairs())?;
         match self.in_peace_for_good() {
             Some(peace) if peace.clique().contains(step.host) => self.progress.stepped(step),
             _ => Ok(()),
         }
+    }
+
+    /// Takes note of configurations that stand in a log for the first time; where. What a node has appended it says at once, and
+    /// writes or sends it later on; what it says last is what stands there.
+    fn note_said(&mut self, step: &Step<'_>) -> Vec<Position> {
+        let mut said: Vec<(LogIndex, &std::sync::Arc<Membership>)> = Vec::new();
+        for event in &step.ready.events {
+            if let Event::Membership { index, membership } = event {
+                while said.last().is_some_and(|(before, _)| index <= before) {
+                    said.pop();
+                }
+                said.push((*index, membership));
+            }
+        }
+        let mut fresh = Vec::new();
+        for (index, membership) in said {
+            let Some(term) = step.log.term_at(index) else { continue };
+            let position = Position { term, index };
+            if self.configurations.note(position, membership) {
+                fresh.push(position);
+            }
+        }
+        fresh
+    }
+
+    fn note_written(&mut self, fresh: &mut Vec<Position>) {
+        for (position, membership) in self.matching.configurations.drain(..) {
+            if self.configurations.note(position, &membership) {
+                fresh.push(position);
+            }
+        }
+        fresh.sort_unstable_by_key(|position| position.index);
+    }
+
+    /// Judges configurations that the leader of this step has appended.
+    fn appended(&mut self, step: &Step<'_>, fresh: &[Position]) -> Verdict {
+        let led = [step.after, step.before].into_iter().find(|seen| seen.leads).map(|seen| seen.term);
+        for position in fresh.iter().filter(|position| Some(position.term) == led) {
+            let Some(now) = self.configurations.at(*position) else { continue };
+            membership::appended(step, position.term, now, &self.configurations, &self.commit)?;
+            let before = self.configurations.up_to(step.log, position.index.previous());
+            self.changes.appended(step.host, before, now, &step.ready.answers)?;
+            for pair in self.disks.pairs() {
+                let is_member =
+                    |known: &configurations::Known| configurations::is_member(&known.membership, *pair);
+                if !is_member(before) && is_member(now) {
+                    self.caps.added(step.host, *pair);
+                }
+            }
+            if let Some(peace) = &mut self.peace {
+                peace.changed(step.host);
+            }
+        }
+        Ok(())
+    }
+
+    /// The configuration in force on a server with this log.
+    pub fn configuration(&self, log: &dyn LogView) -> &Membership {
+        &self.configurations.in_force(log).membership
+    }
+
+    /// What of a machine's log is durable.
+    pub fn durable_log(&self, host: HostId) -> &TermLog {
+        &self.disks.of(host).log
+    }
+
+    /// Whether that is committed which is in force on a server with this log, by its own knowledge.
+    pub fn is_in_force_for_good(&self, log: &dyn LogView, commit: LogIndex) -> bool {
+        self.configurations.in_force(log).position.index <= commit
+    }
+
+    /// Whether these machines, as the pairs that they are now, hold a quorum.
+    pub fn is_quorum(&self, membership: &Membership, hosts: HostSet) -> bool {
+        configurations::is_quorum_of(membership, hosts, self.disks.pairs())
+    }
+
+    /// Which machines, as the pairs that they are now, belong to it.
+    pub fn members(&self, membership: &Membership) -> HostSet {
+        let pairs = self.disks.pairs().iter().enumerate();
+        let members = pairs.filter(|(_, pair)| configurations::is_member(membership, **pair));
+        members.map(|(nth, _)| HostId::at(nth)).collect()
+    }
+
+    /// Whether this machine, as the pair that it is now, votes in it.
+    pub fn is_voter(&self, membership: &Membership, host: HostId) -> bool {
+        configurations::is_voter(membership, self.disks.pairs()[host.nth()])
     }
 
     fn in_peace_for_good(&self) -> Option<&peace::Peace> {
@@ -285,18 +393,25 @@ impl Oracles {
         }
     }
 
-    /// Time has passed for the clique that is watched, and this is how its machines, its ways and its nodes are.
+    /// Time has passed for the clique that is watched, and this is how its machines, its ways and its nodes are, and what can be
+    /// demanded of them.
     ///
     /// # Errors
     /// A broken rule.
-    pub fn passed(&mut self, ticks: u8, duties: &[Duties], ways: &[Way], standings: &[Standing]) -> Verdict {
+    pub fn passed(
+        &mut self,
+        ticks: u8,
+        duties: &[Duties],
+        ways: &[Way],
+        (standings, demand): (&[Standing], Option<Demand>),
+    ) -> Verdict {
         let Some(peace) = &mut self.peace else { return Ok(()) };
         peace.pass(ticks, duties, ways);
         self.disruption.passed(peace);
         if !peace.for_good() || peace.broken().is_some() {
             return Ok(());
         }
-        self.progress.passed(peace, standings, |request| self.answers.is_committed(request))
+        self.progress.passed(peace, standings, demand, |request| self.answers.is_committed(request))
     }
 
     /// A batch was handed to a disk.
@@ -329,8 +444,8 @@ impl Oracles {
 
     /// A machine got an empty disk and is this pair from now on. What the old pair has promised and held stays true.
     pub fn wiped(&mut self, host: HostId, pair: Pair) {
-        self.disks.wiped(host);
-        self.votes.wiped(host);
+        self.disks.wiped(host, pair);
+        self.votes.wiped(host, pair);
         self.monotone.wiped(host);
         self.machines.forgot(host);
         self.disruption.wiped(host);
@@ -350,6 +465,7 @@ impl Oracles {
         self.disks.crashed(host, keep);
         self.monotone.back_at(host, self.disks.of(host).term);
         self.answers.crashed(host);
+        self.changes.crashed(host);
         if !machine_is_durable {
             self.machines.forgot(host);
         }
@@ -422,12 +538,19 @@ impl Oracles {
         self.answers.transfer_asked(host, request);
     }
 
+    /// An operator has asked a node for another configuration.
+    pub fn change_asked(&mut self, host: HostId, request: u64, change: Change) {
+        self.answers.change_asked(host, request);
+        self.changes.asked(host, request, change);
+    }
+
     /// A client was told what became of its request.
     ///
     /// # Errors
     /// A broken rule.
     pub fn answered(&mut self, host: HostId, answer: &Answer) -> Verdict {
         self.answers.answered(host, answer, &self.matching, &self.commit, &self.election)?;
+        self.changes.answered(answer, &self.configurations, &self.commit)?;
         match answer.outcome {
             Outcome::Refused(_) => self.linearizability.refused(answer.id.raw()),
             _ => Ok(()),
@@ -442,6 +565,16 @@ impl Oracles {
     /// How many leaders were elected so far.
     pub fn elections(&self) -> u64 {
         self.election.elected()
+    }
+
+    /// How many changes were answered as committed so far, and how many joint configurations were appended.
+    pub fn changes(&self) -> (u64, u64) {
+        self.changes.counts()
+    }
+
+    /// How often nothing could be demanded of a clique any more that was left in peace for good.
+    pub fn excused(&self) -> u64 {
+        self.progress.excused()
     }
 
     /// How many leaders in a siege have settled so far, which nothing may depose from then on.
@@ -464,14 +597,6 @@ fn broken(oracle: &'static str, rule: &'static str, what: impl FnOnce() -> Strin
     Err(Box::new(Violation { oracle, rule, what: what() }))
 }
 
-/// Whether these hosts hold a majority of each half of a configuration.
-fn is_quorum(hosts: HostSet, halves: &[HostSet]) -> bool {
-    halves.iter().all(|half| {
-        let inside = half.iter().filter(|host| hosts.contains(*host)).count() as u32;
-        half.len() < 2 * inside
-    })
-}
-
 /// The digest of an entry's content, by our own encoding. The position is not part of it.
 fn digest_entry(entry: &Entry) -> u64 {
     use raft_core::Payload;
@@ -482,13 +607,21 @@ fn digest_entry(entry: &Entry) -> u64 {
         Payload::Command(bytes) => xxh3_64_with_seed(bytes, seed | 1),
         Payload::Membership(membership) => {
             let mut bytes = Vec::new();
-            for server in membership.servers() {
+            // A configuration that is not joint has the same bytes as before there were joint ones.
+            let joint = Some(membership.outgoing()).filter(|outgoing| !outgoing.is_empty());
+            for server in membership.servers().iter().chain(joint.into_iter().flatten()) {
                 bytes.extend(server.pair.id.raw().to_be_bytes());
                 bytes.extend(server.pair.incarnation.raw().to_be_bytes());
-                bytes.push(u8::from(membership.is_voter(server.pair)));
+                bytes.push(match server.suffrage {
+                    Suffrage::Voter => 1,
+                    Suffrage::Learner => 0,
+                    _ => 2,
+                });
                 bytes.extend(xxh3_64(server.raft_address.as_bytes()).to_be_bytes());
                 bytes.extend(xxh3_64(server.client_address.as_bytes()).to_be_bytes());
             }
+            // Where the halves meet.
+            bytes.extend(joint.map(|_| membership.servers().len() as u8));
             xxh3_64_with_seed(&bytes, seed | 2)
         }
         // A payload of a later version is told apart by nothing but its time until an oracle learns to read it.

@@ -111,6 +111,13 @@ impl Peace {
         self.stepped = self.stepped.with(host);
     }
 
+    /// A server has appended another configuration, as its leader. What a siege was laid around is another cluster then.
+    pub(super) fn changed(&mut self, host: HostId) {
+        if self.clique.contains(host) && !self.for_good {
+            self.breaks(|| format!("server {host} changes the configuration"));
+        }
+    }
+
     pub(super) fn synced(&mut self, host: HostId) {
         self.synced = self.synced.with(host);
     }
@@ -136,7 +143,8 @@ impl Peace {
             | Action::Campaign { host }
             | Action::StepDown { host }
             | Action::ForgetLeader { host }
-            | Action::Transfer { host, .. } => self.clique.contains(host),
+            | Action::Transfer { host, .. }
+            | Action::Reconfigure { host, .. } => self.clique.contains(host),
             _ => false,
         };
         if wrong {

@@ -31,6 +31,16 @@ pub struct Standing {
     pub waiting: u64,
 }
 
+/// What can be demanded of a clique now: it holds a quorum of its leader's configuration, or, where none leads, of that of the
+/// member with the most up-to-date log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Demand {
+    /// Those of it that belong to that configuration. The others are not told of what happens.
+    pub of: HostSet,
+    /// Whether that configuration is joint, and so has to be left.
+    pub joint: bool,
+}
+
 /// What a clique that is left in peace for good needs now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Need {
@@ -58,6 +68,9 @@ pub(super) struct Progress {
     // When the time began in which all has to be well, and when no term could rise any more; by the ticks that it is watched.
     began: u64,
     steady: Option<u64>,
+    // Of whom all this was demanded at the last look.
+    demanded: HostSet,
+    excused: u64,
     asked: Option<u64>,
     committed: u32,
     failed: u32,
@@ -70,6 +83,8 @@ impl Progress {
             need: Need::Time,
             began: 0,
             steady: None,
+            demanded: HostSet::EMPTY,
+            excused: 0,
             asked: None,
             committed: 0,
             failed: 0,
@@ -78,8 +93,13 @@ impl Progress {
 
     /// Another clique is watched, or none.
     pub(super) fn watched(&mut self) {
-        let election_timeout_ticks = self.election_timeout_ticks;
-        *self = Progress { election_timeout_ticks, ..Progress::new(0) };
+        let Progress { election_timeout_ticks, excused, .. } = *self;
+        *self = Progress { election_timeout_ticks, excused, ..Progress::new(0) };
+    }
+
+    /// How often nothing could be demanded any more.
+    pub(super) fn excused(&self) -> u64 {
+        self.excused
     }
 
     /// What it needs.
@@ -101,7 +121,7 @@ impl Progress {
         60 * self.election_timeout_ticks + 8 * longest.unwrap_or(0)
     }
 
-    /// Time has passed. `is_committed` says whether a request was answered as committed.
+    /// Time has passed. Without a demand the clique has not what it needs, and nothing is asked of it any more. `is_committed` says whether a request was answered as committed.
     ///
     /// # Errors
     /// What is not well after the time for it.
@@ -109,10 +129,17 @@ impl Progress {
         &mut self,
         peace: &Peace,
         standings: &[Standing],
+        demand: Option<Demand>,
         is_committed: impl Fn(u64) -> bool,
     ) -> Verdict {
         let now = peace.now();
-        if let Err(ill) = judge(standings, peace.clique()) {
+        let Some(demand) = demand else {
+            self.excused += u64::from(self.need != Need::Nothing);
+            self.need = Need::Nothing;
+            return Ok(());
+        };
+        self.demanded = demand.of;
+        if let Err(ill) = judge(standings, demand) {
             if self.need == Need::Request {
                 self.need = Need::Time;
             }
@@ -156,7 +183,8 @@ impl Progress {
     /// Its term has risen though all was well.
     pub(super) fn stepped(&self, step: &Step<'_>) -> Verdict {
         let (before, after) = (step.before.term, step.after.term);
-        if self.steady.is_none() || self.need == Need::Nothing || after <= before {
+        let demanded = self.demanded.contains(step.host);
+        if self.steady.is_none() || self.need == Need::Nothing || after <= before || !demanded {
             return Ok(());
         }
         broken(NAME, RULE, || {
@@ -166,10 +194,13 @@ impl Progress {
 }
 
 /// Whether all is as it should be. Every machine of the clique has to be listed: one that is down is not well.
-fn judge(standings: &[Standing], clique: HostSet) -> Verdict {
+fn judge(standings: &[Standing], demand: Demand) -> Verdict {
     let fail = |what: String| broken(NAME, RULE, || what);
     let listed = |host: &HostId| standings.iter().any(|standing| standing.host == *host);
-    if let Some(missing) = clique.iter().find(|host| !listed(host)) {
+    if demand.joint {
+        return fail("a joint configuration is still in force".to_owned());
+    }
+    if let Some(missing) = demand.of.iter().find(|host| !listed(host)) {
         return fail(format!("server {missing} is down"));
     }
     let mut leaders = standings.iter().filter(|standing| standing.leads);
@@ -177,7 +208,7 @@ fn judge(standings: &[Standing], clique: HostSet) -> Verdict {
         let count = standings.iter().filter(|standing| standing.leads).count();
         return fail(format!("{count} servers lead"));
     };
-    for standing in standings {
+    for standing in standings.iter().filter(|standing| demand.of.contains(standing.host)) {
         let host = standing.host;
         if standing.term != leader.term || standing.leader != leader.leader {
             return fail(format!(

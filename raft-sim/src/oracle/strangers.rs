@@ -2,6 +2,7 @@
 
 use raft_core::{Body, Pair};
 
+use super::configurations::Configurations;
 use super::{Seen, Step, Verdict, broken};
 use crate::action::{HostId, HostSet};
 
@@ -18,6 +19,11 @@ pub(super) struct Strangers {
 }
 
 impl Strangers {
+    /// These have empty disks and are in no configuration.
+    pub(super) fn new(pairs: Vec<Pair>) -> Self {
+        Strangers { pairs, ..Strangers::default() }
+    }
+
     pub(super) fn damaged(&mut self, host: HostId) {
         self.damaged = self.damaged.with(host);
     }
@@ -40,8 +46,12 @@ impl Strangers {
         })
     }
 
-    pub(super) fn stepped(&self, step: &Step<'_>) -> Verdict {
+    pub(super) fn stepped(&mut self, step: &Step<'_>, known: &Configurations) -> Verdict {
         if !self.pairs.contains(&step.pair) {
+            return Ok(());
+        }
+        if known.holds(step.pair) {
+            self.pairs.retain(|pair| *pair != step.pair);
             return Ok(());
         }
         let promise = step.ready.send.iter().find(|packet| {

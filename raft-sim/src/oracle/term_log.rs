@@ -6,6 +6,11 @@ use raft_core::{LogIndex, Run, Term};
 pub trait LogView {
     /// The term of the entry at `index`; `None` behind the end.
     fn term_at(&self, index: LogIndex) -> Option<Term>;
+
+    /// Where the configuration stands that its server uses, 0 where it has none; `None` where there is no server that uses one.
+    fn in_force(&self) -> Option<LogIndex> {
+        None
+    }
 }
 
 /// The terms of a log, as where each begins. Small, because terms change rarely.

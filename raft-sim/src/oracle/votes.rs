@@ -3,7 +3,7 @@
 use raft_core::{Body, Pair, Term};
 
 use super::{Step, Verdict, broken};
-use crate::action::{HostId, HostSet};
+use crate::action::HostId;
 
 pub(super) const NAME: &str = "votes";
 const RULE: &str = "each server will vote for at most one candidate in a given term (Raft thesis §3.4), also across restarts";
@@ -13,19 +13,22 @@ const RULE: &str = "each server will vote for at most one candidate in a given t
 pub(super) struct Votes {
     // By machine, terms rising.
     given: Vec<Vec<(Term, Pair)>>,
-    // Those of pairs that are no more, by the machine that they were.
-    before: Vec<(HostId, Term, Pair)>,
+    // Who the machines are.
+    pairs: Vec<Pair>,
+    // Those of pairs that are no more.
+    before: Vec<(Pair, Term, Pair)>,
 }
 
 impl Votes {
-    pub(super) fn new(hosts: usize) -> Self {
-        Votes { given: vec![Vec::new(); hosts], before: Vec::new() }
+    pub(super) fn new(pairs: &[Pair]) -> Self {
+        Votes { given: vec![Vec::new(); pairs.len()], pairs: pairs.to_vec(), before: Vec::new() }
     }
 
     /// The machine is another pair, which has voted for nobody.
-    pub(super) fn wiped(&mut self, host: HostId) {
+    pub(super) fn wiped(&mut self, host: HostId, pair: Pair) {
         let given = self.given[host.nth()].drain(..);
-        self.before.extend(given.map(|(term, candidate)| (host, term, candidate)));
+        let voter = std::mem::replace(&mut self.pairs[host.nth()], pair);
+        self.before.extend(given.map(|(term, candidate)| (voter, term, candidate)));
     }
 
     pub(super) fn stepped(&mut self, step: &Step<'_>) -> Verdict {
@@ -52,12 +55,12 @@ impl Votes {
     }
 
     /// Who has said that it voted for this server in this term; the server itself is one of them.
-    pub(super) fn voters(&self, host: HostId, candidate: Pair, term: Term) -> HostSet {
+    pub(super) fn voters(&self, candidate: Pair, term: Term) -> Vec<Pair> {
         let gave = |given: &Vec<(Term, Pair)>| given.binary_search(&(term, candidate)).is_ok();
-        let given = self.given.iter().enumerate().filter(|(_, given)| gave(given));
+        let given = self.pairs.iter().zip(&self.given).filter(|(_, given)| gave(given));
         let before = self.before.iter().filter(|(_, at, other)| (*at, *other) == (term, candidate));
-        let voters = given.map(|(nth, _)| HostId::at(nth)).chain(before.map(|(host, ..)| *host));
-        voters.collect::<HostSet>().with(host)
+        let voters = given.map(|(voter, _)| *voter).chain(before.map(|(voter, ..)| *voter));
+        voters.chain([candidate]).collect()
     }
 
     pub(super) fn note(&mut self, host: HostId, voter: Pair, term: Term, candidate: Pair) -> Verdict {

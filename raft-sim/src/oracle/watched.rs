@@ -2,6 +2,7 @@
 
 use raft_core::{Attempt, Body, Boot, ClusterId, LogIndex, Packet, Pair, Position, Ready, Term};
 
+use super::configurations::Configurations;
 use super::disruption::Disruption;
 use super::peace::Peace;
 use super::progress::{Need, Progress};
@@ -65,6 +66,8 @@ fn peace_ends_with_a_fault_in_the_clique() {
         ("forget-leader 2", true),
         ("transfer 1 request 8", true),
         ("transfer 3 request 8", false),
+        ("change 1 request 8 remove 3", true),
+        ("change 3 request 8 remove 1", false),
         ("step-down 3", false),
     ] {
         let mut peace = Peace::new(hosts(&[1, 2]), false, &[way(7, None)]);
@@ -150,7 +153,10 @@ impl Siege {
     }
 
     fn step(&mut self, number: u8, states: (Seen, Seen), ready: &Ready) -> bool {
-        self.disruption.stepped(&step(number, states, ready), Some(&self.peace)).is_ok()
+        let pairs = [1, 2, 3].map(pair);
+        let server = |number| crate::action::server_of(host(number), pair(number), Suffrage::Voter);
+        let known = Configurations::new(&Membership::new([1, 2, 3].map(server).into()).unwrap());
+        self.disruption.stepped(&step(number, states, ready), Some(&self.peace), &known, &pairs).is_ok()
     }
 
     /// Server 1 leads this term, for long enough to stay.
@@ -245,19 +251,21 @@ fn good(number: u8) -> Standing {
 struct End {
     peace: Peace,
     progress: Progress,
+    joint: bool,
 }
 
 impl End {
     fn new() -> Self {
         let peace = Peace::new(hosts(&[1, 2]), true, &[way(7, None)]);
-        End { peace, progress: Progress::new(TIMEOUT) }
+        End { peace, progress: Progress::new(TIMEOUT), joint: false }
     }
 
     /// Ticks pass with these standings. Whether no rule is broken.
     fn pass(&mut self, ticks: u32, standings: &[Standing], committed: bool) -> bool {
         (0..ticks).all(|_| {
             pass(&mut self.peace, 1);
-            self.progress.passed(&self.peace, standings, |_| committed).is_ok()
+            let demand = Demand { of: hosts(&[1, 2]), joint: self.joint };
+            self.progress.passed(&self.peace, standings, Some(demand), |_| committed).is_ok()
         })
     }
 
@@ -297,6 +305,30 @@ fn progress_sees_what_is_missing() {
     ];
     for change in wrong {
         assert_eq!(judged(change), (true, false));
+    }
+    let mut joint = End { joint: true, ..End::new() };
+    assert!(joint.pass(60 * TIMEOUT + 8 * 9 - 1, &[good(1), good(2)], true));
+    assert!(!joint.pass(1, &[good(1), good(2)], true), "a joint configuration has to be left (B35)");
+}
+
+/// Goal: a clique without a quorum owes nothing, and that is counted once; who does not belong to the configuration is not judged.
+/// Method: no demand, and a demand of the other server only.
+#[test]
+fn progress_demands_nothing_without_a_quorum() {
+    let mut end = End::new();
+    let ill = [Standing { leads: false, ..good(1) }, good(2)];
+    for _ in 0..1000 {
+        pass(&mut end.peace, 1);
+        assert!(end.progress.passed(&end.peace, &ill, None, |_| false).is_ok());
+    }
+    assert_eq!((end.progress.need(), end.progress.excused()), (Need::Nothing, 1));
+    let mut end = End::new();
+    let behind = [good(1), Standing { last: Position::new(1, 1), ..good(2) }];
+    for _ in 0..1000 {
+        pass(&mut end.peace, 1);
+        let demand = Demand { of: hosts(&[1]), joint: false };
+        assert!(end.progress.passed(&end.peace, &behind, Some(demand), |_| true).is_ok());
+        assert_ne!(end.progress.need(), Need::Nothing);
     }
 }
 

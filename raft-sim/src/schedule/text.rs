@@ -72,8 +72,11 @@ impl fmt::Display for Schedule {
         for note in &self.notes {
             writeln!(f, "# {note}")?;
         }
-        let Setup { hosts, config, durable_machines } = &self.setup;
+        let Setup { hosts, spares, config, durable_machines } = &self.setup;
         writeln!(f, "servers {hosts}")?;
+        if *spares != 0 {
+            writeln!(f, "spares {spares}")?;
+        }
         writeln!(f, "machines {}", if *durable_machines { "durable" } else { "volatile" })?;
         settings::write(config, f)?;
         if let Some(name) = &self.broken {
@@ -121,6 +124,7 @@ fn shortened(words: &[&str]) -> Option<Shortened> {
 #[derive(Default)]
 struct Head {
     hosts: Option<u8>,
+    spares: Option<u8>,
     durable_machines: Option<bool>,
     config: Config,
     settings: [bool; settings::COUNT],
@@ -147,6 +151,7 @@ impl Head {
                 let count = count.parse().ok().filter(|count| HostId::new(*count).is_some());
                 once(&mut self.hosts, count, line)
             }
+            ["spares", count] => once(&mut self.spares, count.parse().ok(), line),
             ["machines", kind] => {
                 let durable = ["volatile", "durable"].iter().position(|known| *known == kind);
                 once(&mut self.durable_machines, durable.map(|nth| nth == 1), line)
@@ -170,6 +175,10 @@ impl Head {
 
     fn finish(self, notes: Vec<String>) -> Result<Schedule, ScheduleProblem> {
         let hosts = self.hosts.ok_or(ScheduleProblem::Missing("servers"))?;
+        let spares = self.spares.unwrap_or(0);
+        if hosts <= spares {
+            return Err(ScheduleProblem::Settings("nobody founds the cluster".to_owned()));
+        }
         let durable_machines = self.durable_machines.ok_or(ScheduleProblem::Missing("machines"))?;
         if self.settings.contains(&false) {
             return Err(ScheduleProblem::Missing("config"));
@@ -178,7 +187,7 @@ impl Head {
         config.check().map_err(|error| ScheduleProblem::Settings(error.to_string()))?;
         Ok(Schedule {
             notes,
-            setup: Setup { hosts, config, durable_machines },
+            setup: Setup { hosts, spares, config, durable_machines },
             broken: self.broken,
             expects: self.expects,
             ending: self.ending.ok_or(ScheduleProblem::Missing("afterwards"))?,

@@ -229,11 +229,10 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
         if again && up && !self.peaceful.contains(host) { self.go_down(host) } else { Ok(()) }
     }
 
-    /// Never takes so many servers for good that no quorum is left.
+    /// Never takes so many disks that no quorum is left.
     fn change_disk(&mut self, host: HostId) -> Checked {
         let faults = self.plan.faults;
-        let lost = self.machines.iter().filter(|machine| machine.lost).count();
-        let may_lose = lost < (self.machines.len() - 1) / 2 && !self.machines[host.nth()].lost;
+        let may_lose = self.may_lose(host);
         let disk = self.world.host(host).disk();
         let (records, vouched) = (disk.records(), disk.vouched());
         if self.random.chance(faults.roll_back) {
@@ -249,18 +248,17 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
         let (damages, wipes) = (self.random.chance(faults.damage), self.random.chance(faults.wipe));
         let record = self.random.below(u64::from(vouched)) as u32;
         if damages && may_lose && vouched != 0 {
-            self.machines[host.nth()].lost = true;
             self.act(Action::Damage { host, record })?;
             // It is tried, and refused; then half of them get an empty disk.
             self.restart(host)?;
-            return if self.random.chance(512) {
-                self.act(Action::Wipe { host }).map(|_| ())
+            if self.random.chance(512) {
+                self.act(Action::Wipe { host })?;
             } else {
-                Ok(())
-            };
+                self.machines[host.nth()].lost = true;
+            }
+            return Ok(());
         }
         if wipes && may_lose {
-            self.machines[host.nth()].lost = true;
             self.act(Action::Wipe { host })?;
         }
         Ok(())

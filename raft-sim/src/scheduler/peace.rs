@@ -24,28 +24,34 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
         else {
             return Ok(());
         };
-        let able = self.all().filter(|host| *host != leader && self.is_well(*host)).collect();
-        let Some(clique) = self.draw_quorum(able, HostSet::EMPTY.with(leader)) else { return Ok(()) };
+        let members = self.world.members(self.world.configuration(leader));
+        let able = members.iter().filter(|host| *host != leader && self.is_well(*host)).collect();
+        let Some(clique) = self.draw_quorum(leader, able, HostSet::EMPTY.with(leader)) else { return Ok(()) };
         self.pacify(clique)?;
         self.last_seen_leading = None;
-        self.watch(clique, false)?;
+        if !self.watch(clique, false)? {
+            // Its configuration is about to change.
+            self.peaceful = HostSet::EMPTY;
+            return Ok(());
+        }
         self.at(self.election_timeouts(1), Event::Besiege(self.siege));
         self.at(self.election_timeouts(40), Event::Peace(self.siege));
         Ok(())
     }
 
-    /// From here on the oracles watch these machines. Their nodes hear of the time that has passed before.
-    fn watch(&mut self, clique: HostSet, for_good: bool) -> Checked {
+    /// From here on the oracles watch these machines, if something can be demanded of them. Their nodes hear of the time that has
+    /// passed before.
+    fn watch(&mut self, clique: HostSet, for_good: bool) -> Result<bool, Box<Violation>> {
         self.siege += 1;
         for host in clique.iter() {
             self.tell_time(host)?;
             self.go(host)?;
         }
         if self.act(Action::Watch { clique, for_good })? == Applied::Impossible {
-            return Err(Violation::of_no_peace("it can not be watched"));
+            return Ok(false);
         }
         self.at(PASS * Profile::TICK, Event::Pass(self.siege));
-        Ok(())
+        Ok(true)
     }
 
     pub(super) fn pass(&mut self, siege: u64) -> Checked {
@@ -104,17 +110,15 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
         Ok(())
     }
 
-    /// `with` and as many others of `able` as make a quorum, or more.
-    fn draw_quorum(&mut self, able: HostSet, with: HostSet) -> Option<HostSet> {
-        let quorum = self.machines.len() / 2 + 1;
+    /// `with` and as many others of `able` as make a quorum of the configuration in force at `head`, or more.
+    fn draw_quorum(&mut self, head: HostId, able: HostSet, with: HostSet) -> Option<HostSet> {
         let mut others: Vec<HostId> = able.iter().collect();
         self.random.shuffle(&mut others);
-        let size = self.random.between(quorum as u64, (others.len() + with.len() as usize) as u64) as usize;
-        let more = size - with.len() as usize;
-        if others.len() < more {
-            return None;
-        }
-        Some(others[..more].iter().fold(with, |set, host| set.with(*host)))
+        let first = |count: usize| others[..count].iter().fold(with, |set, host| set.with(*host));
+        let asked = self.world.configuration(head);
+        let fewest = (0..=others.len()).find(|count| self.world.is_quorum(asked, first(*count)))?;
+        let more = self.random.between(fewest as u64, others.len() as u64) as usize;
+        Some(first(more))
     }
 
     /// These machines come up and are well, and the ways between them are open; the others are left as they are.
@@ -156,9 +160,14 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
     pub(super) fn settle(&mut self) -> Checked {
         self.act(Action::Unwatch)?;
         self.settling = true;
-        let able: HostSet = self.all().filter(|host| !self.machines[host.nth()].lost).collect();
+        let there: HostSet = self.all().filter(|host| !self.machines[host.nth()].lost).collect();
         let all = self.random.chance(512);
-        let drawn = self.draw_quorum(able, HostSet::EMPTY).unwrap_or(able);
+        let Some(head) = self.world.most_up_to_date(there) else { return Ok(()) };
+        let able = there.intersection(self.world.members(self.world.configuration(head)));
+        let Some(drawn) = self.draw_quorum(head, able, HostSet::EMPTY) else {
+            self.world.excuse();
+            return Ok(());
+        };
         let clique = if all { able } else { drawn };
         // Half of the time one comes back into a cluster in which nothing happens any more, from which it has to learn all.
         let (host, restarts) = (self.any(), self.random.chance(512));
@@ -178,7 +187,10 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
         if clique.len() as usize == self.machines.len() {
             self.act(Action::Heal)?;
         }
-        self.watch(clique, true)?;
+        if !self.watch(clique, true)? {
+            self.world.excuse();
+            return Ok(());
+        }
         let mut outside = self.now;
         loop {
             if self.watch.stops() {

@@ -80,6 +80,7 @@ fn kind(body: &Body) -> u64 {
         Body::Acknowledge { .. } => 8,
         Body::Reject { .. } => 9,
         Body::NewerTerm => 10,
+        // And what tells a server that it was removed.
         _ => 11,
     }
 }

@@ -57,6 +57,7 @@ const fn kind_of(body: &Body) -> u8 {
         Body::Acknowledge { .. } => 9,
         Body::Reject { .. } => 10,
         Body::NewerTerm => 11,
+        Body::Removed { .. } => 12,
         // Kinds of a later core are told apart by nothing until they are listed here.
         _ => 0,
     }

@@ -280,11 +280,16 @@ impl<'a, R: Rig> Shrinking<'a, R> {
     }
 
     fn without_servers(&self, gone: HostSet, stretched: bool) -> Candidate {
-        let hosts = (0..usize::from(self.best.setup.hosts)).map(HostId::at);
+        let hosts_before = usize::from(self.best.setup.hosts);
+        let hosts = (0..hosts_before).map(HostId::at);
         let kept: Vec<HostId> = hosts.filter(|host| !gone.contains(*host)).collect();
         let mut name = |host: HostId| kept.iter().position(|other| *other == host).map(HostId::at);
         let mut schedule = self.without_actions();
+        let spare = |host: &HostId| hosts_before - usize::from(schedule.setup.spares) <= host.nth();
+        let spares = kept.iter().filter(|host| spare(host)).count();
         schedule.setup.hosts = kept.len() as u8;
+        // Somebody has to found the cluster.
+        schedule.setup.spares = spares.min(kept.len() - 1) as u8;
         if let Ending::Settled(among) = schedule.ending {
             schedule.ending = Ending::Settled(among.iter().filter_map(&mut name).collect());
         }

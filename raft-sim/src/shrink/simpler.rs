@@ -1,6 +1,6 @@
 //! Actions that say less: without some machines, with smaller numbers.
 
-use crate::action::{Action, HostId, HostSet, Link};
+use crate::action::{Action, HostId, HostSet, Link, Wanted};
 
 /// The machines that an action is about.
 pub(super) fn hosts_of(action: Action) -> HostSet {
@@ -35,6 +35,10 @@ pub(super) fn renamed(action: Action, name: &mut dyn FnMut(HostId) -> Option<Hos
             if let Some(to) = to {
                 *to = name(*to)?;
             }
+        }
+        Action::Reconfigure { host, wanted, .. } => {
+            *host = name(*host)?;
+            *wanted = wanted.renamed(name)?;
         }
         Action::Tick { host, .. }
         | Action::Step { host, .. }
@@ -89,6 +93,21 @@ pub(super) fn simpler(action: Action) -> Vec<Action> {
             }
             if 8 < bytes {
                 less.push(Action::Propose { host, request, commands, bytes: 8 });
+            }
+            less
+        }
+        Action::Reconfigure { host, request, wanted, based_on } => {
+            let mut less = Vec::new();
+            if based_on.is_some() {
+                less.push(Action::Reconfigure { host, request, wanted, based_on: None });
+            }
+            let mut say = |wanted| less.push(Action::Reconfigure { host, request, wanted, based_on });
+            if let Wanted::Set { voters, learners } = wanted {
+                if !learners.is_empty() {
+                    say(Wanted::Set { voters, learners: HostSet::EMPTY });
+                }
+                let fewer = voters.iter().filter(|_| 1 < voters.len());
+                fewer.for_each(|gone| say(Wanted::Set { voters: voters.without(gone), learners }));
             }
             less
         }

@@ -1,11 +1,11 @@
 //! A clique in a world that is watched: what the oracles are shown of it.
 
-use raft_core::Node;
+use raft_core::{Membership, Node, Position};
 
 use super::{Applied, Outcome, World};
 use crate::action::{Action, HostId, HostSet, Link};
 use crate::host::Host;
-use crate::oracle::{Duties, Need, Seen, Standing, Way};
+use crate::oracle::{Demand, Duties, Need, Seen, Standing, Way};
 use crate::rig::Rig;
 
 impl<R: Rig> World<R> {
@@ -41,10 +41,13 @@ impl<R: Rig> World<R> {
         let all: HostSet = (0..self.hosts.len()).map(HostId::at).collect();
         let well = |host: HostId| {
             let machine = &self.hosts[host.nth()];
-            machine.up.is_some() && machine.is_founder() && !machine.disk.has_failed()
+            machine.up.is_some() && !machine.disk.has_failed()
         };
-        let majority = clique.union(all) == all && all.len() < 2 * clique.len();
-        if !majority || !clique.iter().all(well) || ways(clique).any(|link| !self.network.is_open(link)) {
+        let there = !clique.is_empty() && clique.union(all) == all && clique.iter().all(well);
+        let Some(head) = self.most_up_to_date(clique).filter(|_| there) else { return Applied::Impossible };
+        // A siege is laid around what nothing is about to change.
+        let changes = !for_good && !self.is_settled(head);
+        if self.demand(clique).is_none() || changes || ways(clique).any(|link| !self.network.is_open(link)) {
             return Applied::Impossible;
         }
         let ways: Vec<Way> = ways(clique)
@@ -71,8 +74,60 @@ impl<R: Rig> World<R> {
         let ways: Vec<Way> = ways(clique).map(|link| self.way(link)).collect();
         let mut standings = self.standings();
         standings.retain(|standing| clique.contains(standing.host));
-        self.oracles.passed(ticks, &duties, &ways, &standings)?;
+        let demand = self.demand(clique);
+        self.oracles.passed(ticks, &duties, &ways, (&standings, demand))?;
         Ok(Applied::Done)
+    }
+
+    /// The configuration in force on a machine; of one that is down by what its disk holds.
+    pub fn configuration(&self, host: HostId) -> &Membership {
+        match &self.hosts[host.nth()].up {
+            Some(running) => self.oracles.configuration(&running.node),
+            None => self.oracles.configuration(self.oracles.durable_log(host)),
+        }
+    }
+
+    /// Which machines, as the pairs that they are now, belong to a configuration.
+    pub fn members(&self, membership: &Membership) -> HostSet {
+        self.oracles.members(membership)
+    }
+
+    /// Whether these machines, as the pairs that they are now, hold a quorum of it.
+    pub fn is_quorum(&self, membership: &Membership, hosts: HostSet) -> bool {
+        self.oracles.is_quorum(membership, hosts)
+    }
+
+    /// Who of these has the most up-to-date log; of machines that are down by what their disks hold.
+    pub fn most_up_to_date(&self, hosts: HostSet) -> Option<HostId> {
+        let last = |host: &HostId| match self.hosts[host.nth()].seen() {
+            Some(seen) => seen.last,
+            None => {
+                let log = self.oracles.durable_log(*host);
+                Position { term: log.last_term(), index: log.last() }
+            }
+        };
+        hosts.iter().filter(|host| host.nth() < self.hosts.len()).max_by_key(last)
+    }
+
+    /// Whether what is in force on a machine is committed, and not joint.
+    fn is_settled(&self, host: HostId) -> bool {
+        self.hosts[host.nth()].up.as_ref().is_some_and(|running| {
+            let joint = !self.configuration(host).outgoing().is_empty();
+            self.oracles.is_in_force_for_good(&running.node, running.seen.commit) && !joint
+        })
+    }
+
+    /// What can be demanded of a clique, if it holds a quorum of the configuration of its leader, or of that of its member with the
+    /// most up-to-date log, who can be elected by the others if it has a vote.
+    fn demand(&self, clique: HostSet) -> Option<Demand> {
+        let led = |host: &HostId| self.host(*host).seen().filter(|seen| seen.leads).map(|seen| seen.term);
+        let leader = clique.iter().filter(|host| led(host).is_some()).max_by_key(led);
+        let head = leader.or_else(|| self.most_up_to_date(clique))?;
+        let membership = self.configuration(head);
+        let electable = leader.is_some() || self.oracles.is_voter(membership, head);
+        let joint = !membership.outgoing().is_empty();
+        (electable && self.is_quorum(membership, clique))
+            .then(|| Demand { of: clique.intersection(self.members(membership)), joint })
     }
 
     fn duties(&self, host: HostId) -> Duties {

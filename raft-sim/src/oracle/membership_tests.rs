@@ -1,0 +1,87 @@
+//! The oracle of membership changes can fail: configurations put behind one another by hand.
+
+use std::sync::Arc;
+
+use raft_core::{Change, Incarnation, NodeId, RequestId};
+
+use super::changes::Changes;
+use super::configurations::Known;
+use super::tests::{host, pair, voters};
+use super::*;
+
+fn joint(before: &[u8], after: &[u8]) -> Membership {
+    voters(before.iter().copied()).joint(&voters(after.iter().copied()))
+}
+
+fn one(numbers: &[u8]) -> Membership {
+    voters(numbers.iter().copied())
+}
+
+/// Goal: what may follow what. Method: direct changes of one and two voters, joint ones of this and of another configuration, and
+/// what leaves them.
+#[test]
+fn membership_sees_what_may_not_follow() {
+    let cases = [
+        (one(&[1, 2, 3]), one(&[1, 2, 3, 4]), true),
+        (one(&[1, 2, 3]), one(&[1, 2]), true),
+        (one(&[1, 2, 3]), one(&[1, 2, 4]), false),
+        (one(&[1, 2]), one(&[1, 2, 3, 4]), false),
+        (one(&[1, 2, 3]), joint(&[1, 2, 3], &[4, 5]), true),
+        (one(&[1, 2, 3]), joint(&[1, 2], &[4, 5]), false),
+        (joint(&[1, 2, 3], &[4, 5]), one(&[4, 5]), true),
+        (joint(&[1, 2, 3], &[4, 5]), one(&[1, 2, 3]), false),
+        (joint(&[1, 2, 3], &[4, 5]), one(&[4]), false),
+        (joint(&[1, 2, 3], &[4, 5]), joint(&[4, 5], &[6]), false),
+    ];
+    for (before, now, expected) in cases {
+        let verdict = membership::follows(pair(1), &before, &now);
+        assert_eq!(verdict.is_ok(), expected, "{before:?} {now:?}");
+        assert!(verdict.err().is_none_or(|violation| violation.oracle == membership::NAME));
+    }
+}
+
+/// Goal: a quorum of a joint configuration is one of both halves, and of pairs. Method: sets of pairs; another incarnation counts
+/// for nothing.
+#[test]
+fn quorums_are_of_both_halves_and_of_pairs() {
+    let joint = joint(&[1, 2, 3], &[3, 4]);
+    let is_quorum = |numbers: &[u8]| {
+        configurations::is_quorum(&joint, |voter| numbers.iter().any(|number| pair(*number) == voter))
+    };
+    assert!(is_quorum(&[1, 3, 4]));
+    assert!(!is_quorum(&[1, 2, 3]) && !is_quorum(&[3, 4]));
+    let other = |voter: Pair| Pair { incarnation: Incarnation::new(7), ..voter } == voter;
+    assert!(!configurations::is_quorum(&one(&[1]), other));
+}
+
+/// Goal: nobody changes the configuration unasked, and a refused change has changed nothing. Method: configurations appended with
+/// and without somebody who waits for them.
+#[test]
+fn answers_sees_changes_that_nobody_asked_for() {
+    let known = |membership: Membership, index| Known {
+        position: Position::new(1, index),
+        membership: Arc::new(membership),
+    };
+    let (before, now) = (known(one(&[1, 2, 3]), 1), known(one(&[1, 2]), 2));
+    let remove = |number| Change::Remove(NodeId::new(number).unwrap());
+    let refused =
+        Answer { id: RequestId::new(7), outcome: Outcome::Refused(raft_core::Refusal::TermNotCommitted) };
+    let all = Configurations::new(&one(&[1, 2, 3]));
+    let commit = commit::CommitRule::default();
+    for (asked, at, answers, expected) in [
+        (remove(3), 1, vec![], true),
+        (remove(2), 1, vec![], false),
+        (remove(3), 2, vec![], false),
+        (remove(3), 1, vec![refused.clone()], false),
+    ] {
+        let mut changes = Changes::default();
+        changes.asked(host(at), 7, asked);
+        assert_eq!(changes.appended(host(1), &before, &now, &answers).is_ok(), expected);
+        // Later on it is too late to refuse it.
+        assert_eq!(changes.answered(&refused, &all, &commit).is_ok(), !expected);
+    }
+    let done = Outcome::Committed { first: Position::new(1, 2), last: Position::new(1, 2) };
+    let mut changes = Changes::default();
+    changes.asked(host(1), 7, remove(3));
+    assert!(changes.answered(&Answer { id: RequestId::new(7), outcome: done }, &all, &commit).is_err());
+}
