@@ -385,6 +385,12 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
             return Ok(());
         }
         let host = packet.link.to;
+        // What was held back outside of a clique that is left in peace for good stays away: let go at once, and long after it was
+        // sent, it would disturb those inside.
+        let outside = self.settling && !self.in_peace(packet.link);
+        if outside && self.weather.held_until(packet.link, self.now.saturating_sub(1)).is_some() {
+            return self.act(Action::Drop { packet }).map(|_| ());
+        }
         if let Some(until) = self.weather.held_until(packet.link, self.now) {
             self.at(until - self.now, Event::Arrive(packet));
             return Ok(());
