@@ -157,7 +157,7 @@ fn said(packet: &Packet) -> String {
         Body::Acknowledge { held, durable, .. } => format!("has {held} durable {durable}"),
         Body::Reject { previous, hint, .. } => format!("not {previous}, hint {hint}"),
         Body::NewerTerm => "newer term".to_owned(),
-        Body::Removed { index } => format!("removed at {index}"),
+        Body::Removed { last } => format!("removed at {last}"),
         _ => "?".to_owned(),
     };
     format!("{what} t{}", packet.term)

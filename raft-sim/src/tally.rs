@@ -219,7 +219,7 @@ fn words_of(packet: &Packet) -> [u64; 9] {
         }
         Body::TimeoutNow => [10, to, term, 0, 0, 0, 0, 0, 0],
         Body::NewerTerm => [11, to, term, 0, 0, 0, 0, 0, 0],
-        Body::Removed { index } => [12, to, term, index.raw(), 0, 0, 0, 0, 0],
+        Body::Removed { last } => [12, to, term, last.term.raw(), last.index.raw(), 0, 0, 0, 0],
         body => unreachable!("digests do not know {body:?}"),
     }
 }
@@ -287,7 +287,7 @@ mod tests {
             vec![Body::RequestPreVote { attempt: Attempt::new(1), last: two }],
             vec![pre_vote(1, 1, true), pre_vote(2, 1, true), pre_vote(1, 2, true), pre_vote(1, 1, false)],
             vec![Body::TimeoutNow, Body::NewerTerm],
-            vec![Body::Removed { index: index(1) }, Body::Removed { index: index(2) }],
+            vec![Body::Removed { last: one }, Body::Removed { last: two }],
         ];
         let pair = |host| pair_of(HostId::new(host).unwrap()).unwrap();
         let packet = |to, term, body: &Body| Packet {

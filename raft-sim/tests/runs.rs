@@ -19,7 +19,7 @@ fn digests_of_seeds_are_golden() {
         .collect();
     let golden = [
         "d94443f2bfc2c0c4",
-        "9c4c7d7239ee0c8a",
+        "f23c2451fc1e9071",
         "82c9a038b0292314",
         "bb38721c28ac13d8",
         "ab34f08f66570ee6",

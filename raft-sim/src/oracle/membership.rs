@@ -1,6 +1,6 @@
 //! Membership changes: what has to hold when a leader appends a configuration, and which one is in force.
 
-use raft_core::{Event, LogIndex, Membership, Pair, Term};
+use raft_core::{Event, LogIndex, Membership, Pair, Position, Term};
 
 use super::commit::CommitRule;
 use super::configurations::{Configurations, Known, halves, is_member, is_quorum, voters};
@@ -43,8 +43,13 @@ impl Memberships {
     }
 
     /// A node has made a step. What it has committed in it is known already.
-    pub(super) fn stepped(&mut self, step: &Step<'_>, known: &Configurations) -> Verdict {
-        self.told_removed(step, known)?;
+    pub(super) fn stepped(
+        &mut self,
+        step: &Step<'_>,
+        known: &Configurations,
+        commit: &CommitRule,
+    ) -> Verdict {
+        self.told_removed(step, known, commit)?;
         let Some(index) = step.log.in_force() else { return Ok(()) };
         self.in_force[step.host.nth()] = index;
         let last = known.in_force(step.log).position.index;
@@ -56,8 +61,9 @@ impl Memberships {
         })
     }
 
-    /// Who believes to be removed had no newer configuration with itself in it before the step.
-    fn told_removed(&self, step: &Step<'_>, known: &Configurations) -> Verdict {
+    /// Who believes to be removed had no newer configuration with itself in it before the step. One that is not committed may be
+    /// of an older term than the removal, and then says nothing.
+    fn told_removed(&self, step: &Step<'_>, known: &Configurations, commit: &CommitRule) -> Verdict {
         for event in &step.ready.events {
             match event {
                 // Then it can not be said which came first.
@@ -65,7 +71,9 @@ impl Memberships {
                 Event::Removed { index } => {
                     let before = self.in_force[step.host.nth()];
                     let own = known.up_to(step.log, before);
-                    let holds = own.position.index == before && is_member(&own.membership, step.pair);
+                    let Position { term, index: at } = own.position;
+                    let is_committed = commit.at(at).is_some_and(|there| there.term == term);
+                    let holds = at == before && is_committed && is_member(&own.membership, step.pair);
                     if *index <= before && holds {
                         return broken(NAME, REMOVED, || {
                             format!(

@@ -249,7 +249,7 @@ impl Oracles {
         let known = self.commit.len();
         self.commit.stepped(step, &self.disks, &self.configurations)?;
         self.appended(step, &fresh)?;
-        self.memberships.stepped(step, &self.configurations)?;
+        self.memberships.stepped(step, &self.configurations, &self.commit)?;
         if known < self.commit.len() {
             self.completeness.committed(step, &self.commit, &self.election)?;
         }
