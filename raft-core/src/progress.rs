@@ -63,6 +63,9 @@ pub(crate) struct Progress {
     in_flight_bytes: u64,
     /// What `held` was when the last round was answered, and which round that was.
     answered: Option<(Round, LogIndex)>,
+    /// What `matched` was when the probing began: only by that much a rejection accuses. What was acknowledged since may be newer
+    /// than the rejection.
+    promised: LogIndex,
     /// Whether its newest boot turned out not to have what was promised.
     broken: bool,
     /// Ticks since its newest boot was last heard, at most those after which nothing more follows from it.
@@ -87,6 +90,7 @@ impl Progress {
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
             answered: None,
+            promised: LogIndex::ZERO,
             broken: false,
             silent: 0,
             commit_sent: LogIndex::ZERO,
@@ -261,7 +265,7 @@ impl Progress {
     /// A rejection says that the follower agrees with this leader at most up to `agreed`. Returns true the first time in a boot
     /// that this is less than it has promised.
     pub(crate) fn is_broken(&mut self, agreed: LogIndex) -> bool {
-        let broken = agreed < self.matched;
+        let broken = agreed < self.promised;
         broken && !core::mem::replace(&mut self.broken, true)
     }
 
@@ -282,6 +286,7 @@ impl Progress {
     /// Probes from `next` on.
     pub(crate) fn probe(&mut self, next: LogIndex) {
         self.mode = Mode::Probe;
+        self.promised = self.matched;
         self.next = next.max(LogIndex::new(1));
         self.in_flight.clear();
         self.in_flight_bytes = 0;
@@ -355,6 +360,21 @@ mod tests {
             progress.acknowledged(BOOT, None, at(late), at(late));
             assert_eq!((progress.matched(), progress.next()), (at(8), at(10)));
         }
+    }
+
+    /// B23: a server that is removed and added again is probed anew, behind what was sent to it before. Its rejection may be older
+    /// than an acknowledgement that came first, and then accuses it of nothing; one of a probe that was sent since does.
+    #[test]
+    fn rejection_accuses_only_by_what_was_acknowledged_before() {
+        let id = NodeId::new(2).expect("not zero");
+        let mut progress = Progress::new(Pair { id, incarnation: Incarnation::new(2) }, VOTES, at(10));
+        send(&mut progress, 12, 0);
+        progress.acknowledged(BOOT, None, at(7), at(7));
+        assert!(progress.rejected(BOOT, at(9)) && !progress.is_broken(at(5)));
+        progress.probe(at(6));
+        send(&mut progress, 12, 0);
+        assert!(progress.rejected(BOOT, at(5)) && progress.is_broken(at(4)));
+        assert!(!progress.is_broken(at(4)), "once a boot");
     }
 
     /// B22: what an older boot held is gone, what it promised is not.
