@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 
 use crate::entry::{Entry, Payload};
 use crate::identity::{NodeId, Pair};
+use crate::marks::{Mark, reached};
 use crate::membership::{Membership, Server, Suffrage};
 use crate::message::Change;
 use crate::node::Node;
@@ -125,6 +126,7 @@ impl Node {
         if membership.is_joint() {
             // After an election an entry of the own term has to commit first, as for any change.
             if self.log.term_at(self.commit) == Some(self.hard_state.term) {
+                reached(Mark::JointLeft);
                 let incoming = membership.incoming();
                 self.append_membership(incoming, ready);
             }
@@ -168,7 +170,10 @@ impl Node {
         }
         // The same servers as before, and not fewer voters.
         let Ok(membership) = Membership::new(servers) else { return };
-        if suffrage == Suffrage::Learner {
+        if suffrage == Suffrage::Voter {
+            reached(Mark::StagedServerVotes);
+        } else {
+            reached(Mark::StagingGivenUp);
             ready.events.push(Event::StagingGivenUp { server: pair });
         }
         self.append_membership(membership, ready);
@@ -180,6 +185,7 @@ impl Node {
         if self.votes.any() || self.joint || self.commit < self.membership_index() {
             return;
         }
+        reached(Mark::RemovedLeaderLeft);
         if let Role::Leader { followers, .. } = &self.role
             && let Some(heir) = followers
                 .iter()
@@ -201,6 +207,7 @@ impl Node {
             && *index <= self.commit
             && membership.server(server).is_none()
         {
+            reached(Mark::RemovedTold);
             ready.send.push(self.packet(server, Body::Removed { last: self.position(*index) }));
         }
     }
@@ -243,6 +250,7 @@ impl Node {
         }
         for server in before.members().filter(|server| membership.server(server.pair).is_none()) {
             if server.pair != self.identity.pair {
+                reached(Mark::RemovedTold);
                 ready.send.push(self.packet(server.pair, Body::Removed { last: self.position(*index) }));
             }
         }
