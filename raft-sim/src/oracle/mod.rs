@@ -198,7 +198,7 @@ impl Oracles {
             strangers: strangers::Strangers::new(spares.copied().collect()),
             disruption: disruption::Disruption::new(hosts, config.election_timeout_ticks, config.pre_vote),
             peace: None,
-            progress: progress::Progress::new(config.election_timeout_ticks),
+            progress: progress::Progress::new(config.election_timeout_ticks, config.pre_vote),
             apply_before_durable: config.apply_before_durable,
         }
     }
@@ -359,10 +359,11 @@ impl Oracles {
         self.peace.as_ref().filter(|peace| peace.for_good() && peace.broken().is_none())
     }
 
-    /// From here on this clique is watched, or none. The ways are those between its servers.
-    pub fn watch(&mut self, clique: HostSet, for_good: bool, ways: &[Way]) {
+    /// From here on this clique is watched, or none. The ways are those between its servers; `begun` is the latest term that anybody has
+    /// begun, inside or outside.
+    pub fn watch(&mut self, clique: HostSet, for_good: bool, ways: &[Way], begun: Term) {
         self.disruption.watched();
-        self.progress.watched();
+        self.progress.watched(begun);
         self.peace = (!clique.is_empty()).then(|| peace::Peace::new(clique, for_good, ways));
     }
 

@@ -64,12 +64,16 @@ const TRIES: u32 = 8;
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
     election_timeout_ticks: u64,
+    pre_vote: bool,
     need: Need,
     // When the time began in which all has to be well, and when no term could rise any more; by the ticks that it is watched.
     began: u64,
     steady: Option<u64>,
-    // Of whom all this was demanded at the last look.
+    // Of whom all this was demanded at the last look, and whether there were others inside then.
     demanded: HostSet,
+    strangers: bool,
+    // The latest term that somebody had begun anywhere when the peace began.
+    begun: Term,
     excused: u64,
     asked: Option<u64>,
     committed: u32,
@@ -77,13 +81,16 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(election_timeout_ticks: u32) -> Self {
+    pub(super) fn new(election_timeout_ticks: u32, pre_vote: bool) -> Self {
         Progress {
             election_timeout_ticks: u64::from(election_timeout_ticks),
+            pre_vote,
             need: Need::Time,
             began: 0,
             steady: None,
             demanded: HostSet::EMPTY,
+            strangers: false,
+            begun: Term::ZERO,
             excused: 0,
             asked: None,
             committed: 0,
@@ -91,10 +98,10 @@ impl Progress {
         }
     }
 
-    /// Another clique is watched, or none.
-    pub(super) fn watched(&mut self) {
-        let Progress { election_timeout_ticks, excused, .. } = *self;
-        *self = Progress { election_timeout_ticks, excused, ..Progress::new(0) };
+    /// Another clique is watched, or none. `begun` is the latest term that anybody has begun by now, inside or outside.
+    pub(super) fn watched(&mut self, begun: Term) {
+        let Progress { election_timeout_ticks, pre_vote, excused, .. } = *self;
+        *self = Progress { election_timeout_ticks, begun, excused, ..Progress::new(0, pre_vote) };
     }
 
     /// How often nothing could be demanded any more.
@@ -139,6 +146,7 @@ impl Progress {
             return Ok(());
         };
         self.demanded = demand.of;
+        self.strangers = demand.of != peace.clique();
         if let Err(ill) = judge(standings, demand) {
             if self.need == Need::Request {
                 self.need = Need::Time;
@@ -179,12 +187,17 @@ impl Progress {
 
     /// A server of the clique has made a step.
     ///
+    /// What was sent from outside before the peace began may arrive late, and bring a term that had been begun by then. And without
+    /// pre-votes a server inside that is no member, and does not know it, begins terms as long as it likes (Raft thesis §4.2.3):
+    /// one that was added by a change which was lost can not even be told, for its configuration is the newer one.
+    ///
     /// # Errors
     /// Its term has risen though all was well.
     pub(super) fn stepped(&self, step: &Step<'_>) -> Verdict {
         let (before, after) = (step.before.term, step.after.term);
-        let demanded = self.demanded.contains(step.host);
-        if self.steady.is_none() || self.need == Need::Nothing || after <= before || !demanded {
+        let binds = self.steady.is_some() && self.need != Need::Nothing && self.demanded.contains(step.host);
+        let excused = after <= self.begun || self.strangers && !self.pre_vote;
+        if !binds || after <= before || excused {
             return Ok(());
         }
         broken(NAME, RULE, || {

@@ -257,7 +257,7 @@ struct End {
 impl End {
     fn new() -> Self {
         let peace = Peace::new(hosts(&[1, 2]), true, &[way(7, None)]);
-        End { peace, progress: Progress::new(TIMEOUT), joint: false }
+        End { peace, progress: Progress::new(TIMEOUT, true), joint: false }
     }
 
     /// Ticks pass with these standings. Whether no rule is broken.

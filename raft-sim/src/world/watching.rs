@@ -1,6 +1,6 @@
 //! A clique in a world that is watched: what the oracles are shown of it.
 
-use raft_core::{Membership, Node, Position};
+use raft_core::{Membership, Node, Position, Term};
 
 use super::{Applied, Outcome, World};
 use crate::action::{Action, HostId, HostSet, Link};
@@ -53,15 +53,23 @@ impl<R: Rig> World<R> {
         let ways: Vec<Way> = ways(clique)
             .map(|link| Way { link, newest: self.network.newest_on(link), oldest: None })
             .collect();
-        self.oracles.watch(clique, for_good, &ways);
+        let begun = self.latest_term();
+        self.oracles.watch(clique, for_good, &ways, begun);
         Applied::Done
+    }
+
+    /// The latest term that a node that is up is in, or that a packet on its way is of.
+    fn latest_term(&self) -> Term {
+        let nodes = self.hosts.iter().filter_map(|host| Some(host.seen()?.term));
+        let packets = self.network.names().filter_map(|name| Some(self.network.packet(name)?.term));
+        nodes.chain(packets).max().unwrap_or(Term::ZERO)
     }
 
     pub(super) fn unwatch(&mut self) -> Applied {
         if self.oracles.watched().is_none() {
             return Applied::Impossible;
         }
-        self.oracles.watch(HostSet::EMPTY, false, &[]);
+        self.oracles.watch(HostSet::EMPTY, false, &[], Term::ZERO);
         Applied::Done
     }
 
