@@ -25,9 +25,9 @@ pub enum Mix {
     /// The usual ones: packets lost, doubled and late, crashes, partitions, what operators ask for.
     #[default]
     Default,
-    /// Each run its own subset of all that can be tolerated or noticed.
+    /// Each run its own subset of all that can be tolerated or noticed, and operators who change the configuration.
     Swarm,
-    /// Like a swarm, with machines to spare and operators who change the configuration all the time.
+    /// Like a swarm, with less load, so that the configuration changes more often.
     Changes,
     /// What no Raft survives: disks that come back without what was synced.
     Hopeless,
@@ -37,6 +37,14 @@ impl Mix {
     /// The one of this name.
     pub fn named(name: &str) -> Option<Self> {
         [Mix::Default, Mix::Swarm, Mix::Changes, Mix::Hopeless].into_iter().find(|mix| mix.name() == name)
+    }
+
+    /// How many actions a run of the usual length has. A swarm has more: much of what it does comes to nothing.
+    pub const fn actions(self) -> u64 {
+        match self {
+            Mix::Default | Mix::Hopeless => 10_000,
+            Mix::Swarm | Mix::Changes => 25_000,
+        }
     }
 
     /// Its name on the command line.
@@ -51,13 +59,15 @@ impl Mix {
 }
 
 impl Options {
-    /// A run of the usual length.
-    pub const ACTIONS: u64 = 10_000;
+    /// A run of the usual length with these faults.
+    pub const fn of(mix: Mix) -> Self {
+        Options { nodes: None, actions: mix.actions(), mix }
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { nodes: None, actions: Self::ACTIONS, mix: Mix::Default }
+        Options::of(Mix::Default)
     }
 }
 
@@ -87,6 +97,8 @@ pub struct Profile {
     pub propose: Delay,
     /// How often a client asks any server, and not one that leads.
     pub wander: u64,
+    /// How many uncommitted entries of the leader make the other clients wait; they wait for a leader too. `None`: for nothing.
+    pub backlog_max: Option<u64>,
     /// The most commands of a request.
     pub commands_max: u64,
     /// The longest command in bytes.
@@ -149,17 +161,12 @@ impl Plan {
         };
         if let Mix::Swarm | Mix::Changes = options.mix {
             Self::vary(random, &mut profile);
-        }
-        let changes = options.mix == Mix::Changes || options.mix == Mix::Swarm && random.chance(512);
-        if changes {
             let tick = Profile::TICK;
-            let rarer = if options.mix == Mix::Changes { 1 } else { 4 };
-            let mean = random.pick(&[5, 10, 20]) * rarer * tick;
             if options.mix == Mix::Changes {
-                // A change waits for all entries before it, so there are fewer of them.
                 profile.propose = delay(random, &[4 * tick, 8 * tick, 16 * tick]);
                 profile.commands_max = random.pick(&[1, 3]);
             }
+            let mean = random.pick(&[4, 8, 16]) * tick;
             faults.changes = Some(Delay { mean, spread: Spread::Exponential });
             let fewest = 3_u8.saturating_sub(setup.hosts);
             setup.spares = random.pick(&[0, 1, 2, 3]).max(fewest);
@@ -209,6 +216,7 @@ impl Plan {
             wait: delay(random, &[0, 0, 0, tick / 8, tick / 2]),
             propose: delay(random, &[tick, 2 * tick, 4 * tick, 8 * tick]),
             wander: random.pick(&[20, 100, 500]),
+            backlog_max: None,
             commands_max: random.pick(&[1, 3, 10]),
             bytes_max: random.pick(&[8, 64, 100]),
             crash: delay(random, &[60 * tick, 120 * tick, 300 * tick]),
@@ -234,12 +242,12 @@ impl Plan {
         if random.chance(128) {
             profile.partition.mean *= random.pick(&[2, 4]);
         }
-        if random.chance(700) {
-            profile.commands_max = 10;
-        }
         if random.chance(850) {
-            profile.propose = delay(random, &[tick / 2, tick]);
+            profile.propose = delay(random, &[tick, 2 * tick]);
         }
+        // A change waits for all entries before it: where clients wait for nothing, and the limits are narrow, hardly any commits.
+        profile.backlog_max = random.chance(900).then(|| random.pick(&[2, 3, 4]));
+        profile.commands_max = random.pick(&[1, 5, 5, 10]);
     }
 
     /// The profile from the moment on when faults stop: nothing is lost, and everything takes at most a tick.

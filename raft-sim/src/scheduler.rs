@@ -445,7 +445,11 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
         self.at(after, Event::Client);
         let wanders = self.random.chance(self.profile.wander);
         let any = self.any();
-        let host = if wanders { any } else { self.leader().unwrap_or(any) };
+        let leader = self.leader();
+        if !wanders && self.profile.backlog_max.is_some_and(|max| self.is_busy(leader, max)) {
+            return Ok(());
+        }
+        let host = if wanders { any } else { leader.unwrap_or(any) };
         if self.random.chance(clients::CALLS) {
             return self.call(host);
         }
@@ -454,6 +458,12 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
         let commands = if empty { 0 } else { drawn };
         let bytes = self.random.between(8, self.profile.bytes_max) as u32;
         self.propose(host, commands as u8, bytes)
+    }
+
+    /// Whether nobody leads, or as many entries wait there to be committed.
+    fn is_busy(&self, leader: Option<HostId>, backlog_max: u64) -> bool {
+        let status = leader.and_then(|leader| Some(self.world.host(leader).node()?.status()));
+        status.is_none_or(|status| backlog_max <= status.last.index.raw().saturating_sub(status.commit.raw()))
     }
 
     fn propose(&mut self, host: HostId, commands: u8, bytes: u32) -> Checked {

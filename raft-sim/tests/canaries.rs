@@ -14,8 +14,7 @@ use raft_sim::{Honest, Mix, Options, Schedule, campaign, replay};
 fn unbroken_world_passes_the_seeds_of_the_canaries() {
     let stop = AtomicBool::new(false);
     for mix in [Mix::Default, Mix::Swarm] {
-        let summary =
-            campaign((0, SEEDS), &Options { mix, ..Options::default() }, 2, &Honest, &stop, &|_| {});
+        let summary = campaign((0, SEEDS), &Options::of(mix), 2, &Honest, &stop, &|_| {});
         assert_eq!(summary.violations, []);
         assert_eq!(summary.seeds, SEEDS);
     }

@@ -181,7 +181,7 @@ fn partition_holds_packets_back() {
 #[test]
 fn swarm_runs_are_clean_and_busy() {
     let stop = AtomicBool::new(false);
-    let options = Options { mix: Mix::Swarm, ..Options::default() };
+    let options = Options::of(Mix::Swarm);
     let summary = campaign((0, 300), &options, 2, &Honest, &stop, &|_| {});
     assert_eq!(summary.violations, []);
     let (sums, medians) = (summary.counts, summary.medians);
@@ -199,7 +199,7 @@ fn swarm_runs_are_clean_and_busy() {
 #[test]
 fn hopeless_runs_break() {
     let stop = AtomicBool::new(false);
-    let options = Options { mix: Mix::Hopeless, ..Options::default() };
+    let options = Options::of(Mix::Hopeless);
     let summary = campaign((0, 600), &options, 2, &Honest, &stop, &|_| {});
     for oracle in ["election-safety", "leader-completeness", "votes"] {
         let seen = |report: &raft_sim::Report| report.violation.as_ref().is_some_and(|v| v.oracle == oracle);

@@ -57,7 +57,9 @@ fn schedule_of_no_progress_settles() {
     let (schedule, _) = stopped.record(report.seed, &Options::default());
     assert_eq!(schedule.ending, Ending::Settled(HostSet::of_bits((1 << schedule.setup.hosts) - 1)));
     let at_peace = |action: &Action| matches!(action, Action::Watch { for_good: true, .. });
-    assert!(Options::ACTIONS <= schedule.actions.len() as u64 && !schedule.actions.iter().any(at_peace));
+    assert!(
+        Mix::Default.actions() <= schedule.actions.len() as u64 && !schedule.actions.iter().any(at_peace)
+    );
     assert_eq!(stopped.replay(&schedule).violation.map(|violation| violation.oracle), Some("progress"));
     assert_eq!(replay(&schedule, Honest, &mut ()).violation, None);
 }

@@ -133,7 +133,7 @@ impl Canary {
 
 /// The run of a seed as a schedule that says what has to be broken for it.
 fn recorded(rig: &dyn Subject, name: &str, seed: u64, profile: Mix) -> Schedule {
-    let (mut schedule, violation) = rig.record(seed, &Options { mix: profile, ..Options::default() });
+    let (mut schedule, violation) = rig.record(seed, &Options::of(profile));
     schedule.notes.push(format!("seed {seed} of the profile {} with the canary {name}", profile.name()));
     schedule.notes.extend(violation.map(|violation| violation.to_string()));
     schedule.broken = Some(name.to_owned());

@@ -30,7 +30,7 @@ impl Sighting {
     pub(super) fn look(subject: &dyn Subject, stop: &AtomicBool) -> Option<Self> {
         let before = cpu_time_ms().unwrap_or(0);
         [Mix::Default, Mix::Swarm, Mix::Changes].into_iter().find_map(|profile| {
-            let report = subject.find_until(SEEDS, &Options { mix: profile, ..Options::default() }, stop)?;
+            let report = subject.find_until(SEEDS, &Options::of(profile), stop)?;
             let violation = report.violation?;
             let cpu_ms = cpu_time_ms().unwrap_or(0).saturating_sub(before);
             let (oracle, what) = (violation.oracle.to_owned(), violation.what);

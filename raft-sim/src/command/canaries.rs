@@ -123,7 +123,7 @@ impl Canaries {
             }
         } else {
             [Mix::Default, Mix::Swarm, Mix::Changes].into_iter().find_map(|mix| {
-                let options = Options { mix, ..Options::default() };
+                let options = Options::of(mix);
                 Honest.find_until(SEEDS, &options, stop.flag()).map(|report| (report.seed, mix))
             })
         };

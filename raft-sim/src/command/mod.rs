@@ -52,8 +52,13 @@ struct RunOptions {
     /// How many servers, 1 to 9; without it each seed draws its own number
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
     nodes: Option<u8>,
-    /// How many actions of a run before its faults stop
-    #[arg(long, default_value_t = Options::ACTIONS, value_parser = clap::value_parser!(u64).range(1..))]
+    /// How many actions of a run before its faults stop; without it 10,000, or 25,000 in a swarm or with changes
+    #[arg(
+        long,
+        default_value = "10000",
+        default_value_ifs = [("profile", "swarm", "25000"), ("profile", "changes", "25000")],
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     actions: u64,
     /// Which faults: the usual ones; in each run its own subset of all; or such that no Raft survives
     #[arg(long, default_value = "default", value_parser = parse_mix)]
@@ -68,7 +73,7 @@ impl RunOptions {
     /// The options as one would type them, where they are not the usual ones.
     fn typed(self) -> String {
         let nodes = self.nodes.map_or_else(String::new, |nodes| format!(" --nodes {nodes}"));
-        let usual = self.actions == Options::ACTIONS;
+        let usual = self.actions == self.profile.actions();
         let actions = if usual { String::new() } else { format!(" --actions {}", self.actions) };
         let usual = self.profile == Mix::Default;
         let profile = if usual { String::new() } else { format!(" --profile {}", self.profile.name()) };

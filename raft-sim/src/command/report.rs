@@ -18,7 +18,7 @@ const SEEDS_OF_A_CAMPAIGN: u64 = 1000;
 /// What that is.
 const MEDIANS: Counts = {
     let nothing = Counts::NONE;
-    Counts { actions: 10_000, commits: 200, elections: 3, crashes: 2, partitions: 1, ..nothing }
+    Counts { actions: 25_000, commits: 200, changed: 10, elections: 3, crashes: 2, partitions: 1, ..nothing }
 };
 
 /// A run that broke a rule, in words.
@@ -113,10 +113,11 @@ impl Whole {
         for (name, count) in summary.counts.named() {
             writeln!(out, "{:<14}{count}", name.replace('_', " "))?;
         }
-        let Counts { actions, commits, elections, crashes, partitions, cuts, .. } = summary.medians;
+        let Counts { actions, commits, changed, elections, crashes, partitions, cuts, .. } = summary.medians;
         writeln!(
             out,
-            "{:<14}{actions} actions, {commits} commits, {elections} elections, {crashes} crashes, {partitions} partitions, {cuts} cuts",
+            "{:<14}{actions} actions, {commits} commits, {changed} changes, {elections} elections, {crashes} crashes, {partitions} partitions, \
+             {cuts} cuts",
             "median run"
         )?;
         writeln!(out, "{:<14}{:016x}", "digest", summary.digest)?;
@@ -241,7 +242,7 @@ mod tests {
     /// equal runs, with one commit fewer or as many as are stated, and other options.
     #[test]
     fn campaign_below_the_stated_medians_is_bad() {
-        let usual = RunOptions { nodes: None, actions: 10_000, profile: Mix::Swarm };
+        let usual = RunOptions { nodes: None, actions: 25_000, profile: Mix::Swarm };
         let meagre = |seeds: u64, commits: u64, options: RunOptions| {
             let counts = Counts { commits, truncations: 1, lost_writes: 1, ..MEDIANS };
             let runs = (0..seeds).map(|seed| Ended { seed, digest: 0, counts }).collect();
@@ -256,7 +257,7 @@ mod tests {
         assert_eq!(meagre(999, 199, usual), [""; 0]);
         for other in [
             RunOptions { profile: Mix::Default, ..usual },
-            RunOptions { actions: 500, ..usual },
+            RunOptions { actions: 10_000, ..usual },
             RunOptions { nodes: Some(1), ..usual },
         ] {
             assert_eq!(meagre(1000, 199, other), [""; 0]);

@@ -20,12 +20,17 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
             return Ok(());
         }
         self.plan_change();
-        let (any, wanders) = (self.any(), self.random.chance(50));
-        let host = if wanders { any } else { self.leader().unwrap_or(any) };
+        let (any, wanders) = (self.any(), self.random.chance(100));
+        let Some(host) = (if wanders { Some(any) } else { self.leader() }) else { return Ok(()) };
         let machine = self.world.host(host);
         let Some(node) = machine.node().filter(|_| !self.peaceful.contains(host)) else { return Ok(()) };
         let Some(current) = node.membership().cloned() else { return Ok(()) };
         let index = node.membership_index().raw();
+        // While a change is under way most operators wait.
+        let under_way = current.is_joint() || node.status().commit.raw() < index;
+        if under_way && self.random.chance(768) {
+            return Ok(());
+        }
         // Not everything can be asked for at any time.
         let drawn = (0..6).find_map(|_| self.draw_change(host, &current));
         let Some(wanted) = drawn else { return Ok(()) };
