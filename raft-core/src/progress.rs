@@ -63,10 +63,7 @@ pub(crate) struct Progress {
     in_flight_bytes: u64,
     /// What `held` was when the last round was answered, and which round that was.
     answered: Option<(Round, LogIndex)>,
-    /// What `matched` was when the probing began: only by that much a rejection accuses. What was acknowledged since may be newer
-    /// than the rejection.
-    promised: LogIndex,
-    /// Whether its newest boot turned out not to have what was promised.
+    /// Whether its newest boot turned out not to have what was promised, or can not be accused of that.
     broken: bool,
     /// Ticks since its newest boot was last heard, at most those after which nothing more follows from it.
     silent: u32,
@@ -90,11 +87,16 @@ impl Progress {
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
             answered: None,
-            promised: LogIndex::ZERO,
             broken: false,
             silent: 0,
             commit_sent: LogIndex::ZERO,
         }
+    }
+
+    /// One that comes in while the leader leads. It may have been there before, and answers to what it was sent then may still
+    /// come: in this boot a rejection does not show that it has lost anything.
+    pub(crate) fn added(pair: Pair, votes: Votes, next: LogIndex) -> Self {
+        Progress { broken: true, ..Progress::new(pair, votes, next) }
     }
 
     pub(crate) fn status(&self) -> FollowerStatus {
@@ -265,7 +267,7 @@ impl Progress {
     /// A rejection says that the follower agrees with this leader at most up to `agreed`. Returns true the first time in a boot
     /// that this is less than it has promised.
     pub(crate) fn is_broken(&mut self, agreed: LogIndex) -> bool {
-        let broken = agreed < self.promised;
+        let broken = agreed < self.matched;
         broken && !core::mem::replace(&mut self.broken, true)
     }
 
@@ -286,7 +288,6 @@ impl Progress {
     /// Probes from `next` on.
     pub(crate) fn probe(&mut self, next: LogIndex) {
         self.mode = Mode::Probe;
-        self.promised = self.matched;
         self.next = next.max(LogIndex::new(1));
         self.in_flight.clear();
         self.in_flight_bytes = 0;
@@ -362,19 +363,23 @@ mod tests {
         }
     }
 
-    /// B23: a server that is removed and added again is probed anew, behind what was sent to it before. Its rejection may be older
-    /// than an acknowledgement that came first, and then accuses it of nothing; one of a probe that was sent since does.
+    /// B23: a server that is removed and added again is probed anew, behind what was sent to it before. A rejection may be an answer to
+    /// that, and older than an acknowledgement that came first: it accuses nobody. One of a later boot does.
     #[test]
-    fn rejection_accuses_only_by_what_was_acknowledged_before() {
+    fn late_rejections_of_a_server_that_has_come_back_accuse_nobody() {
         let id = NodeId::new(2).expect("not zero");
-        let mut progress = Progress::new(Pair { id, incarnation: Incarnation::new(2) }, VOTES, at(10));
-        send(&mut progress, 12, 0);
-        progress.acknowledged(BOOT, None, at(7), at(7));
-        assert!(progress.rejected(BOOT, at(9)) && !progress.is_broken(at(5)));
-        progress.probe(at(6));
-        send(&mut progress, 12, 0);
-        assert!(progress.rejected(BOOT, at(5)) && progress.is_broken(at(4)));
-        assert!(!progress.is_broken(at(4)), "once a boot");
+        let pair = Pair { id, incarnation: Incarnation::new(2) };
+        for (mut progress, accused) in
+            [(Progress::new(pair, VOTES, at(10)), true), (Progress::added(pair, VOTES, at(10)), false)]
+        {
+            send(&mut progress, 12, 0);
+            progress.acknowledged(BOOT, None, at(7), at(7));
+            assert!(progress.rejected(BOOT, at(9)));
+            assert_eq!(progress.is_broken(at(5)), accused);
+            progress.acknowledged(Boot::new(2), None, at(5), at(5));
+            assert!(progress.is_broken(at(5)), "of the later boot only what is asked now is believed");
+            assert!(!progress.is_broken(at(5)), "once a boot");
+        }
     }
 
     /// B22: what an older boot held is gone, what it promised is not.
