@@ -351,8 +351,8 @@ impl<R: Rig> World<R> {
         }
         self.requests = request;
         self.counts.transfers += 1;
-        self.oracles.transfer_asked(host, request);
         let to = to.and_then(|to| NodeId::new(u64::from(to.raw())));
+        self.oracles.transfer_asked(host, request, to);
         self.mail(host, Message::Transfer { id: RequestId::new(request), to })
     }
 

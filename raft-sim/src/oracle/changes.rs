@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use raft_core::{Answer, Change, Membership, Outcome, Position, Server, Suffrage};
+use raft_core::{Answer, Change, Membership, NodeId, Outcome, Position, Server, Suffrage};
 
 use super::answers::NAME;
 use super::commit::CommitRule;
-use super::configurations::{Configurations, Known};
-use super::{Verdict, broken};
+use super::configurations::{Configurations, Known, halves};
+use super::{Step, Verdict, broken};
 use crate::action::HostId;
 
 const ASKED: &str = "a configuration is appended because it was asked for, because a joint one is left, or because of a server that was \
                      to get its vote; a change that is refused or unchanged appends nothing (the contract of the core)";
 const COMMITTED: &str = "a change answered as committed has appended the configuration at the first position, and has led to that at the \
                          last, which is committed (the contract of the core)";
+
+const HANDING_OVER: &str =
+    "a transfer is given up at once when its target loses its vote (the contract of the core; B37)";
 
 #[derive(Clone, Debug)]
 struct Asked {
@@ -23,10 +26,11 @@ struct Asked {
     appended: Option<Position>,
 }
 
-/// The changes that wait for their answers.
+/// The changes that wait for their answers, and the transfers to somebody, with where and to whom.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Changes {
     asked: BTreeMap<u64, Asked>,
+    transfers: BTreeMap<u64, (HostId, NodeId)>,
     committed: u64,
     joint: u64,
 }
@@ -36,8 +40,32 @@ impl Changes {
         self.asked.insert(request, Asked { host, change, appended: None });
     }
 
+    pub(super) fn transfer_asked(&mut self, host: HostId, request: u64, to: Option<NodeId>) {
+        self.transfers.extend(to.map(|to| (request, (host, to))));
+    }
+
+    /// A node has made a step. It hands over to nobody who has no vote in the configuration in force, `own`.
+    pub(super) fn stepped(&self, step: &Step<'_>, own: &Known) -> Verdict {
+        let waits = |request: u64| !step.ready.answers.iter().any(|answer| answer.id.raw() == request);
+        let votes = |to: NodeId| halves(&own.membership).any(|half| half.iter().any(|pair| pair.id == to));
+        let lost = self
+            .transfers
+            .iter()
+            .find(|(request, (at, to))| *at == step.host && waits(**request) && !votes(*to));
+        match lost.filter(|_| step.after.leads) {
+            None => Ok(()),
+            Some((request, (_, to))) => broken(NAME, HANDING_OVER, || {
+                format!(
+                    "{} waits to hand over to server {to} for request {request}, which has no vote",
+                    step.pair
+                )
+            }),
+        }
+    }
+
     /// What waited there is never answered.
     pub(super) fn crashed(&mut self, host: HostId) {
+        self.transfers.retain(|_, (at, _)| *at != host);
         self.asked.retain(|_, asked| asked.host != host);
     }
 
@@ -90,6 +118,7 @@ impl Changes {
         commit: &CommitRule,
     ) -> Verdict {
         let request = answer.id.raw();
+        self.transfers.remove(&request);
         let Some(asked) = self.asked.remove(&request) else { return Ok(()) };
         match answer.outcome {
             Outcome::Refused(_) | Outcome::Unchanged { .. } => match asked.appended {

@@ -3,7 +3,7 @@
 use raft_core::{Event, LogIndex, Membership, Pair, Position, Term};
 
 use super::commit::CommitRule;
-use super::configurations::{Configurations, Known, halves, is_member, is_quorum, voters};
+use super::configurations::{Configurations, Known, halves, is_member, is_quorum, is_voter, voters};
 use super::{Step, Verdict, broken};
 use crate::action::HostId;
 
@@ -22,6 +22,9 @@ const JOINT: &str = "a joint configuration is of the one before it and leads to 
                      thesis §4.3; B35)";
 const REMOVED: &str =
     "who is a member of a configuration as new as that of its removal, or newer, is not removed (B38)";
+
+const LEFT: &str = "a leader without a vote steps down once the configuration that gives it none is committed (Raft thesis §4.2.2; \
+                    B36)";
 
 /// Of how many voters at most all quorums are looked at.
 const BRUTE_FORCE_MAX: usize = 8;
@@ -52,7 +55,9 @@ impl Memberships {
         self.told_removed(step, known, commit)?;
         let Some(index) = step.log.in_force() else { return Ok(()) };
         self.in_force[step.host.nth()] = index;
-        let last = known.in_force(step.log).position.index;
+        let own = known.in_force(step.log);
+        leads_with_a_vote(step, own)?;
+        let last = own.position.index;
         if index == LogIndex::ZERO && step.after.last.index == LogIndex::ZERO || index == last {
             return Ok(());
         }
@@ -88,6 +93,18 @@ impl Memberships {
         }
         Ok(())
     }
+}
+
+/// A leader has a vote, or its configuration is not committed yet.
+fn leads_with_a_vote(step: &Step<'_>, own: &Known) -> Verdict {
+    let Known { position, membership } = own;
+    let left = position.index <= step.after.commit && membership.outgoing().is_empty();
+    if !step.after.leads || !left || is_voter(membership, step.pair) {
+        return Ok(());
+    }
+    broken(NAME, LEFT, || {
+        format!("{} leads on, and has no vote at {position}, which is committed", step.pair)
+    })
 }
 
 /// A leader of `term` has appended `now` in this step.

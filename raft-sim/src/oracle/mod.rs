@@ -38,8 +38,8 @@ mod watched;
 use core::fmt;
 
 use raft_core::{
-    Answer, Boot, Change, Config, Entry, Event, Fault, LogIndex, Membership, Node, Outcome, Packet, Pair,
-    Position, Ready, RoleKind, Status, Suffrage, Term, Write,
+    Answer, Boot, Change, Config, Entry, Event, Fault, LogIndex, Membership, Node, NodeId, Outcome, Packet,
+    Pair, Position, Ready, RoleKind, Status, Suffrage, Term, Write,
 };
 
 use self::configurations::Configurations;
@@ -250,6 +250,7 @@ impl Oracles {
         self.commit.stepped(step, &self.disks, &self.configurations)?;
         self.appended(step, &fresh)?;
         self.memberships.stepped(step, &self.configurations, &self.commit)?;
+        self.changes.stepped(step, self.configurations.in_force(step.log))?;
         if known < self.commit.len() {
             self.completeness.committed(step, &self.commit, &self.election)?;
         }
@@ -535,8 +536,9 @@ impl Oracles {
     }
 
     /// An operator has asked a node to hand its leadership over.
-    pub fn transfer_asked(&mut self, host: HostId, request: u64) {
+    pub fn transfer_asked(&mut self, host: HostId, request: u64, to: Option<NodeId>) {
         self.answers.transfer_asked(host, request);
+        self.changes.transfer_asked(host, request, to);
     }
 
     /// An operator has asked a node for another configuration.

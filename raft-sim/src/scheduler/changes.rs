@@ -31,6 +31,11 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
         if under_way && self.random.chance(768) {
             return Ok(());
         }
+        // One who thinks that it is done lets somebody else lead, who may be about to lose the vote.
+        if current.is_joint() && self.random.chance(512) {
+            let (request, to) = (self.world.requests() + 1, Some(self.any()));
+            return self.input(Action::Transfer { host, request, to }, host);
+        }
         // Not everything can be asked for at any time.
         let drawn = (0..6).find_map(|_| self.draw_change(host, &current));
         let Some(wanted) = drawn else { return Ok(()) };
