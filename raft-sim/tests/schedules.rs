@@ -3,7 +3,9 @@
 use std::process::{Command, Output};
 
 use raft_sim::canary::{Bench, Break, Canary};
-use raft_sim::{Action, Counts, Ending, Honest, HostSet, Options, Schedule, Subject, record, replay, run};
+use raft_sim::{
+    Action, Counts, Ending, Honest, HostSet, Mix, Options, Schedule, Subject, record, replay, run,
+};
 
 fn raft_sim(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_raft-sim")).args(arguments).output().unwrap()

@@ -360,6 +360,29 @@ fn progress_asks_for_requests_that_commit() {
     assert_eq!(refused, Some(7));
 }
 
+/// Goal: a term that rises though all is well is excused where somebody had begun it before the peace, and without pre-votes where
+/// there is somebody inside who is no member. Method: the same rise, with each of these.
+#[test]
+fn progress_knows_who_may_begin_a_term() {
+    for (begun, pre_vote, members, breaks) in [
+        (4, true, &[1, 2][..], true),
+        (5, true, &[1, 2], false),
+        (4, false, &[1, 2], true),
+        (4, false, &[2], false),
+        (4, true, &[2], true),
+    ] {
+        let mut end = End { progress: Progress::new(TIMEOUT, pre_vote), ..End::new() };
+        end.progress.watched(Term::new(begun));
+        let demand = Some(Demand { of: hosts(members), joint: false });
+        for _ in 0..10 {
+            pass(&mut end.peace, 1);
+            assert!(end.progress.passed(&end.peace, &[good(1), good(2)], demand, |_| true).is_ok());
+            end.progress.proposed(1, true, end.peace.now());
+        }
+        assert_eq!(step_of_risen_term(&end.progress), breaks, "{begun} {pre_vote} {members:?}");
+    }
+}
+
 /// Whether a rule is broken by a term that rises now.
 fn step_of_risen_term(progress: &Progress) -> bool {
     progress.stepped(&step(2, (seen(false, 4), seen(false, 5)), &Ready::default())).is_err()
