@@ -122,7 +122,12 @@ impl Node {
         if self.log.contains(last) {
             // The log has it all, and what stands behind it is to be kept (Raft thesis §5.1). That it is committed is news.
             reached(Mark::SnapshotMatches);
-            return self.raise_commit(last.index, ready);
+            self.raise_commit(last.index, ready);
+            if !matches!(self.role, Role::Follower { .. }) && !self.may_campaign() {
+                // What it tries to be elected by is a configuration that is now over.
+                self.set_role(Role::IDLE, ready);
+            }
+            return;
         }
         if last.index <= self.verified() {
             // The leader of this term has sent another entry there, which so can not be committed; or this one can not.

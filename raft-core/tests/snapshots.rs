@@ -622,3 +622,28 @@ fn snapshot_taken_before_an_installation_is_written_is_ignored() {
     cluster.sync(3);
     assert_eq!(cluster.machines[2].recovered().start, taken, "later it is taken");
 }
+
+/// A server that tries to be elected by a configuration which a late snapshot shows to be over stops trying.
+#[test]
+fn snapshot_that_ends_a_configuration_ends_a_candidacy_by_it() {
+    let mut cluster = busy(short(), 3);
+    cluster.cut.push((3, 1));
+    cluster.change(1, Change::Demote(pair(3).id));
+    cluster.deliver_one_way(1);
+    isolate(&mut cluster, 3);
+    let index = cluster.node(3).membership_index();
+    assert!(
+        cluster.node(3).status().commit < index,
+        "it has the change, and does not know that it is committed"
+    );
+    let newer = install(&cluster, 3, 2, 5, snapshot(1, 1));
+    cluster.step(3, newer);
+    cluster.step(3, Message::ForgetLeader);
+    cluster.tick(3, 40);
+    assert_eq!(cluster.node(3).status().role, RoleKind::PreCandidate);
+    let late = Snapshot { last: Position { term: Term::new(1), index }, ..snapshot(1, 1) };
+    let packet = install(&cluster, 3, 1, 1, late);
+    cluster.step(3, packet);
+    let status = cluster.node(3).status();
+    assert_eq!((status.role, status.commit), (RoleKind::Follower, index));
+}
