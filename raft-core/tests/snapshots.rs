@@ -8,7 +8,7 @@ use std::sync::Arc;
 use common::{Cluster, config, membership, pair, server};
 use raft_core::{
     Body, Boot, Change, Config, Event, Fault, Fetched, Identity, LogIndex, LogTime, Message, Node, Outcome,
-    Packet, Position, SendNumber, SendSnapshot, Snapshot, Suffrage, Term,
+    Packet, Position, RoleKind, SendNumber, SendSnapshot, Snapshot, Suffrage, Term,
 };
 
 /// Nothing of what a snapshot covers is kept.
