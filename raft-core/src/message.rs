@@ -82,8 +82,8 @@ pub enum Message {
         result: Fetched,
     },
     /// The state machine, as it was right after an entry that it has applied, is saved as a snapshot, durable. The core
-    /// compacts the log, and gives [`Node::snapshot`](crate::Node::snapshot) out for those that need it; older ones may be
-    /// deleted, but for those that are being sent. One that is older than that is ignored, and so is one that is taken while
+    /// compacts the log, and gives [`Node::snapshot`](crate::Node::snapshot) out for those that need it. Older ones may be
+    /// deleted once the write that names this one is durable, not before: but for those that are being sent or restored. One that is older than that is ignored, and so is one that is taken while
     /// the write of an installed one has not been issued.
     SnapshotTaken {
         /// The position of that entry.

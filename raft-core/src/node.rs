@@ -232,7 +232,8 @@ impl Node {
     }
 
     /// The latest snapshot, taken here or installed: it stands for all that the log lacks at its beginning. What is older may
-    /// be deleted, but for what is being sent.
+    /// be deleted once a write with a [`Compaction`](crate::Compaction) that names this one is durable, but for what is being sent or
+    /// restored.
     pub fn snapshot(&self) -> Option<&Arc<Snapshot>> {
         self.snapshot.as_ref()
     }
