@@ -40,6 +40,9 @@ impl Node {
         }
         // Where the term of the entry has been forgotten, whoever has applied it knows better.
         let fits = self.log.position_at(index).is_none_or(|known| known == last);
+        let in_memory = self.log.read(index, index, u64::MAX, 1);
+        let fits =
+            fits && in_memory.is_none_or(|(entry, _)| entry.entries().all(|(_, entry)| entry.time == time));
         let applied = index <= self.applying.applied && last.term <= self.log.last().term;
         let Some((membership_index, membership)) = self.log.membership_at(index).filter(|_| fits && applied)
         else {

@@ -143,11 +143,11 @@ impl Membership {
     }
 }
 
-/// The id of the cluster that a recovery makes of a log of `cluster` which ends at `last`.
-pub(crate) fn refounded_id(cluster: ClusterId, last: Position, membership: &Membership) -> ClusterId {
+/// The id of the cluster that a recovery makes of a log of `cluster`, by an entry at `position`.
+pub(crate) fn refounded_id(cluster: ClusterId, position: Position, membership: &Membership) -> ClusterId {
     let refounding = wire::Refounding {
         cluster: Some(wire_cluster(cluster)),
-        last: Some(wire_position(last)),
+        position: Some(wire_position(position)),
         membership: Some(wire_membership(membership)),
     };
     ClusterId::new(xxhash_rust::xxh3::xxh3_128(&refounding.encode_to_vec()))

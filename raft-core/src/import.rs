@@ -8,8 +8,9 @@ use crate::identity::Pair;
 use crate::marks::{Mark, reached};
 use crate::node::Node;
 use crate::position::{LogIndex, Position, RequestId};
-use crate::ready::{Answer, Obtain, Outcome, Ready, Refusal};
-use crate::role::Due;
+use crate::proposals::Pending;
+use crate::ready::{Answer, Obtain, Outcome, Ready};
+use crate::role::{Due, Recipients};
 use crate::snapshot::Import;
 
 /// What a follower knows of states that its leader wants imported.
@@ -26,27 +27,29 @@ impl Node {
     /// what they change is replaced.
     #[cold]
     pub(crate) fn import(&mut self, id: RequestId, import: Import, ready: &mut Ready) {
-        let room = self.log.last().index < LogIndex::MAX;
-        if let Err(refusal) = self.admit_anything().and(if room { Ok(()) } else { Err(Refusal::Busy) }) {
+        let bytes = Entry::new(self.log.last_time(), Payload::Import(import)).size();
+        if let Err(refusal) = self.admit_anything().and_then(|()| self.admit_bytes(bytes, 1)) {
             return ready.answers.push(Answer { id, outcome: Outcome::Refused(refusal) });
         }
         let entry = Entry::new(self.log_time(), Payload::Import(import));
-        let bytes = entry.size();
         self.log.append(self.hard_state.term, entry);
-        self.due = Due { send: crate::role::Recipients::All, ..self.due };
+        self.due = Due { send: Recipients::All, ..self.due };
         let (term, index) = (self.hard_state.term, self.log.last().index);
         while let Some(pending) = self.proposals.pop_up_to(LogIndex::MAX) {
             let (first, last) =
                 (Position { term, index: pending.first }, Position { term, index: pending.last });
             ready.answers.push(Answer { id: pending.id, outcome: Outcome::Replaced { first, last } });
         }
-        self.proposals.push(crate::proposals::Pending { id, first: index, last: index, bytes });
+        self.proposals.push(Pending { id, first: index, last: index, bytes });
     }
 
-    /// The embedder has these bytes, durable.
+    /// The embedder has these bytes, durable. Of interest are only those that were asked for last: others may be gone again when they
+    /// are needed.
     #[cold]
     pub(crate) fn obtained(&mut self, import: Import) {
-        self.imports.obtained = Some(import);
+        if self.imports.asked.is_some_and(|(_, asked)| asked == import) {
+            self.imports.obtained = Some(import);
+        }
     }
 
     /// What of these entries can be taken now: all before the first import whose bytes are not here. Asks for those.
@@ -62,28 +65,36 @@ impl Node {
 
     #[cold]
     fn before_lacking(&mut self, leader: Pair, entries: Runs, ready: &mut Ready) -> Runs {
-        let Some((position, import)) = self.first_lacking(&entries) else { return entries };
+        let (first, second) = {
+            let mut new = self.new_imports(&entries);
+            (new.next(), new.next())
+        };
+        let Some((index, import)) = first else { return entries };
+        if self.imports.obtained == Some(import) {
+            // It goes into the log now. Its bytes may be deleted when the log begins behind it, and so have to be asked for again if the
+            // same state is imported again. A second one in the same append waits for the next.
+            self.imports = Imports::default();
+            return match second {
+                Some((index, _)) => entries.up_to(index.previous()),
+                None => entries,
+            };
+        }
         reached(Mark::ImportAwaited);
         if self.imports.asked != Some((leader, import)) {
             self.imports.asked = Some((leader, import));
             ready.obtain.push(Obtain { from: leader, import });
         }
-        entries.up_to(position.index.previous())
+        entries.up_to(index.previous())
     }
 
-    fn first_lacking(&self, entries: &Runs) -> Option<(Position, Import)> {
-        let mut imports = entries.iter().flat_map(|run| {
-            run.entries().iter().enumerate().filter_map(|(nth, entry)| match entry.payload {
-                Payload::Import(import) => {
-                    let index = run.first().plus(nth as u64);
-                    Some((Position { term: run.term(), index }, import))
-                }
-                _ => None,
-            })
-        });
-        imports.find(|(position, import)| {
-            let there = position.index <= self.commit || self.log.contains(*position);
-            !there && self.imports.obtained != Some(*import)
+    /// The imports among these entries that are not in the log: from the first entry on that is not there, none of them is, whatever
+    /// a leader says that contradicts itself.
+    fn new_imports(&self, entries: &Runs) -> impl Iterator<Item = (LogIndex, Import)> {
+        let is_there = |position: Position| position.index <= self.commit || self.log.contains(position);
+        let new = entries.entries().skip_while(move |(position, _)| is_there(*position));
+        new.filter_map(|(position, entry)| match entry.payload {
+            Payload::Import(import) => Some((position.index, import)),
+            _ => None,
         })
     }
 }

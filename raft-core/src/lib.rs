@@ -9,7 +9,8 @@
 //!   writes now durable ┤                                  ├──▶ fetch    entries to read back
 //!   entries applied ───┤                                  ├──▶ answers  to proposals
 //!   entries fetched ───┤                                  ├──▶ restore  the state machine from a snapshot
-//!   snapshots ─────────┘                                  ├──▶ events   what has changed
+//!   snapshots ─────────┘                                  ├──▶ snapshots, obtain   bytes to move
+//!                                                         ├──▶ events   what has changed
 //!                                                         └──▶ sleep    when to tick at the latest
 //! ```
 //!
@@ -75,7 +76,7 @@
 //!             }
 //!         }
 //!         // Nobody here takes snapshots: else the state machine becomes what it was in `ready.restore`, and is `Applied` up to there.
-//!         assert!(ready.restore.is_none() && ready.snapshots.is_empty());
+//!         assert!(ready.restore.is_none() && ready.snapshots.is_empty() && ready.obtain.is_empty());
 //!         if let Some(entries) = ready.apply {
 //!             for (position, entry) in entries.entries() {
 //!                 if let Payload::Command(command) = &entry.payload {
@@ -137,6 +138,8 @@
 //!   may be deleted once the write is durable, and reading it answers [`Fetched::Compacted`]. A server whose log lacks what its state
 //!   machine needs asks for [`Ready::restore`], at a start too. Where a follower needs what is gone, [`Ready::snapshots`] asks for the
 //!   bytes to be sent; its packet is handed to the receiver when it has them all, durable.
+//! - **A state made elsewhere** takes the place of the state machine by [`Message::Import`]: an entry that only servers take which have the
+//!   bytes. Those that lack them are told where to get them, by [`Ready::obtain`].
 //! - **When most disks are gone**, [`recover`] makes another cluster of what one has, and [`Recovered::lost`] keeps one that has lost the
 //!   end of its log from doing harm until it has it back.
 //! - **[`Event::Fault`]** is the end of this node: say why, stop the process, and look at the disk before starting it again.
@@ -148,7 +151,7 @@
 //!   contradicts itself halts the node with an [`Event::Fault`].
 //! - **Pure.** Equal nodes and equal messages give equal nodes and equal answers: [`Node`] is `Clone + Eq + Hash`.
 //! - **Bounded.** Every queue, batch and window has its limit in [`Config`].
-//! - **Every request gets exactly one answer**: committed, refused and certainly without effect, or lost with leadership.
+//! - **Every request gets exactly one answer** ([`Outcome`]): committed, refused and certainly without effect, or lost with leadership …
 //! - `no_std`, with `alloc`; no `unsafe`.
 //!
 //! Not yet here: reads that do not go through the log.

@@ -154,6 +154,9 @@ impl Node {
         if hard_state.term < last.term {
             return Err(StartError::Recovered("no entry has a term above the server's"));
         }
+        if hard_state.term < lost.term {
+            return Err(StartError::Recovered("the term and the vote are not lost"));
+        }
         let mut node = Node {
             config,
             identity,

@@ -179,6 +179,7 @@ impl Progress {
             // learns that its log is this leader's up to there. Without that it would answer with the commit index of
             // its restart for ever, and commit no further while the cluster is idle.
             self.held = LogIndex::ZERO;
+            self.answered = None;
             self.broken = false;
             // A snapshot that is on its way is not lost by that, or its sender will say so.
             if self.mode != Mode::Snapshot {
@@ -238,6 +239,10 @@ impl Progress {
         }
         let stuck = self.answered.is_some_and(|(_, held)| held == self.held);
         self.answered = Some((round, self.held));
+        if stuck && self.mode == Mode::Probe && self.in_flight.is_empty() && self.held.next() < self.next {
+            // There is nothing to probe with there: the follower was thought to have the log up to its end, and has not.
+            self.next = self.held.next();
+        }
         let missing = self.in_flight.iter().find(|append| self.held < append.last);
         if stuck && missing.is_some_and(|append| append.round.next() < round) {
             reached(Mark::LossConcluded);

@@ -31,8 +31,8 @@ pub struct Ready {
     /// last index that it covers; nothing is applied before that. Never together with `apply`.
     pub restore: Option<Arc<Snapshot>>,
     /// Bytes of a state that the leader wants imported, and that this server lacks: to be got from there, or wherever they are,
-    /// and made durable. Answer each with [`Message::Obtained`](crate::Message::Obtained), in the end; one of a later step takes the
-    /// place of those before.
+    /// and made durable, until a write is durable whose [`Compaction::start`](crate::Compaction::start) is at or behind the entry. Answer
+    /// with [`Message::Obtained`](crate::Message::Obtained); one of a later step takes the place of those before.
     pub obtain: Vec<Obtain>,
     /// Snapshots to send. Answer each with [`Message::SnapshotSent`](crate::Message::SnapshotSent).
     pub snapshots: Vec<SendSnapshot>,

@@ -16,7 +16,7 @@ use crate::node::Node;
 use crate::packet::Body;
 use crate::position::{LogIndex, Position, RequestId};
 use crate::progress::Progress;
-use crate::ready::{Answer, Event, Outcome, Ready, Refusal};
+use crate::ready::{Answer, Event, Fault, Outcome, Ready, Refusal};
 use crate::role::{Due, Role};
 use crate::staging::{Staged, Staging};
 
@@ -82,6 +82,9 @@ impl Node {
 
     /// Appends a configuration, which is in force at once.
     pub(crate) fn append_membership(&mut self, membership: Membership, ready: &mut Ready) {
+        if self.log.last().index == LogIndex::MAX {
+            return self.halt(Fault::Exhausted, ready);
+        }
         let membership = Arc::new(membership);
         let entry = Entry::new(self.log_time(), Payload::Membership(Arc::clone(&membership)));
         self.log.append(self.hard_state.term, entry);

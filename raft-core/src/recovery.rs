@@ -88,11 +88,12 @@ pub fn recover(disk: &Recovered, membership: &Membership, survivor: Pair) -> Res
     {
         return Ok(recovery);
     }
-    let cluster = refounded_id(cluster, last, membership);
+    let term = disk.hard_state.term.next().ok_or(RecoveryError::Exhausted)?;
+    // With the term: two survivors with equal logs may have seen different ones, and would make different logs of them.
+    let cluster = refounded_id(cluster, Position { term, index: last.index.next() }, membership);
     let time = disk.tail.entries().last().map(|(_, entry)| entry.time);
     let time = time.or(disk.snapshot.as_ref().map(|snapshot| snapshot.time)).unwrap_or(LogTime::ZERO);
     let entry = Entry::new(time, Payload::Membership(Arc::new(membership.clone())));
-    let term = disk.hard_state.term.next().ok_or(RecoveryError::Exhausted)?;
     let run = Run::new(term, last.index.next(), [entry]).map_err(|_| RecoveryError::Exhausted)?;
     let write = Write {
         number: WriteNumber::ZERO,

@@ -25,6 +25,9 @@ use crate::ready::{Answer, Event, Fault, Outcome, Ready, Refusal};
 use crate::role::{Due, Recipients, Role};
 use crate::snapshot::{SendSnapshot, Snapshot, Transfers};
 
+/// So many indexes at the end of all are for what keeps the protocol going: a change of the configuration takes two, an election one.
+const INDEXES_KEPT: u64 = 1 << 20;
+
 impl Node {
     /// Lets the leader's clocks run, and gives leadership up when it has become useless: when no quorum has been heard for
     /// an election timeout (Raft thesis §6.2), so that clients look elsewhere and those who still hear it do not keep the
@@ -109,6 +112,12 @@ impl Node {
         if self.config.uncommitted_bytes_max < bytes {
             return Err(Refusal::TooLarge);
         }
+        self.admit_bytes(bytes, commands.len() as u64)
+    }
+
+    /// Whether so many more entries of so many bytes may wait to be committed. What keeps the protocol going always finds room behind
+    /// them.
+    pub(crate) fn admit_bytes(&self, bytes: u64, entries: u64) -> Result<(), Refusal> {
         // Not only this leadership's own proposals take memory: what a quorum has committed before this server's disk can
         // not leave it either, nor what earlier leaders have left uncommitted.
         let room = self.config.uncommitted_bytes_max;
@@ -121,7 +130,7 @@ impl Node {
             reached(Mark::BusyCount);
             return Err(Refusal::Busy);
         }
-        if LogIndex::MAX.since(self.log.last().index) < commands.len() as u64 {
+        if LogIndex::MAX.since(self.log.last().index) < entries + INDEXES_KEPT {
             return Err(Refusal::Busy);
         }
         Ok(())
@@ -353,6 +362,11 @@ impl Sending<'_> {
     #[cold]
     fn snapshot(&mut self, progress: &mut Progress, snapshot: Option<&Arc<Snapshot>>) -> bool {
         if progress.mode() == Mode::Snapshot || !progress.is_heard(self.config) {
+            return false;
+        }
+        if self.sent_from <= progress.matched() && self.sent_from < self.log.last().index {
+            // It has restarted, and has what is gone here: what follows shows it that its log is this one's.
+            progress.probe(self.sent_from.next());
             return false;
         }
         let Some(snapshot) = snapshot.filter(|snapshot| self.sent_from <= snapshot.last.index) else {

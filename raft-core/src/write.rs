@@ -7,7 +7,7 @@ use core::fmt;
 
 use crate::entry::{Payload, Run, Runs};
 use crate::identity::{ClusterId, Pair};
-use crate::log::TermStart;
+use crate::log::{TermStart, log_cluster};
 use crate::membership::Membership;
 use crate::position::{LogIndex, Position, Term, WriteNumber};
 use crate::snapshot::{Compaction, Snapshot};
@@ -68,7 +68,8 @@ pub struct Recovered {
     /// lost. The server may have acknowledged entries up to here, so until it has them again, or a log that is more up-to-date,
     /// it does not campaign, and votes for nobody who has less ([`Event::Repaired`](crate::Event::Repaired) says when). An
     /// embedder keeps this durable itself, and sets it at every start until then. Where it is not known how far the log
-    /// went, the server has to come back as a stranger.
+    /// went, or where the term and the vote may be lost too, the server has to come back as a stranger; and a state machine that has
+    /// applied more than is left has to begin anew.
     pub lost: Position,
     /// Where each term begins in the part of the log before the tail.
     pub terms: Vec<TermStart>,
@@ -93,6 +94,8 @@ pub enum RecoverError {
     Terms(LogIndex),
     /// A snapshot that does not fit the log at this index, or is older than the one before it.
     Snapshot(LogIndex),
+    /// A recovery from a lost quorum without the entry that it appends.
+    Refounding,
     /// The commit index lies behind the end of the log, or before the applied index.
     Commit(LogIndex),
 }
@@ -109,6 +112,7 @@ impl fmt::Display for RecoverError {
             RecoverError::Snapshot(index) => {
                 write!(f, "the snapshot up to index {index} does not fit the log")
             }
+            RecoverError::Refounding => f.write_str("a recovery from a lost quorum appends nothing"),
             RecoverError::Commit(index) => write!(f, "the commit index {index} does not fit the log"),
         }
     }
@@ -158,6 +162,9 @@ impl Recovered {
             && write.entries.iter().next().is_some_and(|run| run.term() < kept)
         {
             return Err(RecoverError::Terms(first));
+        }
+        if write.refounds.is_some() && write.entries.is_empty() {
+            return Err(RecoverError::Refounding);
         }
         let last = write.entries.last_position().unwrap_or(self.last());
         if new.term < last.term {
@@ -221,7 +228,13 @@ impl Recovered {
                 && self.start.index <= start.index
                 && start.index <= self.last().index
                 && self.term_at(start.index) == Some(start.term);
+        let there = write
+            .entries
+            .iter()
+            .find(|run| run.first() <= snapshot.last.index && snapshot.last.index <= run.last());
+        let term = there.map_or_else(|| self.term_at(snapshot.last.index), |run| Some(run.term()));
         let within = start.index <= snapshot.last.index
+            && term == Some(snapshot.last.term)
             && snapshot.last.index <= behind.index
             && snapshot.last.index <= write.commit.max(self.commit);
         if newer && known && within { Ok(()) } else { Err(RecoverError::Snapshot(snapshot.last.index)) }
@@ -336,8 +349,8 @@ pub fn bootstrap(disk: &Recovered, founding: &Membership, pair: Pair) -> Result<
         return Err(BootstrapError::NotAFounder(pair));
     }
     if disk.last() != Position::ZERO {
-        let founded = disk.memberships.first();
-        let same = founded.is_some_and(|(index, m)| index.raw() == 1 && **m == *founding);
+        let cluster = log_cluster(disk.refounded, disk.snapshot.as_deref(), &disk.memberships);
+        let same = cluster == Some(founding.cluster_id());
         return if same { Ok(Bootstrap::AlreadyDone) } else { Err(BootstrapError::HasState) };
     }
     if disk.hard_state != HardState::default() {

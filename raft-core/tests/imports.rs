@@ -5,7 +5,7 @@ mod common;
 
 use common::{Cluster, command, config};
 use raft_core::{
-    Digest, Entry, Import, LogIndex, LogTime, Message, Obtain, Outcome, Payload, Position, Refusal,
+    Config, Digest, Entry, Import, LogIndex, LogTime, Message, Obtain, Outcome, Payload, Position, Refusal,
     RequestId, Run, Term, decode_entry, encode_entry,
 };
 
@@ -124,6 +124,51 @@ fn append_is_taken_up_to_the_import() {
     cluster.run(12);
     assert_eq!(cluster.node(3).status().last, Position::new(1, 4));
     assert_eq!(cluster.applied(3), ["old", "before"]);
+}
+
+/// What was asked for last counts, whatever comes late; and the same state is asked for again when it is imported again, since its bytes
+/// may be gone by then.
+#[test]
+fn only_what_is_asked_for_is_obtained_and_only_once() {
+    let other = Import { digest: Digest::new(78), ..STATE };
+    let mut cluster = busy();
+    cluster.cut.extend([(1, 2), (2, 1)]);
+    cluster.machine(1).imports.insert(78, Vec::new());
+    cluster.step(1, Message::Import { id: RequestId::new(1), state: other });
+    cluster.run(6);
+    cluster.machine(1).crash();
+    cluster.cut.clear();
+    cluster.network.clear();
+    cluster.elect(2);
+    let request = import(&mut cluster, 2);
+    cluster.run(6);
+    cluster.machine(3).imports.insert(78, Vec::new());
+    obtain(&mut cluster, 3);
+    cluster.step(3, Message::Obtained(other));
+    cluster.run(20);
+    assert!(matches!(cluster.outcome(request), Some(Outcome::Committed { .. })));
+
+    let asked = cluster.machine(3).obtain.len();
+    let again = RequestId::new(9);
+    cluster.step(2, Message::Import { id: again, state: STATE });
+    cluster.run(6);
+    assert_eq!(cluster.machine(3).obtain.len(), asked + 1);
+    assert_eq!(cluster.outcome(again), None);
+}
+
+/// As many may wait as proposals, and no more.
+#[test]
+fn imports_beyond_the_limits_are_refused() {
+    let mut cluster = Cluster::with(3, Config { uncommitted_bytes_max: 100, ..config() });
+    cluster.elect(1);
+    cluster.run(4);
+    cluster.cut.extend([(1, 2), (1, 3)]);
+    assert_eq!(
+        (import(&mut cluster, 1), cluster.outcome(RequestId::new(9001))),
+        (RequestId::new(9001), None)
+    );
+    cluster.step(1, Message::Import { id: RequestId::new(1), state: STATE });
+    assert_eq!(cluster.outcome(RequestId::new(1)), Some(Outcome::Refused(Refusal::Busy)));
 }
 
 #[test]

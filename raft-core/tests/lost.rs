@@ -45,6 +45,9 @@ fn survivor_goes_on_as_another_cluster() {
     assert_ne!(recovery.cluster, old.cluster);
 
     let write = recovery.write.clone().expect("there is something to do");
+    let nothing =
+        raft_core::Write { entries: raft_core::Runs::new(), commit: LogIndex::ZERO, ..write.clone() };
+    assert_eq!(before.clone().absorb(&nothing), Err(raft_core::RecoverError::Refounding));
     assert_eq!((write.hard_state.term, write.commit), (Term::new(2), LogIndex::new(7)));
     cluster.machine(1).crash();
     cluster.machine(2).crash();
@@ -124,7 +127,11 @@ fn recoveries_of_different_logs_make_different_clusters() {
     let recovered = |cluster: &Cluster, id: u64| {
         recover(&cluster.machines[id as usize - 1].recovered(), &target, pair(id)).expect("it has a log")
     };
-    assert_eq!(recovered(&cluster, 1).cluster, recovered(&cluster, 2).cluster, "equal logs");
+    assert_eq!(recovered(&cluster, 1).cluster, recovered(&cluster, 2).cluster, "equal logs in equal terms");
+    let mut later = cluster.machines[1].recovered();
+    later.hard_state.term = Term::new(7);
+    let later = recover(&later, &target, pair(2)).expect("it has a log");
+    assert_ne!(recovered(&cluster, 1).cluster, later.cluster, "the entries that recover them differ");
     cluster.propose(1, "more");
     assert!(recovered(&cluster, 2).last < recovered(&cluster, 1).last, "the first is the one to take");
     assert_ne!(recovered(&cluster, 1).cluster, recovered(&cluster, 2).cluster);
@@ -240,4 +247,16 @@ fn server_that_lost_entries_takes_over_only_when_it_has_them() {
     cluster.run(5);
     assert_eq!(cluster.outcome(transfer), None);
     assert_eq!(cluster.node(2).status().role, RoleKind::Follower);
+}
+
+/// Where the log may have been of a later term than what is left says, the vote in that may be lost as well: it is no such server that
+/// starts.
+#[test]
+fn server_that_may_have_lost_its_vote_does_not_start() {
+    let cluster = third_is_behind(config());
+    let machine = &cluster.machines[1];
+    let mut recovered = machine.recovered();
+    recovered.lost = Position::new(2, 1);
+    let start = raft_core::Node::new(machine.config, machine.identity, recovered);
+    assert!(matches!(start, Err(StartError::Recovered(_))));
 }

@@ -483,6 +483,8 @@ fn start_needs_the_snapshot_before_the_log() {
     let start = |recovered| Node::new(machine.config, machine.identity, recovered).map(|_| ());
     let good = machine.recovered();
     assert_eq!(start(good.clone()), Ok(()));
+    let again = raft_core::bootstrap(&good, &membership(3), pair(1));
+    assert_eq!(again, Ok(raft_core::Bootstrap::AlreadyDone), "though the founding entry is gone");
     assert!(start(raft_core::Recovered { snapshot: None, ..good.clone() }).is_err());
     let other = Snapshot { cluster: membership(2).cluster_id(), ..snapshot(1, 5) };
     let other = raft_core::Recovered { snapshot: Some(Arc::new(other)), ..good };
@@ -646,4 +648,62 @@ fn snapshot_that_ends_a_configuration_ends_a_candidacy_by_it() {
     cluster.step(3, packet);
     let status = cluster.node(3).status();
     assert_eq!((status.role, status.commit), (RoleKind::Follower, index));
+}
+
+/// A report that a snapshot has arrived may come after its receiver has crashed and forgotten it: it is sent again.
+#[test]
+fn snapshot_that_was_lost_by_a_crash_after_its_arrival_is_sent_again() {
+    let mut cluster = busy(short(), 1);
+    isolate(&mut cluster, 3);
+    cluster.propose(1, "c2");
+    cluster.run(4);
+    cluster.take_snapshot(1);
+    cluster.cut.clear();
+    cluster.run(6);
+    let SendSnapshot { number, packet } = cluster.machine(1).sending.remove(0);
+    let saved = cluster.machine(1).saved.clone();
+    cluster.machine(3).saved.extend(saved);
+    cluster.machine(3).sync_at_once = false;
+    cluster.step(3, Message::Packet(packet));
+    cluster.network.clear();
+    cluster.machine(3).crash();
+    cluster.machine(3).sync_at_once = true;
+    cluster.machine(3).start();
+    cluster.run(8);
+    cluster.step(1, Message::SnapshotSent { number, arrived: true });
+    cluster.run(20);
+    assert_eq!(cluster.machine(1).sending.len(), 1);
+    cluster.deliver_snapshot(1);
+    cluster.run(4);
+    assert_eq!(cluster.applied(3), commands(2));
+}
+
+/// A follower that restarts in an idle cluster has all that is gone from the leader's log, and needs no snapshot where anything
+/// follows that; where nothing does, a transfer that fails is not the end.
+#[test]
+fn restarted_follower_of_a_compacted_log_learns_what_is_committed() {
+    for behind in [true, false] {
+        let mut cluster = busy(short(), 2);
+        if behind {
+            cluster.take_snapshot(1);
+            cluster.propose(1, "c3");
+            cluster.deliver_all();
+            cluster.restart(3);
+            cluster.run(12);
+            assert_eq!(cluster.machine(1).sending, []);
+            assert_eq!(cluster.applied(3), commands(3));
+            continue;
+        }
+        cluster.take_snapshot(1);
+        cluster.restart(3);
+        cluster.run(8);
+        for _ in 0..3 {
+            let SendSnapshot { number, .. } = cluster.machine(1).sending.remove(0);
+            cluster.step(1, Message::SnapshotSent { number, arrived: false });
+            cluster.run(20);
+        }
+        cluster.deliver_snapshot(1);
+        cluster.run(4);
+        assert_eq!(cluster.applied(3), commands(2));
+    }
 }

@@ -284,9 +284,9 @@ pub struct Refounding {
     /// of the log so far
     #[prost(message, optional, tag = "1")]
     pub cluster: ::core::option::Option<ClusterId>,
-    /// its end
+    /// of the entry that makes it another
     #[prost(message, optional, tag = "2")]
-    pub last: ::core::option::Option<Position>,
+    pub position: ::core::option::Option<Position>,
     /// of the new cluster
     #[prost(message, optional, tag = "3")]
     pub membership: ::core::option::Option<Membership>,
