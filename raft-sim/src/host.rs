@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use raft_core::{Boot, Fetch, LogIndex, Message, Node, Pair, Ready, Runs};
+use raft_core::{Boot, Event, Fetch, LogIndex, Message, Node, Pair, Ready, Runs};
 
 use crate::disk::Disk;
 use crate::history::Registers;
@@ -99,6 +99,11 @@ impl Host {
     /// Whether effects of its last step are still to be performed.
     pub fn is_unfinished(&self) -> bool {
         self.up.is_some() && self.spare.unfinished
+    }
+
+    /// What its node said in its last step that has changed.
+    pub fn events(&self) -> &[Event] {
+        &self.spare.ready.events
     }
 
     /// For how many ticks its node needs no tick, as it said after its last step.

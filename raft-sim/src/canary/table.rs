@@ -241,8 +241,8 @@ pub const CANARIES: &[Canary] = &[
     },
     Canary {
         name: "pre-vote-below-term",
-        what: "a pre-vote that asks for nothing newer is given, and teaches no term (B6)",
-        oracle: "progress",
+        what: "the answer to a pre-vote teaches no newer term (B6)",
+        oracle: "monotone",
         how: core!("step.rs": "        if self.hard_state.term < term {\n            if matches!" => "        if self.hard_state.term < term && !matches!(body, Body::PreVote { .. }) {\n            if matches!"),
     },
     Canary {
@@ -309,7 +309,7 @@ pub const CANARIES: &[Canary] = &[
     Canary {
         name: "joint-lost-on-restart",
         what: "a joint configuration that is half forgotten over a restart (B33)",
-        oracle: "membership",
+        oracle: "election-safety",
         how: core!("node.rs": "let log = Log::new(" => "let memberships: alloc::vec::Vec<_> = memberships.into_iter().map(|(index, membership)| (index, Arc::new(membership.incoming()))).collect();\n        let log = Log::new("),
     },
     Canary {

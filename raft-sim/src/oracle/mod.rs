@@ -189,7 +189,7 @@ impl Oracles {
             commit: commit::CommitRule::default(),
             completeness: completeness::LeaderCompleteness,
             votes: votes::Votes::new(pairs),
-            monotone: monotone::Monotone::new(hosts),
+            monotone: monotone::Monotone::new(hosts, founding.cluster_id()),
             machines: machines::StateMachineSafety::new(hosts),
             answers: answers::Answers::default(),
             linearizability: linearizability::Linearizability::default(),
@@ -521,6 +521,7 @@ impl Oracles {
     /// A packet has come to a node, which will take it at its next step.
     pub fn delivered(&mut self, host: HostId, packet: &Packet) {
         self.caps.delivered(host, packet);
+        self.monotone.delivered(host, self.disks.pairs()[host.nth()], packet);
     }
 
     /// A node's read of the log was answered.

@@ -1,11 +1,11 @@
-//! What never goes back: within a boot the term, the commit index, the applied index, the numbers of writes, and what is
+//! What never goes back, and that a newer term is taken over from whoever is in it: within a boot the term, the commit index, the applied index, the numbers of writes, and what is
 //! acknowledged as durable to one leader; over restarts the term that is written.
 //!
 //! What a *leader* knows to match grows over restarts of the follower too, for it keeps the greatest acknowledgement. On the
 //! wire a follower that has restarted begins with its commit index again, since it does not know yet what of its log is this
 //! leader's; so acknowledgements are compared within a boot.
 
-use raft_core::{Body, LogIndex, Pair, Term};
+use raft_core::{Body, ClusterId, LogIndex, Packet, Pair, Term};
 
 use super::{Step, Verdict, broken};
 use crate::action::HostId;
@@ -16,8 +16,13 @@ const RULE: &str =
 const WRITES: &str =
     "writes are numbered 1, 2, 3 … within a boot, and their terms never fall (the contract of the core)";
 
+const NEWER: &str = "if one server's current term is smaller than the other's, then it updates its current term to the larger value (Raft \
+                     thesis §3.3; B6)";
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Host {
+    /// The latest term of a packet that has come since its last step.
+    heard: Term,
     written: u64,
     written_term: Term,
     /// To whom, in which term and up to where it has acknowledged entries as durable.
@@ -26,26 +31,38 @@ struct Host {
 
 /// The greatest values so far, by machine.
 #[derive(Clone, Debug)]
-pub(super) struct Monotone(Vec<Host>);
+pub(super) struct Monotone {
+    cluster: ClusterId,
+    hosts: Vec<Host>,
+}
 
 impl Monotone {
-    pub(super) fn new(hosts: usize) -> Self {
-        Monotone(vec![Host::default(); hosts])
+    pub(super) fn new(hosts: usize, cluster: ClusterId) -> Self {
+        Monotone { cluster, hosts: vec![Host::default(); hosts] }
+    }
+
+    /// A packet has come to a machine that is this pair. A pre-vote is not of the term that its sender is in for good.
+    pub(super) fn delivered(&mut self, host: HostId, pair: Pair, packet: &Packet) {
+        let counts = packet.to == pair && packet.cluster == self.cluster;
+        if counts && !matches!(packet.body, Body::RequestPreVote { .. }) {
+            let heard = &mut self.hosts[host.nth()].heard;
+            *heard = (*heard).max(packet.term);
+        }
     }
 
     pub(super) fn started(&mut self, host: HostId) {
-        let written_term = self.0[host.nth()].written_term;
-        self.0[host.nth()] = Host { written_term, ..Host::default() };
+        let written_term = self.hosts[host.nth()].written_term;
+        self.hosts[host.nth()] = Host { written_term, ..Host::default() };
     }
 
     /// The disk is another pair's.
     pub(super) fn wiped(&mut self, host: HostId) {
-        self.0[host.nth()] = Host::default();
+        self.hosts[host.nth()] = Host::default();
     }
 
     /// What was written last is gone: the disk is at this term.
     pub(super) fn back_at(&mut self, host: HostId, term: Term) {
-        self.0[host.nth()].written_term = term;
+        self.hosts[host.nth()].written_term = term;
     }
 
     pub(super) fn stepped(&mut self, step: &Step<'_>) -> Verdict {
@@ -61,7 +78,13 @@ impl Monotone {
                 });
             }
         }
-        let host = &mut self.0[step.host.nth()];
+        let host = &mut self.hosts[step.host.nth()];
+        let heard = std::mem::take(&mut host.heard);
+        if after.term < heard && after.fault.is_none() {
+            return broken(NAME, NEWER, || {
+                format!("{} has heard of term {heard}, and stays in term {}", step.pair, after.term)
+            });
+        }
         if let Some(write) = &step.ready.write {
             let (number, term) = (write.number.raw(), write.hard_state.term);
             if number != host.written + 1 || term < host.written_term {
