@@ -338,7 +338,7 @@ pub const CANARIES: &[Canary] = &[
             "replication.rs": "half(|votes| votes.incoming) && (!self.joint || half(|votes| votes.outgoing))" => "half(|votes| votes.incoming)"),
     },
     Canary {
-        name: "removed-leader-counts-itself",
+        name: "removed-leader-counts",
         what: "a leader without a vote that counts itself (B36)",
         oracle: "commit-rule",
         how: core!("replication.rs": "quorum::quorum_index(followers.map(Progress::matched).chain(counts(self.votes).then_some(own)))" => "quorum::quorum_index(followers.map(Progress::matched).chain(Some(own)))",
