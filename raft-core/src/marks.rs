@@ -54,7 +54,6 @@ marks! {
     SnapshotOld: "a snapshot came that was older than what is committed or saved",
     SnapshotSent: "a snapshot arrived at a follower",
     StagedServerVotes: "a server had caught up and was given its vote",
-    StagingGivenUp: "a server had not caught up and stayed a learner",
     StaleRequest: "a request of an older term was answered with the newer one",
     StalledVoterWaits: "a server did not campaign because its disk stood still",
     StateRestored: "the state machine was restored from a snapshot",

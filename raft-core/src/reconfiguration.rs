@@ -176,7 +176,6 @@ impl Node {
         if suffrage == Suffrage::Voter {
             reached(Mark::StagedServerVotes);
         } else {
-            reached(Mark::StagingGivenUp);
             ready.events.push(Event::StagingGivenUp { server: pair });
         }
         self.append_membership(membership, ready);
