@@ -29,6 +29,8 @@ pub(crate) struct InFlight {
     pub(crate) bytes: u64,
     /// The latest round of heartbeats when it was sent.
     pub(crate) round: Round,
+    /// Up to where the follower had promised to have the log when it was sent.
+    pub(crate) promised: LogIndex,
 }
 
 /// How entries are sent to a follower.
@@ -157,7 +159,7 @@ impl Progress {
     /// An append from `next` to `last` was sent.
     pub(crate) fn sent(&mut self, last: LogIndex, bytes: u64, round: Round) {
         let previous = self.next.previous();
-        self.in_flight.push_back(InFlight { previous, last, bytes, round });
+        self.in_flight.push_back(InFlight { previous, last, bytes, round, promised: self.matched });
         self.in_flight_bytes += bytes;
         if self.mode == Mode::Replicate {
             self.next = last.next();
@@ -269,10 +271,11 @@ impl Progress {
             && self.in_flight.front().is_some_and(|probe| probe.previous == previous)
     }
 
-    /// A rejection says that the follower agrees with this leader at most up to `agreed`. Returns true the first time in a boot
-    /// that this is less than it has promised.
+    /// A rejection of the probe in flight says that the follower agrees with this leader at most up to `agreed`. Returns true the
+    /// first time in a boot that this is less than it had promised when the probe was sent. What it has promised since may be newer
+    /// than the rejection: it may have been brought a snapshot by an older leader meanwhile.
     pub(crate) fn is_broken(&mut self, agreed: LogIndex) -> bool {
-        let broken = agreed < self.matched;
+        let broken = self.in_flight.front().is_some_and(|probe| agreed < probe.promised);
         broken && !core::mem::replace(&mut self.broken, true)
     }
 
@@ -368,10 +371,11 @@ mod tests {
         }
     }
 
-    /// B23: a server that is removed and added again is probed anew, behind what was sent to it before. A rejection may be an answer to
-    /// that, and older than an acknowledgement that came first: it accuses nobody. One of a later boot does.
+    /// B23: a rejection may be older than an acknowledgement that came first, of what another leader has brought meanwhile or of what was
+    /// sent before the server was removed and added again: it accuses nobody. That of a probe which was sent since does, and of one who
+    /// was added again, only if it has restarted.
     #[test]
-    fn late_rejections_of_a_server_that_has_come_back_accuse_nobody() {
+    fn rejections_accuse_by_what_was_promised_before_the_probe() {
         let id = NodeId::new(2).expect("not zero");
         let pair = Pair { id, incarnation: Incarnation::new(2) };
         for (mut progress, accused) in
@@ -380,8 +384,12 @@ mod tests {
             send(&mut progress, 12, 0);
             progress.acknowledged(BOOT, None, at(7), at(7));
             assert!(progress.rejected(BOOT, at(9)));
+            assert!(!progress.is_broken(at(5)));
+            progress.probe(at(9));
+            send(&mut progress, 12, 0);
             assert_eq!(progress.is_broken(at(5)), accused);
             progress.acknowledged(Boot::new(2), None, at(5), at(5));
+            send(&mut progress, 12, 0);
             assert!(progress.is_broken(at(5)), "of the later boot only what is asked now is believed");
             assert!(!progress.is_broken(at(5)), "once a boot");
         }
