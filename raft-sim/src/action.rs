@@ -16,6 +16,7 @@
 //!     "change 2 request 9 set 1,2,4", "change 2 request 9 set 1,2 learners 3 based-on 7", "change 2 request 9 add 4 voter",
 //!     "change 2 request 9 add 4 learner", "change 2 request 9 add 4 staging", "change 2 request 9 remove 1",
 //!     "change 2 request 9 promote 4", "change 2 request 9 demote 1 based-on 7", "change 2 request 9 readdress 3 2",
+//!     "save 2", "saved 2", "move 1>3", "sent 1>3", "lose 1>3", "compact 2",
 //!     "watch 1,3", "watch 1,3 for-good", "unwatch", "pass +2",
 //! ] {
 //!     let action: Action = line.parse().unwrap();
@@ -323,6 +324,38 @@ pub enum Action {
         /// The index of the configuration that the operator has looked at, if it is to be that one.
         based_on: Option<u64>,
     },
+    /// A snapshot of the state machine begins to be made, of what it is now.
+    Save {
+        /// Whose.
+        host: HostId,
+    },
+    /// The snapshot that was begun is durable, and that is reported.
+    Saved {
+        /// Whose.
+        host: HostId,
+    },
+    /// A snapshot that is being sent goes on: its first part gets to the receiver, or the rest of it. Then all is durable there, and
+    /// the packet that tells of it is on its way.
+    Move {
+        /// From whom to whom. One may send another two of them where it was replaced; then it is the oldest that is for who it is
+        /// now.
+        link: Link,
+    },
+    /// A snapshot was sent: the node of the receiver was handed the packet. That is reported.
+    Sent {
+        /// From whom to whom.
+        link: Link,
+    },
+    /// Sending a snapshot fails, or seems to have failed: of those on this way the oldest. That is reported.
+    Lose {
+        /// From whom to whom.
+        link: Link,
+    },
+    /// A disk gives up entries and snapshots that a newer snapshot stands for.
+    Compact {
+        /// Whose.
+        host: HostId,
+    },
     /// From here on the oracles watch a clique, which is to be left in peace: nothing that goes wrong in it comes from outside of
     /// its nodes. Changes nothing but what is judged. Happens only while all of them are up and the ways between them open, and only
     /// with a majority.
@@ -416,6 +449,12 @@ impl Action {
             Action::Reconfigure { host, request, based_on, .. } => {
                 [29, at(*host), *request, based_on.map_or(0, |index| index.saturating_add(1))]
             }
+            Action::Save { host } => [30, at(*host), 0, 0],
+            Action::Saved { host } => [31, at(*host), 0, 0],
+            Action::Move { link } => [32, way(*link), 0, 0],
+            Action::Sent { link } => [33, way(*link), 0, 0],
+            Action::Lose { link } => [34, way(*link), 0, 0],
+            Action::Compact { host } => [35, at(*host), 0, 0],
         }
     }
 }

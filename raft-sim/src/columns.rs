@@ -73,7 +73,13 @@ impl<'a> Columns<'a> {
             Action::Deliver { packet } => self.packet('<', packet),
             Action::Drop { packet } => self.packet('x', packet),
             Action::Duplicate { packet } => self.packet('=', packet),
-            Action::Cut { .. } | Action::Mend { .. } | Action::Partition { .. } | Action::Heal => {
+            Action::Cut { .. }
+            | Action::Mend { .. }
+            | Action::Partition { .. }
+            | Action::Heal
+            | Action::Move { .. }
+            | Action::Sent { .. }
+            | Action::Lose { .. } => {
                 writeln!(self.out, "-- {action} --")
             }
             Action::Perform { host } => {
@@ -158,6 +164,7 @@ fn said(packet: &Packet) -> String {
         Body::Reject { previous, hint, .. } => format!("not {previous}, hint {hint}"),
         Body::NewerTerm => "newer term".to_owned(),
         Body::Removed { last } => format!("removed at {last}"),
+        Body::InstallSnapshot { snapshot } => format!("snapshot to {}", snapshot.last),
         _ => "?".to_owned(),
     };
     format!("{what} t{}", packet.term)

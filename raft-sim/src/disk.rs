@@ -7,6 +7,9 @@
 //!   recovered   1   2   3   4   5   6
 //! ```
 //!
+//! A batch can say that a snapshot stands for the beginning of the log. Once it is durable, the disk may give up the entries that the
+//! log begins behind, which it does at a moment of its own: all records up to that batch become one, its *base*.
+//!
 //! Every record says how many were durable when it was written. So a record that can not be read and that a later one knows to
 //! have been synced is *damage*: it is not taken for the torn end of the log, and the disk is not started from (B53).
 //! Damage that no later record vouches for looks like a torn end, to any disk format.
@@ -16,7 +19,7 @@
 
 use std::collections::VecDeque;
 
-use raft_core::{LogIndex, Pair, RecoverError, Recovered, Run, Runs, Write, WriteNumber};
+use raft_core::{LogIndex, Pair, Position, RecoverError, Recovered, Run, Runs, Write, WriteNumber};
 
 use crate::action::HostId;
 
@@ -42,19 +45,24 @@ pub enum DiskError {
 /// The disk of one machine.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
+    // What the oldest records have come to that are records no more, and how many those were.
+    base: Option<Box<Recovered>>,
+    folded: u32,
     durable: Vec<Record>,
     queue: VecDeque<Record>,
     // A sync has failed: nothing more becomes durable before the machine goes down.
     failed: bool,
     // The log as reads find it: all batches applied, durable or not. Runs share memory with the batches.
     log: Vec<Run>,
+    // Up to here it has no entries to read.
+    start: LogIndex,
 }
 
 impl Disk {
     /// Takes a batch, to be made durable after those before.
     pub fn write(&mut self, write: Write) {
         self.take_into_log(&write);
-        let synced = self.durable.len() as u32;
+        let synced = self.folded + self.durable.len() as u32;
         self.queue.push_back(Record { batch: Some(write), synced });
     }
 
@@ -68,19 +76,73 @@ impl Disk {
         self.queue.back().and_then(Record::number)
     }
 
-    /// How many records are durable, readable or not.
+    /// How many records are durable, readable or not, behind the base.
     pub fn records(&self) -> u32 {
         self.durable.len() as u32
     }
 
     /// How many of the oldest records a later one knows to have been durable: damage to these is noticed.
     pub fn vouched(&self) -> u32 {
-        self.durable
-            .iter()
-            .filter(|record| record.batch.is_some())
-            .map(|record| record.synced)
-            .max()
-            .unwrap_or(0)
+        let readable = self.durable.iter().filter(|record| record.batch.is_some());
+        readable.map(|record| record.synced).max().unwrap_or(0).saturating_sub(self.folded)
+    }
+
+    /// The end of the snapshot that the base tells of: older ones are needed by nothing on this disk.
+    pub(crate) fn snapshot(&self) -> Option<Position> {
+        self.base.as_ref()?.snapshot.as_ref().map(|snapshot| snapshot.last)
+    }
+
+    /// How many of the oldest records can become one with the base: those up to the newest durable one that tells of a snapshot.
+    fn foldable(&self) -> usize {
+        let tells = |record: &Record| record.batch.as_ref().is_some_and(|batch| batch.compaction.is_some());
+        self.durable.iter().rposition(tells).map_or(0, |nth| nth + 1)
+    }
+
+    /// Whether it can give up entries.
+    pub fn is_compactable(&self) -> bool {
+        self.foldable() != 0
+    }
+
+    /// Gives up all entries that the newest durable batch with a snapshot has the log begin behind. False where there is nothing to
+    /// give up.
+    pub(crate) fn compact(&mut self) -> bool {
+        let foldable = self.foldable();
+        let Ok(base) = self.absorbed(foldable) else { return false };
+        let start = base.start.index;
+        self.base = Some(Box::new(base));
+        self.folded += foldable as u32;
+        self.durable.drain(..foldable);
+        self.begin_behind(start);
+        foldable != 0
+    }
+
+    /// What the base and the oldest `records` have come to.
+    fn absorbed(&self, records: usize) -> Result<Recovered, RecoverError> {
+        let mut recovered = self.base.as_deref().cloned().unwrap_or_default();
+        for batch in self.durable[..records].iter().filter_map(|record| record.batch.as_ref()) {
+            recovered.absorb(batch)?;
+        }
+        Ok(recovered)
+    }
+
+    /// Reads find nothing up to here any more.
+    fn begin_behind(&mut self, start: LogIndex) {
+        if start <= self.start {
+            return;
+        }
+        self.start = start;
+        let gone = self.log.partition_point(|run| run.last() <= start);
+        self.log.drain(..gone);
+        if let Some(first) = self.log.first_mut()
+            && let Some(kept) = first.slice(start.next(), first.last())
+        {
+            *first = kept;
+        }
+    }
+
+    /// Up to where the log has been given up.
+    pub fn start(&self) -> LogIndex {
+        self.start
     }
 
     /// Whether a sync has failed since the machine came up.
@@ -140,11 +202,11 @@ impl Disk {
         self.durable.iter().filter_map(|record| record.batch.as_ref())
     }
 
-    /// Forgets the newest `batches` of what was durable. No honest disk does so.
+    /// Forgets the newest `batches` of what was durable, but for the base. No honest disk does so.
     pub fn forget(&mut self, batches: u32) {
         let kept = self.durable.len().saturating_sub(batches as usize);
         // The founding batch came before the first boot; forgetting it would be another fault, a wiped disk.
-        self.durable.truncate(kept.max(1));
+        self.durable.truncate(kept.max(usize::from(self.base.is_none())));
     }
 
     /// What is on it after a crash, put together as a driver does: the records up to the first that can not be read; that one
@@ -159,21 +221,27 @@ impl Disk {
             }
             self.durable.truncate(end);
         }
-        let mut recovered = Recovered::default();
+        self.start = LogIndex::ZERO;
         self.log.clear();
+        if let Some(base) = &self.base {
+            self.start = base.start.index;
+            self.log.extend(base.tail.iter().cloned());
+        }
         for nth in 0..self.durable.len() {
             if let Some(write) = self.durable[nth].batch.clone() {
-                recovered.absorb(&write).map_err(DiskError::Contradiction)?;
                 self.take_into_log(&write);
             }
         }
-        Ok(recovered)
+        self.absorbed(self.durable.len()).map_err(DiskError::Contradiction)
     }
 
     /// Entries of the log from `first` to at most `last`, of about `bytes_max` bytes at most, but at least one. Empty where the log
     /// does not hold the first one.
     pub fn read(&self, first: LogIndex, last: LogIndex, bytes_max: u64) -> Runs {
         let mut runs = Runs::new();
+        if first <= self.start {
+            return runs;
+        }
         let mut room = bytes_max;
         let start = self.log.partition_point(|run| run.last() < first);
         for run in &self.log[start..] {
@@ -193,10 +261,14 @@ impl Disk {
 
     /// The end of the log, durable or not.
     pub fn last(&self) -> LogIndex {
-        self.log.last().map_or(LogIndex::ZERO, Run::last)
+        self.log.last().map_or(self.start, Run::last)
     }
 
     fn take_into_log(&mut self, write: &Write) {
+        if let Some(compaction) = write.compaction.as_ref().filter(|compaction| compaction.discards) {
+            self.log.clear();
+            self.start = compaction.start.index;
+        }
         let Some(first) = write.entries.first() else { return };
         while self.log.last().is_some_and(|run| first <= run.last()) {
             // The loop condition says that there is one.
@@ -233,7 +305,10 @@ pub(crate) fn pair_after(host: HostId, wipes: u32) -> Option<Pair> {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use raft_core::{Entry, HardState, LogTime, Payload, Term};
+    use raft_core::{
+        ClusterId, Compaction, Entry, HardState, LogTime, Membership, NodeId, Payload, Server, Snapshot,
+        Suffrage, Term,
+    };
 
     fn batch(number: u64, term: u64, first: u64, entries: u64) -> Write {
         let entry = |nth: u64| {
@@ -331,5 +406,74 @@ mod tests {
         assert_eq!(disk.read(LogIndex::new(2), LogIndex::new(9), 3 * size).len(), 3);
         assert_eq!(disk.read(LogIndex::new(2), LogIndex::new(4), u64::MAX).len(), 3);
         assert!(disk.read(LogIndex::new(7), LogIndex::new(9), u64::MAX).is_empty());
+    }
+
+    /// A batch without entries that tells of a snapshot up to `last`, behind whose `start` the log begins.
+    fn snapshot(number: u64, (start, last): (u64, u64), discards: bool) -> Write {
+        let id = NodeId::new(1).unwrap();
+        let pair = Pair { id, incarnation: raft_core::Incarnation::new(1) };
+        let server = Server {
+            pair,
+            suffrage: Suffrage::Voter,
+            raft_address: "raft".to_owned(),
+            client_address: "client".to_owned(),
+        };
+        let snapshot = Snapshot {
+            cluster: ClusterId::new(1),
+            last: Position::new(1, last),
+            time: LogTime::ZERO,
+            membership: std::sync::Arc::new(Membership::new(vec![server]).unwrap()),
+            membership_index: LogIndex::new(1),
+            size: 0,
+            digest: raft_core::Digest::new(0),
+        };
+        let start = Position::new(1, start);
+        let compaction = Compaction { snapshot: std::sync::Arc::new(snapshot), start, discards };
+        let compaction = Some(Box::new(compaction));
+        Write { entries: Runs::new(), compaction, commit: LogIndex::new(last), ..batch(number, 1, 1, 1) }
+    }
+
+    /// Goal: entries that a durable snapshot stands for can be given up, and no others; a recovery is the same before and after. Method: a
+    /// snapshot whose batch is not durable yet, then is, and a crash behind it.
+    #[test]
+    fn compaction_gives_up_what_the_log_begins_behind() {
+        let mut disk = Disk::default();
+        for nth in 1..=4 {
+            disk.write(batch(nth, 1, nth, 1));
+        }
+        disk.write(snapshot(5, (2, 3), false));
+        disk.sync(4);
+        assert!(!disk.is_compactable() && !disk.compact());
+        disk.sync(1);
+        disk.write(batch(6, 1, 5, 1));
+        disk.sync(1);
+        disk.write(batch(7, 1, 6, 1));
+        let before = disk.clone().recover().unwrap();
+        assert_eq!(disk.vouched(), 5);
+        assert!(disk.is_compactable() && disk.compact() && !disk.is_compactable());
+        assert_eq!((disk.start(), disk.records(), disk.vouched()), (LogIndex::new(2), 1, 0));
+        assert_eq!(disk.snapshot(), Some(Position::new(1, 3)));
+        assert!(disk.read(LogIndex::new(2), LogIndex::new(9), u64::MAX).is_empty());
+        assert_eq!(disk.read(LogIndex::new(3), LogIndex::new(9), u64::MAX).len(), 4);
+        assert_eq!(disk.clone().recover().unwrap(), before);
+        disk.crash(0, false, 0);
+        assert_eq!(disk.recover().unwrap().last().index, LogIndex::new(5));
+        assert_eq!(disk.read(LogIndex::new(3), LogIndex::new(9), u64::MAX).len(), 3);
+    }
+
+    /// Goal: a snapshot that takes the place of the log leaves nothing of it, and a crash before it is durable all. Method: both.
+    #[test]
+    fn discarded_log_is_gone_once_that_is_durable() {
+        let mut disk = Disk::default();
+        disk.write(batch(1, 1, 1, 5));
+        disk.sync(1);
+        disk.write(snapshot(2, (4, 4), true));
+        assert_eq!(disk.last(), LogIndex::new(4));
+        let mut crashed = disk.clone();
+        crashed.crash(0, true, 0);
+        assert_eq!(crashed.recover().unwrap().last().index, LogIndex::new(5));
+        disk.sync(1);
+        assert_eq!(disk.recover().unwrap().start, Position::new(1, 4));
+        assert_eq!((disk.start(), disk.last()), (LogIndex::new(4), LogIndex::new(4)));
     }
 }

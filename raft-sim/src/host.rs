@@ -2,10 +2,15 @@
 
 use std::collections::VecDeque;
 
-use raft_core::{Boot, Event, Fetch, LogIndex, Message, Node, Pair, Ready, Runs};
+use std::sync::Arc;
 
+use raft_core::{
+    Boot, Event, Fetch, LogIndex, Message, Node, Packet, Pair, Position, Ready, Runs, SendNumber, Snapshot,
+};
+
+use crate::action::HostId;
 use crate::disk::Disk;
-use crate::history::Registers;
+use crate::machine::{Machine, Snapshots};
 use crate::oracle::Seen;
 
 /// One machine of a world.
@@ -17,10 +22,10 @@ pub struct Host {
     pub(crate) wipes: u32,
     /// Durable, like the disk: how often it was started.
     pub(crate) boot: Boot,
-    /// How far the state machine is; of a volatile one it goes back to 0 at a crash.
-    pub(crate) applied: LogIndex,
-    /// The state machine, as far as that.
-    pub(crate) registers: Registers,
+    /// The state machine; a volatile one begins anew after a crash.
+    pub(crate) machine: Machine,
+    /// Its snapshots.
+    pub(crate) snapshots: Snapshots,
     pub(crate) up: Option<Running>,
     /// Lists that keep their memory over restarts.
     pub(crate) spare: Spare,
@@ -31,10 +36,46 @@ pub struct Host {
 pub(crate) struct Running {
     pub(crate) node: Node,
     pub(crate) seen: Seen,
-    pub(crate) applying: Option<Runs>,
+    pub(crate) applying: Option<Work>,
     pub(crate) fetches: VecDeque<Fetch>,
     /// Committed calls that wait for the state machine, in order.
     pub(crate) expected: VecDeque<(LogIndex, u64)>,
+    /// The snapshot that is being made.
+    pub(crate) saving: Option<Arc<Machine>>,
+    /// Those that are being sent, in the order in which that began.
+    pub(crate) sending: Vec<Sending>,
+}
+
+/// What a state machine has to do.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    /// To apply these.
+    Apply(Runs),
+    /// To become what it was when this snapshot was taken.
+    Restore(Arc<Snapshot>),
+}
+
+/// A snapshot on its way to another machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Sending {
+    pub(crate) number: SendNumber,
+    pub(crate) to: HostId,
+    pub(crate) packet: Packet,
+    /// What is sent.
+    pub(crate) last: Position,
+    /// How far it is.
+    pub(crate) progress: Progress,
+}
+
+/// How far a snapshot is on its way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// A part of its bytes is missing there.
+    Moving,
+    /// All bytes are durable there, and the packet that tells of them is on its way.
+    Moved,
+    /// A node was handed that packet.
+    Arrived,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -54,8 +95,8 @@ impl Host {
             disk: Disk::default(),
             wipes: 0,
             boot: Boot::new(0),
-            applied: LogIndex::ZERO,
-            registers: Registers::default(),
+            machine: Machine::default(),
+            snapshots: Snapshots::default(),
             up: None,
             spare: Spare::default(),
         }
@@ -84,6 +125,38 @@ impl Host {
     /// Whether its state machine has something to do.
     pub fn is_applying(&self) -> bool {
         self.up.as_ref().is_some_and(|running| running.applying.is_some())
+    }
+
+    /// Whether a snapshot is being made.
+    pub fn is_saving(&self) -> bool {
+        self.up.as_ref().is_some_and(|running| running.saving.is_some())
+    }
+
+    /// To which machines it is sending snapshots, and how far each is.
+    pub fn sending(&self) -> impl Iterator<Item = (HostId, Progress)> {
+        let sending = self.up.iter().flat_map(|running| &running.sending);
+        sending.map(|sending| (sending.to, sending.progress))
+    }
+
+    /// Whether its disk could give up entries, or snapshots, that newer ones stand for.
+    pub fn is_compactable(&self) -> bool {
+        self.up.is_some()
+            && (self.disk.is_compactable()
+                || self
+                    .disk
+                    .snapshot()
+                    .is_some_and(|named| self.snapshots.has_before(named, |last| self.uses(last))))
+    }
+
+    /// Whether a snapshot is being sent, or is what its state machine is to become, or will be by an effect of the last step.
+    pub(crate) fn uses(&self, last: Position) -> bool {
+        let Some(running) = &self.up else { return false };
+        let ready = &self.spare.ready;
+        let sent = running.sending.iter().any(|sending| sending.last == last);
+        let restored = matches!(&running.applying, Some(Work::Restore(snapshot)) if snapshot.last == last);
+        let will_be =
+            ready.restore.iter().any(|snapshot| snapshot.last == last) || !ready.snapshots.is_empty();
+        sent || restored || will_be
     }
 
     /// Whether reads of its log wait for an answer.

@@ -26,6 +26,7 @@ mod cpu_time;
 mod disk;
 pub mod history;
 mod host;
+mod machine;
 mod network;
 mod oracle;
 mod plan;
@@ -51,6 +52,7 @@ pub use crate::columns::Columns;
 pub use crate::cpu_time::cpu_time_ms;
 pub use crate::disk::{Disk, DiskError};
 pub use crate::host::Host;
+pub use crate::machine::{Machine, Snapshots};
 pub use crate::network::Network;
 pub use crate::oracle::{
     Demand, Duties, LogView, Need, Oracles, Seen, Standing, Step, TermLog, Verdict, Violation, Way,

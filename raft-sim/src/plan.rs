@@ -172,6 +172,13 @@ impl Plan {
             setup.spares = random.pick(&[0, 1, 2, 3]).max(fewest);
             setup.hosts += setup.spares;
         }
+        if random.chance(700) {
+            let tick = Profile::TICK;
+            let mean = random.pick(&[10, 40, 160]) * tick;
+            faults.snapshots = Some(Delay { mean, spread: Spread::Exponential });
+            faults.snapshot_part = delay(random, &[tick / 8, tick, 10 * tick, 50 * tick]);
+            faults.snapshot_loss = random.pick(&[0, 50, 300]);
+        }
         Plan { setup, profile, faults, actions: options.actions }
     }
 
@@ -187,7 +194,7 @@ impl Plan {
             dead_after_ticks: 0,
             command_bytes_max: random.pick(&[64, 4096]),
             tail_bytes_max: random.pick(&[1, 400, 5000, 1_000_000]),
-            terms_max: 1024,
+            terms_max: random.pick(&[1, 3, 1024]),
             append_bytes_max: random.pick(&[1, 200, 1000, 100_000]),
             append_entries_max: random.pick(&[1, 2, 8, 1000]),
             in_flight_packets_max: random.pick(&[1, 2, 4, 64]),
@@ -197,7 +204,7 @@ impl Plan {
             writes_outstanding_max: random.pick(&[1, 2, 4, 16]),
             apply_bytes_max: random.pick(&[1, 300, 1_000_000]),
             fetch_bytes_max: random.pick(&[1, 300, 1_000_000]),
-            trailing_entries: 10_000,
+            trailing_entries: random.pick(&[0, 1, 5, 50, 10_000]),
             apply_before_durable: random.chance(512),
         }
     }

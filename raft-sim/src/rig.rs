@@ -8,6 +8,7 @@ use raft_core::{Answer, Entry, LogIndex, Packet, Position, Recovered, Runs, Writ
 use crate::action::HostId;
 use crate::disk::{Disk, DiskError};
 use crate::history::{Operation, Registers, Reply};
+use crate::machine::{Machine, Snapshots};
 
 /// The behaviour of disks, network and driver.
 pub trait Rig: Clone {
@@ -44,6 +45,26 @@ pub trait Rig: Clone {
     /// The state machine performs an operation.
     fn perform(&mut self, _host: HostId, registers: &mut Registers, key: u64, operation: Operation) -> Reply {
         registers.apply(key, operation)
+    }
+
+    /// The driver looks at the snapshots on its disk at a start.
+    fn recover_snapshots(&mut self, _host: HostId, snapshots: &mut Snapshots) {
+        snapshots.recover();
+    }
+
+    /// The state machine becomes what it was when a snapshot was taken.
+    fn restore(&mut self, _host: HostId, machine: &mut Machine, snapshot: &Machine) {
+        machine.clone_from(snapshot);
+    }
+
+    /// Whether the driver says that a snapshot is taken when that has only begun.
+    fn saves_early(&self) -> bool {
+        false
+    }
+
+    /// Whether the driver hands over the packet that tells of a snapshot before its bytes are there.
+    fn hands_over_early(&self) -> bool {
+        false
     }
 
     /// Whether the driver answers reads from its own state machine as it is, without asking anybody.

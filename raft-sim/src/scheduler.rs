@@ -9,6 +9,7 @@ mod clock;
 mod disturb;
 mod partitions;
 mod peace;
+mod snapshots;
 mod weather;
 
 use std::cmp::Reverse;
@@ -61,6 +62,11 @@ enum Event {
     Sync(HostId),
     Applied(HostId),
     Fetched(HostId),
+    /// Some snapshot begins.
+    Save,
+    Saved(HostId),
+    Move(Link),
+    Compact(HostId),
     Client,
     Change,
     Crash,
@@ -150,6 +156,7 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
             scheduler.plan_fault(recurring.fault);
         }
         scheduler.plan_change();
+        scheduler.plan_save();
         Ok(scheduler)
     }
 
@@ -208,6 +215,8 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
                 let after = delay.draw(&mut self.random);
                 self.at(after, Event::Fetched(host));
             }
+            News::Saving(host) => self.plan_saved(host),
+            News::Sending(link) => self.plan_move(link),
             News::Stepped(host) => self.plan_wake(host),
             News::Told { request, reply } => self.clients.told(request, reply),
         }
@@ -297,6 +306,10 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
             Event::Sync(host) => self.sync(host),
             Event::Applied(host) => self.input(Action::Applied { host }, host),
             Event::Fetched(host) => self.input(Action::Fetched { host }, host),
+            Event::Save => self.save(),
+            Event::Saved(host) => self.input(Action::Saved { host }, host),
+            Event::Move(link) => self.carry(link),
+            Event::Compact(host) => self.compact(host),
             Event::Client => self.client(),
             Event::Change => self.change(),
             Event::Crash => self.crash(),
@@ -419,7 +432,9 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
         if batches < queued {
             self.plan_sync(host);
         }
-        self.input(Action::Sync { host, batches }, host)
+        self.input(Action::Sync { host, batches }, host)?;
+        self.plan_compaction(host);
+        Ok(())
     }
 
     fn leader(&self) -> Option<HostId> {

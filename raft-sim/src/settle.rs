@@ -4,6 +4,7 @@
 //! is under way arrives, in order, and everything that was asked for is done.
 
 use crate::action::{Action, HostId, HostSet, Link, PacketName};
+use crate::host::Progress;
 use crate::oracle::{Need, Violation};
 use crate::rig::Rig;
 use crate::scheduler::Watch;
@@ -145,8 +146,38 @@ impl<R: Rig, W: Watch<R>> Settling<'_, R, W> {
         while self.world.host(host).is_fetching() {
             self.act(Action::Fetched { host })?;
         }
+        self.serve_snapshots(host)?;
         if self.world.host(host).has_mail() {
             self.act(Action::Step { host, effects: None })?;
+        }
+        Ok(())
+    }
+
+    /// Snapshots are made and moved; those for machines outside are lost.
+    fn serve_snapshots(&mut self, host: HostId) -> Checked {
+        if self.world.host(host).is_saving() {
+            self.tell_time(host)?;
+            self.act(Action::Saved { host })?;
+        }
+        let sending: Vec<_> = self.world.host(host).sending().collect();
+        for (to, progress) in sending {
+            let link = Link { from: host, to };
+            let inside = self.among.contains(to);
+            if inside && self.world.can_move(link) {
+                self.act(Action::Move { link })?;
+            } else if inside && progress == Progress::Moved && self.world.is_told(link) {
+                // The packet is on its way.
+            } else {
+                self.tell_time(host)?;
+                self.act(if progress == Progress::Arrived {
+                    Action::Sent { link }
+                } else {
+                    Action::Lose { link }
+                })?;
+            }
+        }
+        if self.world.host(host).is_compactable() {
+            self.act(Action::Compact { host })?;
         }
         Ok(())
     }

@@ -100,6 +100,12 @@ pub struct Faults {
     pub roll_back: u64,
     /// Between two requests for another configuration; `None`: nobody asks for one.
     pub changes: Option<Delay>,
+    /// Between two snapshots that some state machine is asked for; `None`: there are none.
+    pub snapshots: Option<Delay>,
+    /// How long a part of a snapshot takes, and until a disk gives up what it stands for.
+    pub snapshot_part: Delay,
+    /// How often a part of a snapshot is lost, and all of it with it.
+    pub snapshot_loss: u64,
 }
 
 const NEVER: Delay = Delay { mean: 0, spread: Spread::Constant };
@@ -130,6 +136,9 @@ impl Faults {
             wipe: 0,
             roll_back: 0,
             changes: None,
+            snapshots: None,
+            snapshot_part: NEVER,
+            snapshot_loss: 0,
         }
     }
 
@@ -181,6 +190,14 @@ impl fmt::Display for Faults {
         }
         if let Some(every) = self.changes {
             writeln!(f, "# changes of the configuration about every {} ticks", every.mean / Profile::TICK)?;
+        }
+        if let Some(every) = self.snapshots {
+            let (every, part) = (every.mean / Profile::TICK, self.snapshot_part);
+            let loss = self.snapshot_loss;
+            writeln!(
+                f,
+                "# snapshots about every {every} ticks, a part takes {part:?} and is lost {loss} of 1024 times"
+            )?;
         }
         let Faults { queue_max, drift, stray, recovery_crash, shapes, flap, damage, wipe, roll_back, .. } =
             self;

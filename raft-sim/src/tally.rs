@@ -1,6 +1,6 @@
 //! What is counted in a run, and its digest.
 
-use raft_core::{Answer, Body, Outcome, Packet, Round, Runs};
+use raft_core::{Answer, Body, Outcome, Packet, Ready, Round, Runs, Snapshot};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::oracle::Step;
@@ -114,6 +114,18 @@ counts! {
     changed,
     /// Joint configurations that a leader appended.
     joint,
+    /// Snapshots that a state machine has finished.
+    saved,
+    /// Snapshots that began to be sent.
+    sendings,
+    /// Of these: reported as sent.
+    sent,
+    /// Snapshots that took the place of a log.
+    installed,
+    /// State machines that became what they were in a snapshot.
+    restored,
+    /// Times that a disk gave up entries or snapshots.
+    compactions,
     /// Runs in whose end nothing could be demanded, because no quorum was to be had.
     excused,
 }
@@ -177,11 +189,21 @@ impl RunDigest {
             ready.answers.len() as u64,
             ready.events.len() as u64,
             ready.fetch.len() as u64,
+            ready.restore.as_ref().map_or(0, |snapshot| snapshot.last.index.raw()),
+            ready.snapshots.len() as u64,
+            write_of_snapshot(ready),
         ]);
         for packet in &ready.send {
             self.add(&words_of(packet));
         }
     }
+}
+
+/// Behind which index the log begins from this write on, if it says so.
+fn write_of_snapshot(ready: &Ready) -> u64 {
+    let compaction = ready.write.as_ref().and_then(|write| write.compaction.as_ref());
+    compaction
+        .map_or(0, |compaction| compaction.start.index.raw() << 2 | u64::from(compaction.discards) << 1 | 1)
 }
 
 /// A packet as numbers: of every kind every field, so that no two packets that differ have the same ones. (What entries hold is
@@ -220,6 +242,11 @@ fn words_of(packet: &Packet) -> [u64; 9] {
         Body::TimeoutNow => [10, to, term, 0, 0, 0, 0, 0, 0],
         Body::NewerTerm => [11, to, term, 0, 0, 0, 0, 0, 0],
         Body::Removed { last } => [12, to, term, last.term.raw(), last.index.raw(), 0, 0, 0, 0],
+        Body::InstallSnapshot { snapshot } => {
+            let Snapshot { last, time, membership_index, size, digest, .. } = &**snapshot;
+            let (before, index, at) = (last.term.raw(), last.index.raw(), membership_index.raw());
+            [13, to, term, before, index, time.raw(), at, *size, digest.raw() as u64]
+        }
         body => unreachable!("digests do not know {body:?}"),
     }
 }
@@ -268,6 +295,20 @@ mod tests {
             hint,
             hint_first: LogIndex::new(1),
         };
+        let pair = |host| pair_of(HostId::new(host).unwrap()).unwrap();
+        let server = crate::action::server_of(HostId::new(1).unwrap(), pair(1), raft_core::Suffrage::Voter);
+        let membership = std::sync::Arc::new(raft_core::Membership::new(vec![server]).unwrap());
+        let installs = |(last, time, at, size, digest)| Body::InstallSnapshot {
+            snapshot: std::sync::Arc::new(Snapshot {
+                cluster: ClusterId::new(1),
+                last,
+                time: LogTime::new(time),
+                membership: std::sync::Arc::clone(&membership),
+                membership_index: LogIndex::new(at),
+                size,
+                digest: raft_core::Digest::new(digest),
+            }),
+        };
         let bodies = [
             vec![Body::RequestVote { last: one }, Body::RequestVote { last: two }],
             vec![Body::Vote { boot: boot(1), granted: true }, Body::Vote { boot: boot(2), granted: true }],
@@ -288,8 +329,11 @@ mod tests {
             vec![pre_vote(1, 1, true), pre_vote(2, 1, true), pre_vote(1, 2, true), pre_vote(1, 1, false)],
             vec![Body::TimeoutNow, Body::NewerTerm],
             vec![Body::Removed { last: one }, Body::Removed { last: two }],
+            [(one, 1, 1, 1, 1), (two, 1, 1, 1, 1), (one, 2, 1, 1, 1), (one, 1, 2, 1, 1), (one, 1, 1, 2, 1)]
+                .map(installs)
+                .into(),
+            vec![installs((one, 1, 1, 1, 2))],
         ];
-        let pair = |host| pair_of(HostId::new(host).unwrap()).unwrap();
         let packet = |to, term, body: &Body| Packet {
             cluster: ClusterId::new(1),
             from: pair(1),

@@ -15,18 +15,19 @@
 mod calls;
 mod enabled;
 mod faults;
+mod snapshots;
 mod watching;
 
 use raft_core::{
-    Bootstrap, Config, Fetched, LogIndex, Membership, Message, NodeId, Outcome as Told, Payload, Recovered,
-    RequestId, Suffrage, WriteNumber,
+    Bootstrap, Config, Event, Fetched, LogIndex, LogTime, Membership, Message, NodeId, Outcome as Told,
+    Payload, Recovered, RequestId, Runs, Suffrage, WriteNumber,
 };
 
 use crate::action::{Action, HostId, Link, PacketName, Wanted, server_of};
 use crate::client;
 use crate::disk::pair_of;
 use crate::history::{Operation, Reply};
-use crate::host::Host;
+use crate::host::{Host, Work};
 use crate::network::Network;
 use crate::oracle::{Oracles, Seen, Step, Violation};
 use crate::rig::{Honest, Rig};
@@ -57,6 +58,10 @@ pub enum News {
     Applying(HostId),
     /// A read of the log waits for its answer.
     Fetching(HostId),
+    /// A snapshot of the state machine is being made.
+    Saving(HostId),
+    /// A snapshot is to be sent on this way.
+    Sending(Link),
     /// A node has made a step.
     Stepped(HostId),
     /// A client was told what became of its call: the reply, or `None` where it was refused or is lost.
@@ -279,6 +284,12 @@ impl<R: Rig> World<R> {
             Action::Call { host, request, client, key, asked } => {
                 self.call(host, request, (client, key), asked)
             }
+            Action::Save { host } => self.save(host),
+            Action::Saved { host } => self.saved(host),
+            Action::Move { link } => self.move_snapshot(link),
+            Action::Sent { link } => self.sent(link, true),
+            Action::Lose { link } => self.sent(link, false),
+            Action::Compact { host } => self.compact(host),
             Action::Campaign { host } => self.ask(host, Message::Campaign),
             Action::StepDown { host } => self.ask(host, Message::StepDown),
             Action::ForgetLeader { host } => self.ask(host, Message::ForgetLeader),
@@ -316,6 +327,9 @@ impl<R: Rig> World<R> {
         match self.network.take(name) {
             Some(packet) => {
                 self.counts.deliveries += 1;
+                if !self.takes(name.link, &packet) {
+                    return Ok(Applied::Done);
+                }
                 self.oracles.delivered(name.link.to, &packet);
                 self.mail(name.link.to, Message::Packet(packet))
             }
@@ -385,6 +399,8 @@ impl<R: Rig> World<R> {
         let (pair, boot, ready) = (machine.pair, machine.boot, &spare.ready);
         let step = Step { host, pair, boot, before, after, log, ready };
         self.counts.steps += 1;
+        let installed = |event: &&Event| matches!(event, Event::SnapshotInstalled { .. });
+        self.counts.installed += ready.events.iter().filter(installed).count() as u64;
         self.digest.stepped(&step);
         self.oracles.stepped(&step, health)?;
         // Effects are taken from the back, so that the rest of them keeps its place.
@@ -449,7 +465,14 @@ impl<R: Rig> World<R> {
             && let Some(runs) = spare.ready.apply.take()
         {
             left -= 1;
-            running.applying = Some(runs);
+            running.applying = Some(Work::Apply(runs));
+            self.news.push(News::Applying(host));
+        }
+        if left != 0
+            && let Some(snapshot) = spare.ready.restore.take()
+        {
+            left -= 1;
+            running.applying = Some(Work::Restore(snapshot));
             self.news.push(News::Applying(host));
         }
         if left != 0 && !spare.ready.fetch.is_empty() {
@@ -459,7 +482,10 @@ impl<R: Rig> World<R> {
                 self.news.push(News::Fetching(host));
             }
         }
+        let wanted = if left != 0 { std::mem::take(&mut spare.ready.snapshots) } else { Vec::new() };
+        left -= u32::from(!wanted.is_empty());
         spare.unfinished = left == 0;
+        self.begin_sending(host, wanted);
         Ok(())
     }
 
@@ -482,16 +508,31 @@ impl<R: Rig> World<R> {
 
     fn applied(&mut self, host: HostId) -> Outcome {
         let Some(machine) = self.hosts.get_mut(host.nth()) else { return Ok(Applied::Impossible) };
-        let Some(runs) = machine.up.as_mut().and_then(|running| running.applying.take()) else {
-            return Ok(Applied::Impossible);
+        let last = match machine.up.as_mut().and_then(|running| running.applying.take()) {
+            Some(Work::Apply(runs)) => {
+                self.feed(host, &runs)?;
+                runs.last_position().map_or(LogIndex::ZERO, |position| position.index)
+            }
+            Some(Work::Restore(snapshot)) => {
+                self.restore(host, &snapshot)?;
+                snapshot.last.index
+            }
+            None => return Ok(Applied::Impossible),
         };
+        let applied = self.rig.applied(host, last);
+        self.mail(host, Message::Applied(applied))
+    }
+
+    fn feed(&mut self, host: HostId, runs: &Runs) -> Result<(), Box<Violation>> {
         let mut verdict = Ok(());
         let oracles = &mut self.oracles;
         let mut operations = std::mem::take(&mut self.operations);
-        self.rig.feed(host, &runs, &mut |position, entry| {
+        let mut time = LogTime::ZERO;
+        self.rig.feed(host, runs, &mut |position, entry| {
             if verdict.is_ok() {
                 verdict = oracles.applied(host, position, entry);
             }
+            time = entry.time;
             if let Payload::Command(bytes) = &entry.payload
                 && let Some(call) = client::call_of(bytes)
             {
@@ -503,11 +544,9 @@ impl<R: Rig> World<R> {
             self.perform_operation(host, index, key, operation)?;
         }
         self.operations = operations;
-        let machine = &mut self.hosts[host.nth()];
-        let last = runs.last_position().map_or(LogIndex::ZERO, |position| position.index);
-        machine.applied = last;
-        machine.spare.inbox.push(Message::Applied(self.rig.applied(host, last)));
-        Ok(Applied::Done)
+        let machine = &mut self.hosts[host.nth()].machine;
+        (machine.last, machine.time) = (runs.last_position().unwrap_or_default(), time);
+        Ok(())
     }
 
     fn fetched(&mut self, host: HostId) -> Outcome {
@@ -518,7 +557,11 @@ impl<R: Rig> World<R> {
         self.counts.fetches += 1;
         self.oracles.fetched(host);
         let entries = machine.disk.read(fetch.first, fetch.last, fetch.bytes_max);
-        let result = if entries.is_empty() { Fetched::Failed } else { Fetched::Entries(entries) };
+        let result = match entries.is_empty() {
+            _ if fetch.first <= machine.disk.start() => Fetched::Compacted,
+            true => Fetched::Failed,
+            false => Fetched::Entries(entries),
+        };
         machine.spare.inbox.push(Message::Fetched { number: fetch.number, result });
         Ok(Applied::Done)
     }

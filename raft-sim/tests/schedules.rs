@@ -57,7 +57,9 @@ fn schedule_of_no_progress_settles() {
     let stopped = rig("clock-stops-at-heal");
     let report = stopped.find(20, &Options::default()).unwrap();
     let (schedule, _) = stopped.record(report.seed, &Options::default());
-    assert_eq!(schedule.ending, Ending::Settled(HostSet::of_bits((1 << schedule.setup.hosts) - 1)));
+    // Those whom faults are over for; perhaps not all.
+    let Ending::Settled(among) = schedule.ending else { panic!("{}", schedule.ending) };
+    assert!(!among.is_empty());
     let at_peace = |action: &Action| matches!(action, Action::Watch { for_good: true, .. });
     assert!(
         Mix::Default.actions() <= schedule.actions.len() as u64 && !schedule.actions.iter().any(at_peace)

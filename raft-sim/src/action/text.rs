@@ -76,6 +76,12 @@ impl fmt::Display for Action {
                 write!(f, "change {host} request {request} {wanted}")?;
                 based_on.map_or(Ok(()), |index| write!(f, " based-on {index}"))
             }
+            Action::Save { host } => write!(f, "save {host}"),
+            Action::Saved { host } => write!(f, "saved {host}"),
+            Action::Move { link } => write!(f, "move {link}"),
+            Action::Sent { link } => write!(f, "sent {link}"),
+            Action::Lose { link } => write!(f, "lose {link}"),
+            Action::Compact { host } => write!(f, "compact {host}"),
             Action::Watch { clique, for_good } => {
                 write!(f, "watch {clique}{}", if *for_good { " for-good" } else { "" })
             }
@@ -175,6 +181,12 @@ fn parse(line: &str) -> Option<Action> {
         ["mend", way] => Action::Mend { link: link(way)? },
         ["partition", side] => Action::Partition { side: number(side)? },
         ["heal"] => Action::Heal,
+        ["save", at] => Action::Save { host: host(at)? },
+        ["saved", at] => Action::Saved { host: host(at)? },
+        ["move", way] => Action::Move { link: link(way)? },
+        ["sent", way] => Action::Sent { link: link(way)? },
+        ["lose", way] => Action::Lose { link: link(way)? },
+        ["compact", at] => Action::Compact { host: host(at)? },
         ["watch", clique] => Action::Watch { clique: number(clique)?, for_good: false },
         ["watch", clique, "for-good"] => Action::Watch { clique: number(clique)?, for_good: true },
         ["unwatch"] => Action::Unwatch,
@@ -224,6 +236,10 @@ mod tests {
             "step 1 effects",
             "propose 1 request 1 commands 256 bytes 1",
             "restart 1 tail -1",
+            "save",
+            "move 1",
+            "sent 1>2#3",
+            "compact 1 2",
             "watch",
             "watch 1,2 for good",
             "pass 2",

@@ -5,6 +5,7 @@ use raft_core::{Answer, Body, Entry, LogIndex, Packet, Position, Recovered, Runs
 use crate::action::HostId;
 use crate::disk::{Disk, DiskError};
 use crate::history::{Operation, Registers, Reply};
+use crate::machine::Machine;
 use crate::rig::Rig;
 
 /// A disk that loses its newest synced batch in a crash.
@@ -148,5 +149,35 @@ impl Rig for LostUpdate {
             Operation::Write(value) if value.is_multiple_of(8) => Reply::Written,
             _ => registers.apply(key, operation),
         }
+    }
+}
+
+/// A driver that says that a snapshot is taken while it is still being made.
+#[derive(Clone)]
+pub(super) struct EarlySnapshot;
+
+impl Rig for EarlySnapshot {
+    fn saves_early(&self) -> bool {
+        true
+    }
+}
+
+/// A driver that hands over the packet which tells of a snapshot before it has the bytes.
+#[derive(Clone)]
+pub(super) struct EarlyPacket;
+
+impl Rig for EarlyPacket {
+    fn hands_over_early(&self) -> bool {
+        true
+    }
+}
+
+/// A state machine that keeps what it had when it is restored from a snapshot.
+#[derive(Clone)]
+pub(super) struct HalfRestored;
+
+impl Rig for HalfRestored {
+    fn restore(&mut self, _host: HostId, machine: &mut Machine, snapshot: &Machine) {
+        (machine.last, machine.time) = (snapshot.last, snapshot.time);
     }
 }

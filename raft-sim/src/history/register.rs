@@ -71,6 +71,11 @@ impl Registers {
     pub fn value(&self, key: u64) -> Option<u64> {
         self.0.get(&key).copied()
     }
+
+    /// Every register that holds something, in order, with what it holds.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.0.iter().map(|(key, value)| (*key, *value))
+    }
 }
 
 struct Shown(Option<u64>);

@@ -66,6 +66,13 @@ impl Caps {
         }
     }
 
+    /// A driver has told its node what came of sending a snapshot: what had been sent before that is not waited for any more.
+    pub(super) fn snapshot_sent(&mut self, host: HostId, to: Pair) {
+        if let Some(window) = self.window(host, to) {
+            window.answered = true;
+        }
+    }
+
     /// A node's read of the log was answered.
     pub(super) fn fetched(&mut self, host: HostId) {
         self.fetched = self.fetched.with(host);

@@ -4,6 +4,7 @@ use raft_core::{LogIndex, Pair, Term};
 
 use super::configurations::{Configurations, is_quorum};
 use super::disks::DiskModels;
+use super::term_log::TermLog;
 use super::{Step, Verdict, broken};
 
 pub(super) const NAME: &str = "commit-rule";
@@ -26,11 +27,29 @@ pub(super) struct Committed {
 #[derive(Clone, Debug, Default)]
 pub(super) struct CommitRule {
     committed: Vec<Committed>,
+    /// The terms of these, as of a log.
+    terms: TermLog,
 }
 
 impl CommitRule {
     pub(super) fn len(&self) -> u64 {
         self.committed.len() as u64
+    }
+
+    /// Committed entries of these terms, each by a leader of its own.
+    #[cfg(test)]
+    pub(super) fn of_terms(terms: &[u64]) -> Self {
+        let mut rule = CommitRule::default();
+        for term in terms.iter().copied().map(Term::new) {
+            rule.committed.push(Committed { term, first_in: term });
+            rule.terms.push(term);
+        }
+        rule
+    }
+
+    /// What is committed, as a log.
+    pub(super) fn terms(&self) -> &TermLog {
+        &self.terms
     }
 
     pub(super) fn at(&self, index: LogIndex) -> Option<Committed> {
@@ -105,6 +124,7 @@ impl CommitRule {
                 });
             };
             self.committed.push(Committed { term, first_in: leading });
+            self.terms.push(term);
         }
         Ok(())
     }

@@ -20,6 +20,17 @@ pub(super) struct DiskModel {
     queue: VecDeque<Write>,
     // What is put there is an old copy, and proves nothing.
     copying: bool,
+    // What the newest batch with a snapshot has left, and that of them up to which the disk has given up its batches.
+    marked: Option<Box<Held>>,
+    base: Option<Box<Held>>,
+}
+
+/// What a disk can not lose by forgetting its newest batches.
+#[derive(Clone, Debug)]
+struct Held {
+    term: Term,
+    vote: Option<Pair>,
+    log: TermLog,
 }
 
 /// What all disks must hold.
@@ -63,14 +74,21 @@ impl DiskModels {
         self.models[host.nth()].queue.push_back(write.clone());
     }
 
-    /// The oldest batches are durable.
-    pub(super) fn synced(&mut self, host: HostId, batches: u32) {
+    /// The oldest batches are durable. A snapshot that takes the place of the log stands for what is `committed`.
+    pub(super) fn synced(&mut self, host: HostId, batches: u32, committed: &TermLog) {
         let model = &mut self.models[host.nth()];
         for write in model.queue.drain(..model.queue.len().min(batches as usize)) {
             model.term = write.hard_state.term;
             model.vote = write.hard_state.vote;
+            if let Some(compaction) = write.compaction.as_ref().filter(|compaction| compaction.discards) {
+                model.log = committed.up_to(compaction.start.index);
+            }
             for run in write.entries.iter() {
                 model.log.put(run);
+            }
+            if write.compaction.is_some() {
+                let (term, vote, log) = (model.term, model.vote, model.log.clone());
+                model.marked = Some(Box::new(Held { term, vote, log }));
             }
         }
         // Only what is there after the whole sync counts: in between nobody could have relied on it.
@@ -83,6 +101,12 @@ impl DiskModels {
         }
     }
 
+    /// The disk has given up its batches up to the newest durable one with a snapshot.
+    pub(super) fn compacted(&mut self, host: HostId) {
+        let model = &mut self.models[host.nth()];
+        model.base = model.marked.clone();
+    }
+
     /// The disk is empty, and belongs to another pair. What the pair before has held, it has held.
     pub(super) fn wiped(&mut self, host: HostId, pair: Pair) {
         let held = std::mem::take(&mut self.models[host.nth()]).held;
@@ -90,20 +114,30 @@ impl DiskModels {
         self.past.push((before, DiskModel { held, ..DiskModel::default() }));
     }
 
-    /// The disk holds no more than these batches.
-    pub(super) fn rolled_back<'a>(&mut self, host: HostId, batches: impl Iterator<Item = &'a Write>) {
-        let DiskModel { held, .. } = std::mem::take(&mut self.models[host.nth()]);
-        self.models[host.nth()].copying = true;
+    /// The disk holds no more than these batches, behind those that it has given up.
+    pub(super) fn rolled_back<'a>(
+        &mut self,
+        host: HostId,
+        batches: impl Iterator<Item = &'a Write>,
+        committed: &TermLog,
+    ) {
+        let DiskModel { held, base, .. } = std::mem::take(&mut self.models[host.nth()]);
+        let model = &mut self.models[host.nth()];
+        model.copying = true;
+        if let Some(Held { term, vote, log }) = base.as_deref().cloned() {
+            (model.term, model.vote, model.log) = (term, vote, log);
+            (model.base, model.marked) = (base.clone(), base);
+        }
         for write in batches {
             self.written(host, write);
-            self.synced(host, 1);
+            self.synced(host, 1, committed);
         }
         (self.models[host.nth()].held, self.models[host.nth()].copying) = (held, false);
     }
 
     /// All but a prefix of the outstanding batches are gone.
-    pub(super) fn crashed(&mut self, host: HostId, keep: u32) {
-        self.synced(host, keep);
+    pub(super) fn crashed(&mut self, host: HostId, keep: u32, committed: &TermLog) {
+        self.synced(host, keep, committed);
         self.models[host.nth()].queue.clear();
     }
 }

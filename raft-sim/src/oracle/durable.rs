@@ -1,6 +1,6 @@
 //! What was synced is there after a restart.
 
-use raft_core::LogIndex;
+use raft_core::{LogIndex, Term};
 
 use super::disks::DiskModel;
 use super::term_log::LogView;
@@ -21,7 +21,12 @@ pub(super) fn started(disk: &DiskModel, host: HostId, seen: &Seen, log: &dyn Log
         });
     }
     let end = disk.log.last();
-    let terms_agree = disk.log.starts().iter().all(|(first, term)| log.term_at(*first) == Some(*term));
+    // What it has forgotten was committed.
+    let agrees = |(first, term): &(LogIndex, Term)| match log.term_at(*first) {
+        Some(there) => there == *term,
+        None => *first <= seen.commit,
+    };
+    let terms_agree = disk.log.starts().iter().all(agrees);
     if seen.last.index != end
         || (end != LogIndex::ZERO && log.term_at(end) != disk.log.term_at(end))
         || !terms_agree

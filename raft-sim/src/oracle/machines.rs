@@ -37,9 +37,14 @@ impl StateMachineSafety {
     }
 
     pub(super) fn handed(&self, step: &Step<'_>, disk: &DiskModel, before_durable: bool) -> Verdict {
-        let Some(last) = step.ready.apply.as_ref().and_then(Runs::last_position) else {
-            return Ok(());
-        };
+        let applies = step.ready.apply.as_ref().and_then(Runs::last_position);
+        let restores = step.ready.restore.as_ref().map(|snapshot| snapshot.last);
+        if applies.is_some() && restores.is_some() {
+            return broken(NAME, HANDED, || {
+                format!("{} applies {applies:?} and restores {restores:?}", step.pair)
+            });
+        }
+        let Some(last) = applies.or(restores) else { return Ok(()) };
         if step.after.commit < last.index {
             return broken(NAME, HANDED, || {
                 format!("{} applies up to {last}, its commit index is {}", step.pair, step.after.commit)
@@ -51,6 +56,23 @@ impl StateMachineSafety {
             });
         }
         Ok(())
+    }
+
+    /// A state machine has become what it was in a snapshot that ends there.
+    pub(super) fn restored(&mut self, host: HostId, last: LogIndex) -> Verdict {
+        let (applied, _) = self.machines[host.nth()];
+        let there = last.raw().checked_sub(1).and_then(|nth| self.chain.get(nth as usize));
+        match there.filter(|_| applied < last) {
+            Some(digest) => {
+                self.machines[host.nth()] = (last, *digest);
+                Ok(())
+            }
+            None => broken(NAME, RULE, || {
+                format!(
+                    "server {host} is set to index {last} by a snapshot after it has applied up to {applied}"
+                )
+            }),
+        }
     }
 
     pub(super) fn applied(

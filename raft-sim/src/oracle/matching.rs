@@ -44,10 +44,17 @@ impl LogMatching {
         }
         for packet in &step.ready.send {
             if let Body::Append { previous, entries, .. } = &packet.body {
-                let mut previous = previous.term;
+                if entries.first().is_some_and(|first| first.previous() != previous.index) {
+                    return broken(NAME, RULE, || format!("{} sends entries behind {previous}", step.pair));
+                }
+                // A leader that has forgotten a term, of what is committed, says 0, which only the founding entry has.
+                let forgotten = previous.term == Term::ZERO
+                    && LogIndex::new(1) < previous.index
+                    && previous.index <= step.after.commit;
+                let mut previous = (!forgotten).then_some(previous.term);
                 for run in entries.iter() {
-                    self.observe(Some(previous), run)?;
-                    previous = run.term();
+                    self.observe(previous, run)?;
+                    previous = Some(run.term());
                 }
             }
         }

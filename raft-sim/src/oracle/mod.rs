@@ -27,6 +27,10 @@ mod monotone;
 mod peace;
 mod progress;
 mod promises;
+mod recollection;
+mod snapshots;
+#[cfg(test)]
+mod snapshots_tests;
 mod strangers;
 mod term_log;
 #[cfg(test)]
@@ -38,8 +42,8 @@ mod watched;
 use core::fmt;
 
 use raft_core::{
-    Answer, Boot, Change, Config, Entry, Event, Fault, LogIndex, Membership, Node, NodeId, Outcome, Packet,
-    Pair, Position, Ready, RoleKind, Status, Suffrage, Term, Write,
+    Answer, Boot, Change, Config, Digest, Entry, Event, Fault, LogIndex, Membership, Node, NodeId, Outcome,
+    Packet, Pair, Position, Ready, RoleKind, SendNumber, Snapshot, Status, Suffrage, Term, Write,
 };
 
 use self::configurations::Configurations;
@@ -49,7 +53,7 @@ pub(crate) use self::progress::NAME as PROGRESS;
 pub use self::progress::{Demand, Need, Standing};
 pub use self::term_log::{LogView, TermLog};
 use crate::action::{Action, HostId, HostSet, Link};
-use crate::history::{History, Operation, Reply};
+use crate::history::{History, Operation, Registers, Reply};
 
 /// A rule that a run has broken.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -126,6 +130,10 @@ impl LogView for Node {
     fn in_force(&self) -> Option<LogIndex> {
         Some(self.membership_index())
     }
+
+    fn start(&self) -> Option<Position> {
+        Some(self.status().start)
+    }
 }
 
 /// A step of a node, as the oracles see it.
@@ -150,6 +158,8 @@ pub struct Step<'a> {
 #[derive(Clone, Debug)]
 pub struct Oracles {
     disks: DiskModels,
+    recollection: recollection::Recollection,
+    snapshots: snapshots::Snapshots,
     configurations: Configurations,
     memberships: membership::Memberships,
     changes: changes::Changes,
@@ -180,6 +190,8 @@ impl Oracles {
         let spares = pairs.iter().filter(|pair| !configurations::is_member(founding, **pair));
         Oracles {
             disks: DiskModels::new(pairs),
+            recollection: recollection::Recollection::new(hosts),
+            snapshots: snapshots::Snapshots::new(hosts, founding),
             configurations: Configurations::new(founding),
             memberships: membership::Memberships::new(hosts),
             changes: changes::Changes::default(),
@@ -212,7 +224,7 @@ impl Oracles {
             self.matching.observe(Some(Term::ZERO), run)?;
         }
         self.disks.written(host, write);
-        self.disks.synced(host, 1);
+        self.disks.synced(host, 1, self.commit.terms());
         Ok(())
     }
 
@@ -225,6 +237,8 @@ impl Oracles {
         self.health.started(host);
         self.memberships.started(host);
         self.strangers.started(host, seen)?;
+        self.snapshots.started(host, log.start().unwrap_or_default().index);
+        self.recollection.started(host, &self.disks.of(host).log);
         durable::started(self.disks.of(host), host, seen, log)
     }
 
@@ -233,6 +247,19 @@ impl Oracles {
     /// # Errors
     /// A broken rule.
     pub fn stepped(&mut self, step: &Step<'_>, health: Result<(), String>) -> Verdict {
+        snapshots::Snapshots::installed(step, self.recollection.of(step.host))?;
+        self.recollection.follow(step, &self.commit);
+        self.recollection.stepped(step, &self.commit)?;
+        self.snapshots.stepped(step, &self.commit, &self.configurations)?;
+        // A node forgets terms; who judges it does not.
+        let log = self.recollection.take(step.host);
+        let whole = recollection::Whole { log: &log, node: step.log };
+        let verdict = self.judge(&Step { log: &whole, ..*step }, health);
+        self.recollection.put_back(step.host, log);
+        verdict
+    }
+
+    fn judge(&mut self, step: &Step<'_>, health: Result<(), String>) -> Verdict {
         self.votes.stepped(step)?;
         let mut fresh = self.note_said(step);
         self.strangers.stepped(step, &self.configurations)?;
@@ -322,6 +349,11 @@ impl Oracles {
             }
         }
         Ok(())
+    }
+
+    /// The log of this machine's node, if it is up.
+    pub fn log(&self, host: HostId) -> &TermLog {
+        self.recollection.of(host)
     }
 
     /// The configuration in force on a server with this log.
@@ -423,7 +455,7 @@ impl Oracles {
 
     /// A disk has made its oldest batches durable.
     pub fn synced(&mut self, host: HostId, batches: u32) {
-        self.disks.synced(host, batches);
+        self.disks.synced(host, batches, self.commit.terms());
         if let Some(peace) = &mut self.peace {
             peace.synced(host);
         }
@@ -457,14 +489,14 @@ impl Oracles {
     /// An old copy was put in place of a disk, with these batches.
     pub fn rolled_back<'a>(&mut self, host: HostId, batches: impl Iterator<Item = &'a Write>) {
         self.health.rolled_back();
-        self.disks.rolled_back(host, batches);
+        self.disks.rolled_back(host, batches, self.commit.terms());
         self.monotone.back_at(host, self.disks.of(host).term);
         self.machines.forgot(host);
     }
 
     /// A machine went down; `keep` of its outstanding batches made it to the disk.
     pub fn crashed(&mut self, host: HostId, keep: u32, machine_is_durable: bool) {
-        self.disks.crashed(host, keep);
+        self.disks.crashed(host, keep, self.commit.terms());
         self.monotone.back_at(host, self.disks.of(host).term);
         self.answers.crashed(host);
         self.changes.crashed(host);
@@ -479,7 +511,33 @@ impl Oracles {
     /// A broken rule.
     pub fn applied(&mut self, host: HostId, position: Position, entry: &Entry) -> Verdict {
         self.machines.applied(host, position, entry, &self.commit)?;
+        self.snapshots.applied(position, entry);
         self.linearizability.applied(position, entry)
+    }
+
+    /// A state machine is now what it was in this snapshot, with these registers.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub fn restored(&mut self, host: HostId, snapshot: &Snapshot, registers: &Registers) -> Verdict {
+        self.machines.restored(host, snapshot.last.index)?;
+        self.snapshots.restored(host, snapshot, registers)
+    }
+
+    /// A driver has told its node of a snapshot that it took.
+    pub fn snapshot_taken(&mut self, last: Position, size: u64, digest: Digest) {
+        self.snapshots.taken(last, size, digest);
+    }
+
+    /// A driver has told its node what came of sending this snapshot to that server.
+    pub fn snapshot_sent(&mut self, host: HostId, number: SendNumber, to: Pair) {
+        self.snapshots.sent(host, number);
+        self.caps.snapshot_sent(host, to);
+    }
+
+    /// A disk has given up what a snapshot stands for.
+    pub fn compacted(&mut self, host: HostId) {
+        self.disks.compacted(host);
     }
 
     /// A client has asked for an operation, at this moment.

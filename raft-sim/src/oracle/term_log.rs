@@ -1,6 +1,6 @@
 //! A log as the oracles remember it: which term each index has. Content is compared elsewhere, once per (index, term).
 
-use raft_core::{LogIndex, Run, Term};
+use raft_core::{LogIndex, Position, Run, Term};
 
 /// Anything that can say which term an index has in its log.
 pub trait LogView {
@@ -9,6 +9,11 @@ pub trait LogView {
 
     /// Where the configuration stands that its server uses, 0 where it has none; `None` where there is no server that uses one.
     fn in_force(&self) -> Option<LogIndex> {
+        None
+    }
+
+    /// What its server says stands right before its first entry; `None` where there is no server that says so.
+    fn start(&self) -> Option<Position> {
         None
     }
 }
@@ -63,6 +68,55 @@ impl TermLog {
         &self.starts
     }
 
+    /// The same up to `last`, which is in it.
+    pub(super) fn up_to(&self, last: LogIndex) -> TermLog {
+        let count = self.starts.partition_point(|(first, _)| *first <= last);
+        TermLog { starts: self.starts[..count].to_vec(), last: last.min(self.last) }
+    }
+
+    /// One more entry of this term, which is not below the last one's.
+    pub(super) fn push(&mut self, term: Term) {
+        self.last = self.last.next();
+        self.begin(self.last, term);
+    }
+
+    fn begin(&mut self, first: LogIndex, term: Term) {
+        if self.starts.last().is_none_or(|(_, last)| *last != term) {
+            self.starts.push((first, term));
+        }
+    }
+
+    /// Becomes what `log` is now, that ends at `last`. From the end back to the first position that was known before, since a position
+    /// names all that stands before it. What the server does not know any more is as it was, or, where that ended before, it is what
+    /// is committed.
+    pub(super) fn follow(&mut self, log: &dyn LogView, last: LogIndex, committed: &TermLog) {
+        let mut fresh = Vec::new();
+        let mut end = last;
+        while end != LogIndex::ZERO {
+            let Some(term) = log.term_at(end) else { break };
+            if end <= self.last && self.term_at(end) == Some(term) {
+                break;
+            }
+            let (mut low, mut high) = (1, end.raw());
+            while low < high {
+                let middle = low + (high - low) / 2;
+                if log.term_at(LogIndex::new(middle)) == Some(term) {
+                    high = middle;
+                } else {
+                    low = middle + 1;
+                }
+            }
+            fresh.push((LogIndex::new(low), term));
+            end = LogIndex::new(low).previous();
+        }
+        let known = end <= self.last && (log.term_at(end).is_some() || committed.last < end);
+        *self = if known { self.up_to(end) } else { committed.up_to(end) };
+        for (first, term) in fresh.into_iter().rev() {
+            self.begin(first, term);
+        }
+        self.last = last;
+    }
+
     /// Puts a run where it belongs: what stood there and behind is cut off.
     pub fn put(&mut self, run: &Run) {
         self.last = self.last.min(run.first().previous());
@@ -112,6 +166,41 @@ mod tests {
                 assert_eq!(log.term_at(LogIndex::new(index as u64)), expected);
             }
             assert_eq!(TermLog::of(&log, log.last()), log);
+        }
+    }
+
+    /// A log of which only what stands from some index on is known.
+    struct Forgetful(TermLog, u64);
+
+    impl LogView for Forgetful {
+        fn term_at(&self, index: LogIndex) -> Option<Term> {
+            self.0.term_at(index).filter(|_| self.1 <= index.raw())
+        }
+    }
+
+    /// Goal: a log is followed through everything that can happen to it. Method: it grows, is cut off and replaced, forgets its beginning, and
+    /// begins anew behind a snapshot, beside the whole of it.
+    #[test]
+    fn log_is_followed() {
+        let whole = |runs: &[(u64, u64, u64)]| {
+            let mut log = TermLog::default();
+            runs.iter().for_each(|(term, first, len)| log.put(&run(*term, *first, *len)));
+            log
+        };
+        let committed = whole(&[(0, 1, 1), (1, 2, 2), (4, 4, 5)]);
+        let mut followed = TermLog::default();
+        for (log, known_from) in [
+            (whole(&[(0, 1, 1)]), 1),
+            (whole(&[(0, 1, 1), (1, 2, 3)]), 1),
+            (whole(&[(0, 1, 1), (1, 2, 3), (2, 5, 2)]), 3),
+            (whole(&[(0, 1, 1), (1, 2, 2), (3, 4, 1)]), 3),
+            (whole(&[(0, 1, 1), (1, 2, 2), (3, 4, 1)]), 4),
+            (whole(&[(0, 1, 1), (1, 2, 2), (4, 4, 3)]), 5),
+            (whole(&[(0, 1, 1), (1, 2, 2), (4, 4, 5), (5, 9, 1)]), 8),
+        ] {
+            let last = log.last();
+            followed.follow(&Forgetful(log.clone(), known_from), last, &committed);
+            assert_eq!(followed, log);
         }
     }
 }

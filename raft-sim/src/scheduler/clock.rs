@@ -16,6 +16,8 @@ pub(super) struct Machine {
     pub(super) queued: Option<u64>,
     pub(super) going: bool,
     pub(super) syncing: bool,
+    /// Whether an event stands in the queue by which its disk gives up what it can.
+    pub(super) compacting: bool,
     /// After how many effects of its next step it goes down.
     pub(super) doomed: Option<u32>,
     /// After how many effects of its next step it stands still, and for how long.
@@ -45,6 +47,7 @@ impl Default for Machine {
             queued: None,
             going: false,
             syncing: false,
+            compacting: false,
             doomed: None,
             pausing: None,
             paused_until: 0,

@@ -33,6 +33,8 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
         let host = match event {
             Event::Wake(host) | Event::Go(host) | Event::Sync(host) => host,
             Event::Applied(host) | Event::Fetched(host) => host,
+            Event::Saved(host) | Event::Compact(host) => host,
+            Event::Move(link) => link.from,
             Event::Arrive(packet) => packet.link.to,
             _ => return None,
         };

@@ -65,7 +65,7 @@ impl Weather {
 }
 
 /// How many kinds there are.
-pub(super) const KINDS: u64 = 12;
+pub(super) const KINDS: u64 = 13;
 
 fn kind(body: &Body) -> u64 {
     match body {
@@ -80,6 +80,7 @@ fn kind(body: &Body) -> u64 {
         Body::Acknowledge { .. } => 8,
         Body::Reject { .. } => 9,
         Body::NewerTerm => 10,
+        Body::InstallSnapshot { .. } => 12,
         // And what tells a server that it was removed.
         _ => 11,
     }

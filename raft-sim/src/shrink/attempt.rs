@@ -58,6 +58,7 @@ const fn kind_of(body: &Body) -> u8 {
         Body::Reject { .. } => 10,
         Body::NewerTerm => 11,
         Body::Removed { .. } => 12,
+        Body::InstallSnapshot { .. } => 13,
         // Kinds of a later core are told apart by nothing until they are listed here.
         _ => 0,
     }

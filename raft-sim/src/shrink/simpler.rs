@@ -20,7 +20,11 @@ pub(super) fn renamed(action: Action, name: &mut dyn FnMut(HostId) -> Option<Hos
             let Link { from, to } = packet.link;
             packet.link = Link { from: name(from)?, to: name(to)? };
         }
-        Action::Cut { link } | Action::Mend { link } => {
+        Action::Cut { link }
+        | Action::Mend { link }
+        | Action::Move { link }
+        | Action::Sent { link }
+        | Action::Lose { link } => {
             *link = Link { from: name(link.from)?, to: name(link.to)? };
         }
         Action::Partition { side } => {
@@ -56,7 +60,10 @@ pub(super) fn renamed(action: Action, name: &mut dyn FnMut(HostId) -> Option<Hos
         | Action::Call { host, .. }
         | Action::Campaign { host }
         | Action::StepDown { host }
-        | Action::ForgetLeader { host } => *host = name(*host)?,
+        | Action::ForgetLeader { host }
+        | Action::Save { host }
+        | Action::Saved { host }
+        | Action::Compact { host } => *host = name(*host)?,
         Action::Heal | Action::Unwatch | Action::Pass { .. } => {}
     }
     Some(action)

@@ -26,8 +26,8 @@ impl<R: Rig> World<R> {
         self.oracles.called(request, client, key, operation, moment);
         if asked == Asked::Read && self.rig.reads_locally() {
             let machine = &self.hosts[host.nth()];
-            let reply = Reply::Value(machine.registers.value(u64::from(key)));
-            let position = machine.applied;
+            let reply = Reply::Value(machine.machine.registers.value(u64::from(key)));
+            let position = machine.machine.last.index;
             self.reply(request, reply, position)?;
             return Ok(Applied::Done);
         }
@@ -65,7 +65,7 @@ impl<R: Rig> World<R> {
         operation: Operation,
     ) -> Result<(), Box<Violation>> {
         let machine = &mut self.hosts[host.nth()];
-        let reply = self.rig.perform(host, &mut machine.registers, key, operation);
+        let reply = self.rig.perform(host, &mut machine.machine.registers, key, operation);
         let Some(running) = &mut machine.up else { return Ok(()) };
         if let Some((expected, request)) = running.expected.front().copied()
             && expected == index

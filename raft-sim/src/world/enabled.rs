@@ -3,7 +3,7 @@
 use super::World;
 use crate::action::{Action, HostId, Link};
 use crate::client::Asked;
-use crate::host::Host;
+use crate::host::{Host, Progress};
 use crate::rig::Rig;
 
 impl<R: Rig> World<R> {
@@ -60,6 +60,7 @@ impl<R: Rig> World<R> {
         if machine.is_fetching() {
             actions.push(Action::Fetched { host });
         }
+        self.enabled_of_snapshots(host, machine, actions);
         let request = self.requests + 1;
         actions.push(Action::Propose { host, request, commands: 1, bytes: 8 });
         actions.push(Action::Call { host, request, client: 1, key: 1, asked: Asked::Write });
@@ -74,5 +75,26 @@ impl<R: Rig> World<R> {
         }
         let open = cut.filter(|link| link.from == host && self.network.is_open(*link));
         actions.extend(open.map(|link| Action::Cut { link }));
+    }
+
+    fn enabled_of_snapshots(&self, host: HostId, machine: &Host, actions: &mut Vec<Action>) {
+        if machine.is_saving() {
+            actions.push(Action::Saved { host });
+        } else if machine.machine.last.index.raw() != 0 {
+            actions.push(Action::Save { host });
+        }
+        if machine.is_compactable() {
+            actions.push(Action::Compact { host });
+        }
+        for (to, progress) in machine.sending() {
+            let link = Link { from: host, to };
+            if self.can_move(link) {
+                actions.push(Action::Move { link });
+            }
+            if progress == Progress::Arrived {
+                actions.push(Action::Sent { link });
+            }
+            actions.push(Action::Lose { link });
+        }
     }
 }

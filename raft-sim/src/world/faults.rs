@@ -1,12 +1,12 @@
 //! What disks and machines suffer: crashes and starts, failed syncs, damage, empty disks and old copies.
 
-use raft_core::{Boot, Identity, LogIndex, Message, Node, Recovered};
+use raft_core::{Boot, Identity, Message, Node, Recovered};
 
 use super::{Applied, Outcome, World, changed};
 use crate::action::HostId;
 use crate::disk::{DiskError, pair_after};
-use crate::history::Registers;
 use crate::host::Running;
+use crate::machine::Machine;
 use crate::oracle::{Seen, Violation};
 use crate::rig::Rig;
 
@@ -24,8 +24,7 @@ impl<R: Rig> World<R> {
         machine.spare.ready.clear();
         machine.spare.unfinished = false;
         if !self.setup.durable_machines {
-            machine.applied = LogIndex::ZERO;
-            machine.registers = Registers::default();
+            machine.machine = Machine::default();
         }
         self.oracles.crashed(host, keep, self.setup.durable_machines);
         Ok(Applied::Done)
@@ -47,8 +46,13 @@ impl<R: Rig> World<R> {
             }
             Err(error) => return Err(unreadable(error.to_string())),
         };
-        recovered.applied = machine.applied;
-        recovered.commit = recovered.commit.max(machine.applied);
+        self.rig.recover_snapshots(host, &mut machine.snapshots);
+        if let Some(snapshot) = &recovered.snapshot {
+            self.has_snapshot(host, snapshot)?;
+        }
+        let machine = &mut self.hosts[host.nth()];
+        recovered.applied = machine.machine.last.index;
+        recovered.commit = recovered.commit.max(recovered.applied);
         recovered.shorten(tail);
         machine.boot = Boot::new(machine.boot.raw() + 1);
         let identity =
@@ -57,8 +61,9 @@ impl<R: Rig> World<R> {
         let node = node.map_err(|error| unreadable(error.to_string()))?;
         let seen = Seen::from(node.status());
         self.oracles.started(host, &seen, &node)?;
-        let (fetches, expected) = Default::default();
-        machine.up = Some(Running { node, seen, applying: None, fetches, expected });
+        let (fetches, expected, sending) = Default::default();
+        let (applying, saving) = (None, None);
+        machine.up = Some(Running { node, seen, applying, fetches, expected, saving, sending });
         // A step of its own tells what the node wants first.
         machine.spare.inbox.push(Message::Tick { elapsed: 0 });
         Ok(())
@@ -92,7 +97,7 @@ impl<R: Rig> World<R> {
         } else if done {
             // It looks like a torn end, so that what was there is as if it had never been.
             self.counts.roll_backs += 1;
-            machine.applied = LogIndex::ZERO;
+            machine.machine = Machine::default();
             self.oracles.rolled_back(host, machine.disk.batches().take(record as usize));
         }
         Ok(changed(done))
@@ -104,11 +109,11 @@ impl<R: Rig> World<R> {
         };
         let Some(pair) = pair_after(host, machine.wipes + 1) else { return Ok(Applied::Impossible) };
         machine.disk.wipe();
+        machine.snapshots.wipe();
         machine.wipes += 1;
         machine.pair = pair;
         machine.boot = Boot::new(0);
-        machine.applied = LogIndex::ZERO;
-        machine.registers = Registers::default();
+        machine.machine = Machine::default();
         self.counts.wipes += 1;
         self.oracles.wiped(host, pair);
         // What founds a cluster must refuse it: an operator who follows the book tries that first.
@@ -129,8 +134,7 @@ impl<R: Rig> World<R> {
         }
         machine.disk.forget(records);
         // The copy holds the state machine too, as it was then; replaying from the start is the same.
-        machine.applied = LogIndex::ZERO;
-        machine.registers = Registers::default();
+        machine.machine = Machine::default();
         self.counts.roll_backs += 1;
         self.oracles.rolled_back(host, machine.disk.batches());
         Ok(Applied::Done)

@@ -25,7 +25,7 @@ impl<R: Rig> World<R> {
                 leader: status.leader,
                 last: status.last,
                 commit: status.commit,
-                applied: machine.applied,
+                applied: machine.machine.last.index,
                 waiting: self.oracles.waiting(host),
             }
         };
@@ -90,7 +90,7 @@ impl<R: Rig> World<R> {
     /// The configuration in force on a machine; of one that is down by what its disk holds.
     pub fn configuration(&self, host: HostId) -> &Membership {
         match &self.hosts[host.nth()].up {
-            Some(running) => self.oracles.configuration(&running.node),
+            Some(_) => self.oracles.configuration(self.oracles.log(host)),
             None => self.oracles.configuration(self.oracles.durable_log(host)),
         }
     }
@@ -120,8 +120,9 @@ impl<R: Rig> World<R> {
     /// Whether what is in force on a machine is committed, and not joint.
     fn is_settled(&self, host: HostId) -> bool {
         self.hosts[host.nth()].up.as_ref().is_some_and(|running| {
+            let log = self.oracles.log(host);
             let joint = !self.configuration(host).outgoing().is_empty();
-            self.oracles.is_in_force_for_good(&running.node, running.seen.commit) && !joint
+            self.oracles.is_in_force_for_good(log, running.seen.commit) && !joint
         })
     }
 
