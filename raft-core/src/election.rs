@@ -14,7 +14,6 @@ use crate::marks::{Mark, reached};
 use crate::node::Node;
 use crate::packet::{Body, Packet};
 use crate::position::{Attempt, LogIndex, Position, Term};
-use crate::progress::Progress;
 use crate::ready::{Event, Fault, Ready};
 use crate::role::{Due, Role};
 use crate::timeouts::election_timeout;
@@ -294,7 +293,7 @@ impl Node {
             since_entry: 0,
         };
         self.set_role(role, ready);
-        self.note_followers(next, Progress::new);
+        self.note_followers(next);
         self.removed = false;
         self.set_campaigns(0);
         self.due = Due::ALL;

@@ -29,8 +29,6 @@ pub(crate) struct InFlight {
     pub(crate) bytes: u64,
     /// The latest round of heartbeats when it was sent.
     pub(crate) round: Round,
-    /// Up to where the follower had promised to have the log when it was sent.
-    pub(crate) promised: LogIndex,
 }
 
 /// How entries are sent to a follower.
@@ -65,7 +63,9 @@ pub(crate) struct Progress {
     in_flight_bytes: u64,
     /// What `held` was when the last round was answered, and which round that was.
     answered: Option<(Round, LogIndex)>,
-    /// Whether its newest boot turned out not to have what was promised, or can not be accused of that.
+    /// The boot that promised the last of what matches.
+    promised_by: Option<Boot>,
+    /// Whether its newest boot turned out not to have what was promised.
     broken: bool,
     /// Ticks since its newest boot was last heard, at most those after which nothing more follows from it.
     silent: u32,
@@ -89,16 +89,11 @@ impl Progress {
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
             answered: None,
+            promised_by: None,
             broken: false,
             silent: 0,
             commit_sent: LogIndex::ZERO,
         }
-    }
-
-    /// One that comes in while the leader leads. It may have been there before, and answers to what it was sent then may still
-    /// come: in this boot a rejection does not show that it has lost anything.
-    pub(crate) fn added(pair: Pair, votes: Votes, next: LogIndex) -> Self {
-        Progress { broken: true, ..Progress::new(pair, votes, next) }
     }
 
     pub(crate) fn status(&self) -> FollowerStatus {
@@ -159,7 +154,7 @@ impl Progress {
     /// An append from `next` to `last` was sent.
     pub(crate) fn sent(&mut self, last: LogIndex, bytes: u64, round: Round) {
         let previous = self.next.previous();
-        self.in_flight.push_back(InFlight { previous, last, bytes, round, promised: self.matched });
+        self.in_flight.push_back(InFlight { previous, last, bytes, round });
         self.in_flight_bytes += bytes;
         if self.mode == Mode::Replicate {
             self.next = last.next();
@@ -201,7 +196,9 @@ impl Progress {
     ) {
         let newest = self.heard(boot);
         // A promise of any boot binds the pair. It only grows, whatever order answers come in (B21).
-        self.matched = self.matched.max(durable);
+        if self.matched < durable {
+            (self.matched, self.promised_by) = (durable, Some(boot));
+        }
         if newest {
             self.held = self.held.max(held);
         }
@@ -271,11 +268,12 @@ impl Progress {
             && self.in_flight.front().is_some_and(|probe| probe.previous == previous)
     }
 
-    /// A rejection of the probe in flight says that the follower agrees with this leader at most up to `agreed`. Returns true the
-    /// first time in a boot that this is less than it had promised when the probe was sent. What it has promised since may be newer
-    /// than the rejection: it may have been brought a snapshot by an older leader meanwhile.
+    /// A rejection of the newest boot says that the follower agrees with this leader at most up to `agreed`. Returns true the first time
+    /// in a boot that this is less than an earlier one had promised. Of one and the same boot a rejection may be older than what it
+    /// has promised since: another leader may have brought it a snapshot, or it may have been removed and added again.
     pub(crate) fn is_broken(&mut self, agreed: LogIndex) -> bool {
-        let broken = self.in_flight.front().is_some_and(|probe| agreed < probe.promised);
+        let earlier = self.promised_by.is_some_and(|by| Some(by) < self.boot);
+        let broken = earlier && agreed < self.matched;
         broken && !core::mem::replace(&mut self.broken, true)
     }
 
@@ -372,27 +370,22 @@ mod tests {
     }
 
     /// B23: a rejection may be older than an acknowledgement that came first, of what another leader has brought meanwhile or of what was
-    /// sent before the server was removed and added again: it accuses nobody. That of a probe which was sent since does, and of one who
-    /// was added again, only if it has restarted.
+    /// sent before the server was removed and added again: it accuses nobody. That of a later boot does.
     #[test]
-    fn rejections_accuse_by_what_was_promised_before_the_probe() {
+    fn rejections_accuse_by_what_an_earlier_boot_has_promised() {
         let id = NodeId::new(2).expect("not zero");
-        let pair = Pair { id, incarnation: Incarnation::new(2) };
-        for (mut progress, accused) in
-            [(Progress::new(pair, VOTES, at(10)), true), (Progress::added(pair, VOTES, at(10)), false)]
-        {
+        let mut progress = Progress::new(Pair { id, incarnation: Incarnation::new(2) }, VOTES, at(10));
+        for _ in 0..2 {
             send(&mut progress, 12, 0);
             progress.acknowledged(BOOT, None, at(7), at(7));
             assert!(progress.rejected(BOOT, at(9)));
-            assert!(!progress.is_broken(at(5)));
-            progress.probe(at(9));
-            send(&mut progress, 12, 0);
-            assert_eq!(progress.is_broken(at(5)), accused);
-            progress.acknowledged(Boot::new(2), None, at(5), at(5));
-            send(&mut progress, 12, 0);
-            assert!(progress.is_broken(at(5)), "of the later boot only what is asked now is believed");
-            assert!(!progress.is_broken(at(5)), "once a boot");
+            assert!(!progress.is_broken(at(5)), "it may be of a probe before");
+            progress.probe(at(10));
         }
+        progress.acknowledged(Boot::new(2), None, at(5), at(5));
+        send(&mut progress, 12, 0);
+        assert!(progress.is_broken(at(5)));
+        assert!(!progress.is_broken(at(5)), "once a boot");
     }
 
     /// B22: what an older boot held is gone, what it promised is not.

@@ -10,7 +10,7 @@ use alloc::sync::Arc;
 use crate::entry::{Entry, Payload};
 use crate::identity::{NodeId, Pair};
 use crate::marks::{Mark, reached};
-use crate::membership::{Membership, Server, Suffrage, Votes};
+use crate::membership::{Membership, Server, Suffrage};
 use crate::message::Change;
 use crate::node::Node;
 use crate::packet::Body;
@@ -91,14 +91,14 @@ impl Node {
         let index = self.log.last().index;
         ready.events.push(Event::Membership { index, membership });
         self.note_membership();
-        self.note_followers(index, Progress::added);
+        self.note_followers(index);
         // A smaller quorum may have been reached already, and new servers want the log.
         self.due = Due::ALL;
     }
 
-    /// Makes the leader's followers those of the configuration in force. What is known of those that stay is kept; others are
-    /// made by `new`, and probed from `next` on.
-    pub(crate) fn note_followers(&mut self, next: LogIndex, new: fn(Pair, Votes, LogIndex) -> Progress) {
+    /// Makes the leader's followers those of the configuration in force. What is known of those that stay is kept; new ones are
+    /// probed from `next` on.
+    pub(crate) fn note_followers(&mut self, next: LogIndex) {
         let own = self.identity.pair;
         let Role::Leader { followers, .. } = &mut self.role else { return };
         let Some((_, membership)) = self.log.membership() else { return };
@@ -108,7 +108,7 @@ impl Node {
             let place = match followers.binary_search_by(|progress| progress.pair.cmp(&server.pair)) {
                 Ok(place) => place,
                 Err(place) => {
-                    followers.insert(place, new(server.pair, votes, next));
+                    followers.insert(place, Progress::new(server.pair, votes, next));
                     place
                 }
             };

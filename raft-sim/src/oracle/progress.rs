@@ -78,6 +78,7 @@ pub(super) struct Progress {
     asked: Option<u64>,
     committed: u32,
     failed: u32,
+    risen: u32,
 }
 
 impl Progress {
@@ -95,6 +96,7 @@ impl Progress {
             asked: None,
             committed: 0,
             failed: 0,
+            risen: 0,
         }
     }
 
@@ -189,15 +191,22 @@ impl Progress {
     ///
     /// What was sent from outside before the peace began may arrive late, and bring a term that had been begun by then. And without
     /// pre-votes a server inside that is no member, and does not know it, begins terms as long as it likes (Raft thesis §4.2.3):
-    /// one that was added by a change which was lost can not even be told, for its configuration is the newer one.
+    /// one that was added by a change which was lost can not even be told, for its configuration is the newer one. Nor do others outside
+    /// know that they should keep still: what was sent to one of them before may be answered, with a term that it has begun since. That
+    /// deposes a leader, but not again and again: all has to get well anew.
     ///
     /// # Errors
     /// Its term has risen though all was well.
-    pub(super) fn stepped(&self, step: &Step<'_>) -> Verdict {
+    pub(super) fn stepped(&mut self, step: &Step<'_>) -> Verdict {
         let (before, after) = (step.before.term, step.after.term);
         let binds = self.steady.is_some() && self.need != Need::Nothing && self.demanded.contains(step.host);
         let excused = after <= self.begun || self.strangers && !self.pre_vote;
         if !binds || after <= before || excused {
+            return Ok(());
+        }
+        self.risen += 1;
+        if !self.pre_vote && self.risen < TRIES {
+            (self.need, self.steady, self.committed) = (Need::Time, None, 0);
             return Ok(());
         }
         broken(NAME, RULE, || {
