@@ -277,6 +277,11 @@ impl Progress {
         broken && !core::mem::replace(&mut self.broken, true)
     }
 
+    /// Whether nothing is on its way to it.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
     /// It is sent a snapshot that ends at `last`.
     pub(crate) fn snapshot_begun(&mut self, last: LogIndex) {
         self.probe(last.next());

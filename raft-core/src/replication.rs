@@ -365,8 +365,11 @@ impl Sending<'_> {
             return false;
         }
         if self.sent_from <= progress.matched() && self.sent_from < self.log.last().index {
-            // It has restarted, and has what is gone here: what follows shows it that its log is this one's.
-            progress.probe(self.sent_from.next());
+            // It has restarted, and has what is gone here: what follows shows it that its log is this one's. What is still on its way
+            // counts until it is answered or taken for lost.
+            if progress.is_idle() {
+                progress.probe(self.sent_from.next());
+            }
             return false;
         }
         let Some(snapshot) = snapshot.filter(|snapshot| self.sent_from <= snapshot.last.index) else {
