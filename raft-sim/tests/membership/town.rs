@@ -5,7 +5,7 @@ use raft_core::{Event, Membership, Suffrage};
 use raft_sim::{Action, Applied, HostId, HostSet, Link, Random, Rig, Setup, Wanted, World};
 
 /// How often a client asks in a tick, out of 1,024: no more than what goes through one packet at a time, one entry each.
-const LOAD: u64 = 100;
+const LOAD: u64 = 60;
 
 /// How often each fault comes in a tick.
 const CRASH: u64 = 10;
