@@ -2,6 +2,7 @@
 //!
 //! What is outside goes on as it was in a siege, and stays broken for ever in the end.
 
+use super::clock::Machine;
 use super::{Checked, Event, Scheduler, Watch};
 use crate::action::{Action, HostId, HostSet, Link};
 use crate::oracle::{Need, Violation};
@@ -214,9 +215,11 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
         }
     }
 
-    /// A leader outside that has nothing to write does not notice that its disk stands still, and may go on leading.
+    /// A leader outside that has nothing to write does not notice that its disk stands still, and may go on leading. One whose clock
+    /// stands still too would not notice either: all that it did with a request is to be heard by some of those inside.
     fn wake_outside(&mut self) -> Checked {
-        let leader = self.leader().filter(|leader| self.machines[leader.nth()].stalled);
+        let notices = |machine: &Machine| machine.stalled && !machine.stands_still();
+        let leader = self.leader().filter(|leader| notices(&self.machines[leader.nth()]));
         leader.map_or(Ok(()), |leader| self.propose(leader, 1, 8))
     }
 
