@@ -115,7 +115,7 @@ pub const CANARIES: &[Canary] = &[
         how: core!("replication.rs": "progress.next().previous() < self.sent_from" => "progress.next() < self.sent_from"),
     },
     Canary {
-        name: "installed-configuration-kept",
+        name: "installed-change-kept",
         what: "an installed snapshot that leaves an uncommitted configuration in force (B33)",
         oracle: "membership",
         how: core!("log.rs": "let memberships = Vec::from([(snapshot.membership_index, Arc::clone(&snapshot.membership))]);" => "let mut memberships = core::mem::take(&mut self.memberships);\n        memberships.retain(|(index, _)| *index <= snapshot.last.index);\n        if memberships.last().is_none_or(|(index, _)| *index <= snapshot.membership_index) {\n            memberships = Vec::from([(snapshot.membership_index, Arc::clone(&snapshot.membership))]);\n        }"),
@@ -133,16 +133,9 @@ pub const CANARIES: &[Canary] = &[
         how: core!("compaction.rs": "self.log.membership_at(index).filter(" => "self.log.membership().filter("),
     },
     Canary {
-        name: "late-snapshot-cuts",
-        what: "a late snapshot that takes the place of a log which matches it (B44)",
-        oracle: "snapshots",
-        how: core!("compaction.rs": "        if self.log.contains(last) {" => "        if self.log.last() == last {",
-            "compaction.rs": "        if last.index <= self.verified() {" => "        if last.index <= self.commit {"),
-    },
-    Canary {
         name: "older-snapshot-installed",
         what: "a snapshot that is older than what is committed and moves it back (B44)",
-        oracle: "snapshots",
+        oracle: "health",
         how: core!("compaction.rs": "        if last.index <= self.commit {\n            return reached(Mark::SnapshotOld);" => "        if last.index < self.log.start().index {\n            return reached(Mark::SnapshotOld);",
             "compaction.rs": "        if self.log.contains(last) {" => "        if self.log.last() == last {",
             "compaction.rs": "        if last.index <= self.verified() {" => "        if last.index <= self.log.start().index {"),
