@@ -266,8 +266,11 @@ impl<R: Rig> World<R> {
                 Ok(changed(done))
             }
             Action::Mend { link } => {
-                self.rig.healed();
-                Ok(changed(self.network.set_cut(link, false)))
+                let mended = self.network.set_cut(link, false);
+                if mended {
+                    self.rig.healed();
+                }
+                Ok(changed(mended))
             }
             Action::Partition { side } => {
                 let done = self.network.partition(side);
@@ -275,8 +278,11 @@ impl<R: Rig> World<R> {
                 Ok(changed(done))
             }
             Action::Heal => {
-                self.rig.healed();
-                Ok(changed(self.network.heal()))
+                let healed = self.network.heal();
+                if healed {
+                    self.rig.healed();
+                }
+                Ok(changed(healed))
             }
             Action::Propose { host, request, commands, bytes } => {
                 self.propose(host, request, commands, bytes)
