@@ -112,7 +112,7 @@ pub const CANARIES: &[Canary] = &[
         name: "probe-behind-compacted",
         what: "a leader that sends entries from the place where its log was compacted (B24)",
         oracle: "progress",
-        how: core!("replication.rs": "progress.next().previous() < self.sent_from" => "progress.next() < self.sent_from"),
+        how: core!("replication.rs": "progress.next().previous() < self.sent_from" => "progress.next() < LogIndex::ZERO"),
     },
     Canary {
         name: "installed-change-kept",
