@@ -57,6 +57,8 @@ pub struct Config {
     pub uncommitted_bytes_max: u64,
     /// The most proposals that wait for their answer; above it proposals are refused as busy. At least 1. Default 65,536.
     pub proposals_max: u32,
+    /// The most reads that wait for their answer; above it reads are refused as busy. At least 1. Default 65,536.
+    pub reads_max: u32,
     /// The most writes outstanding at the disk; above it, what there is to write gathers into the next. At least 1.
     /// Default 4.
     pub writes_outstanding_max: u32,
@@ -93,6 +95,7 @@ impl Default for Config {
             in_flight_bytes_max: 4 << 20,
             uncommitted_bytes_max: 64 << 20,
             proposals_max: 65_536,
+            reads_max: 65_536,
             writes_outstanding_max: 4,
             apply_bytes_max: 1 << 20,
             fetch_bytes_max: 1 << 20,
@@ -172,6 +175,7 @@ impl Config {
             (self.in_flight_bytes_max, "in_flight_bytes_max"),
             (self.uncommitted_bytes_max, "uncommitted_bytes_max"),
             (u64::from(self.proposals_max), "proposals_max"),
+            (u64::from(self.reads_max), "reads_max"),
             (u64::from(self.writes_outstanding_max), "writes_outstanding_max"),
             (self.apply_bytes_max, "apply_bytes_max"),
             (self.fetch_bytes_max, "fetch_bytes_max"),

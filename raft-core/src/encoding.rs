@@ -24,7 +24,7 @@ use crate::entry::{Entry, RunError, Runs};
 use crate::identity::{Boot, ClusterId, Incarnation, NodeId, Pair};
 use crate::membership::{Membership, MembershipError, Server, Suffrage};
 use crate::packet::{Body, Packet};
-use crate::position::{Attempt, LogIndex, LogTime, Position, Round, Term, WriteNumber};
+use crate::position::{Attempt, LogIndex, LogTime, Position, Round, Term, Token, WriteNumber};
 use crate::snapshot::{Compaction, Digest, Import, Snapshot};
 use crate::write::{HardState, Write};
 
@@ -317,6 +317,10 @@ fn wire_body(body: &Body) -> Option<wire::packet::Body> {
             durable: durable.raw(),
         }),
         Body::Removed { last } => WireBody::Removed(wire::Removed { last: Some(wire_position(*last)) }),
+        Body::AskReadIndex { token } => WireBody::AskReadIndex(wire::AskReadIndex { token: token.raw() }),
+        Body::ReadIndex { boot, token, index } => {
+            WireBody::ReadIndex(wire::ReadIndex { boot: boot.raw(), token: token.raw(), index: index.raw() })
+        }
         Body::InstallSnapshot { snapshot } => {
             WireBody::InstallSnapshot(wire::InstallSnapshot { snapshot: Some(wire_snapshot(snapshot)) })
         }
@@ -468,6 +472,12 @@ fn body(body: wire::packet::Body, term: Term) -> Result<Body, DecodeError> {
             durable: index(acknowledge.durable)?,
         },
         WireBody::Removed(removed) => Body::Removed { last: position(removed.last)? },
+        WireBody::AskReadIndex(ask) => Body::AskReadIndex { token: Token::new(ask.token) },
+        WireBody::ReadIndex(told) => Body::ReadIndex {
+            boot: Boot::new(told.boot),
+            token: Token::new(told.token),
+            index: index(told.index)?,
+        },
         WireBody::InstallSnapshot(install) => {
             Body::InstallSnapshot { snapshot: snapshot(install.snapshot, term)? }
         }

@@ -172,6 +172,9 @@ impl Node {
         }
         self.commit_received(commit, ready);
         self.acknowledge(Some(round), ready);
+        if !self.reads.is_empty() {
+            self.heartbeat_while_asking(ready);
+        }
     }
 
     /// The leader says how far its log is committed: so is this one, but only as far as it is known to be the same (B16).

@@ -41,6 +41,7 @@ impl Node {
         let last = self.log.last();
         self.log.check().map_err(Broken)?;
         self.disk.check(last.index, self.config.writes_outstanding_max).map_err(Broken)?;
+        self.reads.check(self.config.reads_max).map_err(Broken)?;
         self.proposals.check(self.commit, last.index).map_err(Broken)?;
         hold(last.term <= self.hard_state.term, "no entry has a term above the server's")?;
         hold(self.commit <= last.index, "what is committed is in the log")?;

@@ -185,6 +185,7 @@ mod node;
 mod election;
 mod following;
 mod compaction;
+mod reads;
 mod replication;
 mod transfer;
 mod staging;
@@ -216,7 +217,7 @@ pub use crate::message::{Change, Commands, Fetched, Message};
 pub use crate::node::{Node, StartError};
 pub use crate::packet::{Body, Packet};
 pub use crate::position::{
-    Attempt, FetchNumber, LogIndex, LogTime, Position, RequestId, Round, SendNumber, Term, WriteNumber,
+    Attempt, FetchNumber, LogIndex, LogTime, Position, RequestId, Round, SendNumber, Term, Token, WriteNumber,
 };
 pub use crate::ready::{Answer, Event, Fault, Fetch, Obtain, Outcome, Ready, Refusal, RoleKind};
 pub use crate::recovery::{Recovery, RecoveryError, recover};

@@ -42,6 +42,22 @@ pub enum Message {
     },
     /// The bytes of this state are durable on this server: the answer to [`Ready::obtain`](crate::Ready::obtain).
     Obtained(Import),
+    /// Read, linearizably and without an entry in the log (Raft thesis §6.4), on any server that knows a leader. Answered exactly once:
+    /// [`Outcome::Readable`](crate::Outcome::Readable) when the state machine of this server can be read for it, or refused.
+    Read {
+        /// The caller's name for it.
+        id: RequestId,
+    },
+    /// Wait until the state machine has everything that was proposed to this leader before. Answered exactly once, like a read.
+    Barrier {
+        /// The caller's name for it.
+        id: RequestId,
+    },
+    /// Make sure that this server still leads. Answered exactly once: [`Outcome::Leads`](crate::Outcome::Leads), or refused.
+    VerifyLeader {
+        /// The caller's name for it.
+        id: RequestId,
+    },
     /// Change the configuration (Raft thesis chapter 4). Answered exactly once: when the configuration that it leads to is
     /// committed, or when it is refused, found to be none, or lost.
     Reconfigure {

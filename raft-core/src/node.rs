@@ -15,6 +15,7 @@ use crate::membership::{Membership, Votes};
 use crate::packet::{Body, Packet, Sender};
 use crate::position::{Attempt, LogIndex, LogTime, Position, Round, Term};
 use crate::proposals::Proposals;
+use crate::reads::Reads;
 use crate::ready::{Answer, Event, Fault, Outcome, Ready, RoleKind};
 use crate::reconfiguration::PendingChange;
 use crate::role::{Due, Role, Transfer};
@@ -52,6 +53,7 @@ pub struct Node {
     pub(crate) lost: Option<Position>,
     pub(crate) fetches: Fetches,
     pub(crate) proposals: Proposals,
+    pub(crate) reads: Reads,
     /// In which half of the configuration in force this server's vote counts: without a vote it does not campaign.
     pub(crate) votes: Votes,
     /// Whether the configuration in force is joint.
@@ -175,6 +177,7 @@ impl Node {
             lost: (lost != Position::ZERO).then_some(lost),
             fetches: Fetches::default(),
             proposals: Proposals::default(),
+            reads: Reads::default(),
             votes: Votes::default(),
             joint: false,
             removed: false,
@@ -295,6 +298,9 @@ impl Node {
             ready.events.push(Event::Role { role: kind, term });
         }
         if self.leader() != leader_before {
+            if !self.reads.is_empty() {
+                self.refuse_reads(ready);
+            }
             ready.events.push(Event::Leader { leader: self.leader(), term });
         }
     }
@@ -353,6 +359,7 @@ impl Node {
         self.set_role(Role::IDLE, ready);
         self.end_transfer(Outcome::NotTransferred, ready);
         self.fault = Some(fault);
+        self.reads.refuse_all(ready);
         ready.events.push(Event::Fault(fault));
     }
 }

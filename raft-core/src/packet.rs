@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use crate::entry::Runs;
 use crate::identity::{Boot, ClusterId, Identity, Pair};
-use crate::position::{Attempt, LogIndex, Position, Round, Term};
+use crate::position::{Attempt, LogIndex, Position, Round, Term, Token};
 use crate::snapshot::Snapshot;
 
 /// One packet from one server to one other.
@@ -137,6 +137,20 @@ pub enum Body {
     InstallSnapshot {
         /// What the bytes stand for.
         snapshot: Arc<Snapshot>,
+    },
+    /// A follower or learner asks how far the log is committed, for reads (Raft thesis §6.4).
+    AskReadIndex {
+        /// Which question.
+        token: Token,
+    },
+    /// The answer to [`AskReadIndex`](Self::AskReadIndex), after a round of heartbeats that was begun when it had come.
+    ReadIndex {
+        /// The boot that asked.
+        boot: Boot,
+        /// The question that it answers, and with it all before.
+        token: Token,
+        /// Up to where the log was committed then. Who has applied this much can read.
+        index: LogIndex,
     },
     /// What came is of an older term than the sender's. Says nothing else: least of all something of this term, which the
     /// receiver may come to lead.

@@ -70,6 +70,11 @@ number! {
 }
 
 number! {
+    /// The number of a question to a leader about how far the log is: 1, 2, 3 … within one boot.
+    Token
+}
+
+number! {
     /// The number of a round of heartbeats: 1, 2, 3 … within one boot.
     Round
 }
@@ -141,6 +146,12 @@ impl FetchNumber {
 impl SendNumber {
     pub(crate) const fn next(self) -> SendNumber {
         SendNumber(self.0.saturating_add(1))
+    }
+}
+
+impl Token {
+    pub(crate) const fn next(self) -> Token {
+        Token(self.0.saturating_add(1))
     }
 }
 

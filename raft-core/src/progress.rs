@@ -65,6 +65,8 @@ pub(crate) struct Progress {
     answered: Option<(Round, LogIndex)>,
     /// The boot that promised the last of what matches.
     promised_by: Option<Boot>,
+    /// The latest round that any of its boots has answered in this term.
+    answered_round: Round,
     /// Whether its newest boot turned out not to have what was promised.
     broken: bool,
     /// Ticks since its newest boot was last heard, at most those after which nothing more follows from it.
@@ -90,6 +92,7 @@ impl Progress {
             in_flight_bytes: 0,
             answered: None,
             promised_by: None,
+            answered_round: Round::ZERO,
             broken: false,
             silent: 0,
             commit_sent: LogIndex::ZERO,
@@ -119,6 +122,10 @@ impl Progress {
 
     pub(crate) const fn mode(&self) -> Mode {
         self.mode
+    }
+
+    pub(crate) const fn answered_round(&self) -> Round {
+        self.answered_round
     }
 
     /// Lets time pass.
@@ -195,6 +202,8 @@ impl Progress {
         durable: LogIndex,
     ) {
         let newest = self.heard(boot);
+        // Whatever boot it was: it has followed this leader after that round began.
+        self.answered_round = self.answered_round.max(round.unwrap_or(Round::ZERO));
         // A promise of any boot binds the pair. It only grows, whatever order answers come in (B21).
         if self.matched < durable {
             (self.matched, self.promised_by) = (durable, Some(boot));

@@ -2,8 +2,6 @@
 
 use alloc::vec::Vec;
 
-use crate::position::LogIndex;
-
 /// More than half of `voters` (Raft thesis §3.2): two majorities of one set always share a server.
 pub(crate) const fn majority(voters: usize) -> usize {
     voters / 2 + 1
@@ -19,11 +17,11 @@ pub(crate) fn is_quorum(voters: impl Iterator<Item = bool>) -> bool {
     all != 0 && majority(all) <= for_it
 }
 
-/// The greatest index that a majority of the voters has reached, of what each of them has; 0 without voters.
-pub(crate) fn quorum_index(voters: impl Iterator<Item = LogIndex>) -> LogIndex {
+/// The greatest value that a majority of the voters has reached, of what each of them has; the least one without voters.
+pub(crate) fn quorum_index<T: Copy + Ord + Default>(voters: impl Iterator<Item = T>) -> T {
     // Clusters are small: what fits here costs no allocation.
     const SMALL: usize = 9;
-    let mut small = [LogIndex::ZERO; SMALL];
+    let mut small = [T::default(); SMALL];
     let mut large = Vec::new();
     let mut count = 0;
     for index in voters {
@@ -38,7 +36,7 @@ pub(crate) fn quorum_index(voters: impl Iterator<Item = LogIndex>) -> LogIndex {
         count += 1;
     }
     if count == 0 {
-        return LogIndex::ZERO;
+        return T::default();
     }
     // The index in this place from the top has been reached by a majority.
     let nth = count - majority(count);
@@ -81,7 +79,7 @@ mod tests {
     #[test]
     fn quorum_of_nobody_is_never_reached() {
         assert!(!is_quorum(core::iter::empty()));
-        assert_eq!(quorum_index(core::iter::empty()), LogIndex::ZERO);
+        assert_eq!(quorum_index(core::iter::empty::<LogIndex>()), LogIndex::ZERO);
     }
 
     quickcheck! {

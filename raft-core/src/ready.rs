@@ -99,7 +99,7 @@ pub struct Answer {
     pub outcome: Outcome,
 }
 
-/// What became of a proposal, a change of the configuration, or a transfer.
+/// What became of a proposal, a read, a change of the configuration, or a transfer.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -132,6 +132,19 @@ pub enum Outcome {
         first: Position,
         /// Of its last command.
         last: Position,
+    },
+    /// The state machine of this server, which has applied this much, can be read: it has every write that was answered before
+    /// the read was asked for.
+    Readable {
+        /// Up to where it has applied the log.
+        index: LogIndex,
+    },
+    /// When it was asked, or later, this server led.
+    Leads {
+        /// Its term.
+        term: Term,
+        /// Up to where the log is committed.
+        commit: LogIndex,
     },
     /// The leadership was handed over: that server leads.
     Transferred {

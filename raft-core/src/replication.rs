@@ -260,6 +260,7 @@ impl Node {
         if heartbeat {
             *since_heartbeat = 0;
             self.round = self.round.next();
+            self.reads.round_begun(self.round);
             self.due.send = Recipients::All;
         }
         let recipients = match self.due.send {

@@ -55,6 +55,9 @@ impl Node {
                     | Message::Reconfigure { .. }
                     | Message::Transfer { .. }
                     | Message::Import { .. }
+                    | Message::Read { .. }
+                    | Message::Barrier { .. }
+                    | Message::VerifyLeader { .. }
             )
         {
             return;
@@ -67,6 +70,9 @@ impl Node {
             Message::Tick { elapsed } => self.tick(elapsed, ready),
             Message::Packet(packet) => self.packet_received(packet, ready),
             Message::Propose { id, commands } => self.propose(id, commands, ready),
+            Message::Read { id } => self.read(id, ready),
+            Message::Barrier { id } => self.barrier(id, ready),
+            Message::VerifyLeader { id } => self.verify_leader(id, ready),
             Message::Import { id, state } => self.import(id, state, ready),
             Message::Obtained(state) => self.obtained(state),
             Message::Reconfigure { id, change, based_on } => self.reconfigure(id, change, based_on, ready),
@@ -139,6 +145,8 @@ impl Node {
             Body::Append { previous, commit, entries } => {
                 self.append_received(from, boot, previous, commit, entries, ready);
             }
+            Body::AskReadIndex { token } => self.index_asked(from, boot, token),
+            Body::ReadIndex { boot, token, index } => self.index_told(from, boot, token, index),
             Body::InstallSnapshot { snapshot } => self.snapshot_received(Some((from, boot)), snapshot, ready),
             Body::Heartbeat { round, commit } => self.heartbeat_received(from, boot, round, commit, ready),
             Body::Commit { commit } => {
@@ -249,7 +257,10 @@ impl Node {
         }
         self.derive_write(ready);
         if let Role::Leader { since_heartbeat, .. } = self.role {
-            let heartbeat = since_heartbeat == self.config.heartbeat_ticks;
+            if !self.reads.is_empty() {
+                self.derive_confirmed(ready);
+            }
+            let heartbeat = since_heartbeat == self.config.heartbeat_ticks || self.reads.want_round();
             self.derive_replication(heartbeat, ready);
             // A leader that leaves ends what it was handing over, in this very step.
             self.derive_departure(ready);
@@ -258,6 +269,9 @@ impl Node {
             self.derive_vote(ready);
             self.derive_acknowledgement(ready);
             self.derive_transfer(false, ready);
+        }
+        if !self.reads.is_empty() {
+            self.derive_reads(ready);
         }
         self.derive_apply(ready);
         if self.has_many_memberships() {

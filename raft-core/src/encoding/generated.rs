@@ -34,7 +34,7 @@ pub struct Packet {
     pub term: u64,
     #[prost(
         oneof = "packet::Body",
-        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28"
+        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30"
     )]
     pub body: ::core::option::Option<packet::Body>,
 }
@@ -68,6 +68,10 @@ pub mod packet {
         Removed(super::Removed),
         #[prost(message, tag = "28")]
         InstallSnapshot(super::InstallSnapshot),
+        #[prost(message, tag = "29")]
+        AskReadIndex(super::AskReadIndex),
+        #[prost(message, tag = "30")]
+        ReadIndex(super::ReadIndex),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -183,6 +187,21 @@ pub struct Snapshot {
 pub struct InstallSnapshot {
     #[prost(message, optional, tag = "1")]
     pub snapshot: ::core::option::Option<Snapshot>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AskReadIndex {
+    #[prost(uint64, tag = "1")]
+    pub token: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadIndex {
+    /// that asked
+    #[prost(uint64, tag = "1")]
+    pub boot: u64,
+    #[prost(uint64, tag = "2")]
+    pub token: u64,
+    #[prost(uint64, tag = "3")]
+    pub index: u64,
 }
 /// Consecutive entries of one term, at least one. Where the first one stands follows from what the run is part of.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

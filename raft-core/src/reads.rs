@@ -1,0 +1,320 @@
+//! Linearizable reads that do not go through the log (Raft thesis §6.4). A leader takes note of how far the log is committed, makes
+//! sure by a round of heartbeats that a quorum still follows it, and lets the read happen once the state machine is that far. Any number
+//! of reads share a round. A follower or learner asks the leader for the index and reads from its own state machine.
+//!
+//! The round is begun after the read has come, and rounds are counted over the whole boot: a late answer to an earlier one shows
+//! nothing about a later read (B41). Before an entry of its own term is committed a leader does not know how far the log is, and reads
+//! wait (B40).
+
+use alloc::collections::VecDeque;
+
+use crate::identity::{Boot, Pair};
+use crate::marks::{Mark, reached};
+use crate::membership::Votes;
+use crate::node::Node;
+use crate::packet::Body;
+use crate::position::{LogIndex, RequestId, Round, Token};
+use crate::progress::Progress;
+use crate::quorum;
+use crate::ready::{Answer, Outcome, Ready, Refusal};
+use crate::role::Role;
+
+/// Who waits for an index.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Reader {
+    /// A client of this server, which reads from its state machine.
+    Client(RequestId),
+    /// One that only wants to know that this server leads.
+    Verifier(RequestId),
+    /// Another server, for all its reads up to this token.
+    Server { pair: Pair, boot: Boot, token: Token },
+}
+
+/// A read on a leader that waits for a round.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Waiting {
+    reader: Reader,
+    /// The round that has to be answered; `None` before it has begun.
+    round: Option<Round>,
+    /// How far the log was committed when the read came; `None` where that was not known.
+    index: Option<LogIndex>,
+}
+
+/// A read that waits for the state machine.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Confirmed {
+    id: RequestId,
+    index: LogIndex,
+}
+
+/// A read on a follower that waits for the leader's answer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Asking {
+    id: RequestId,
+    /// With which question it was asked; `None` before that.
+    token: Option<Token>,
+}
+
+/// All reads of a node that are not answered.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Reads {
+    /// In the order in which they came, so that rounds and indexes rise.
+    waiting: VecDeque<Waiting>,
+    /// Sorted by index.
+    confirmed: VecDeque<Confirmed>,
+    asking: VecDeque<Asking>,
+    /// The latest question to a leader.
+    token: Token,
+    /// Whether a heartbeat has come since.
+    heard_since: bool,
+}
+
+impl Reads {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.confirmed.is_empty() && self.asking.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.waiting.len() + self.confirmed.len() + self.asking.len()
+    }
+
+    /// Whether reads wait for a round, and none is under way that others wait for.
+    pub(crate) fn want_round(&self) -> bool {
+        self.waiting.back().is_some_and(|last| last.round.is_none())
+            && self.waiting.front().is_some_and(|first| first.round.is_none())
+    }
+
+    /// A round has begun: what waits for one waits for this.
+    pub(crate) fn round_begun(&mut self, round: Round) {
+        for read in self.waiting.iter_mut().rev().take_while(|read| read.round.is_none()) {
+            read.round = Some(round);
+        }
+    }
+
+    fn confirm(&mut self, id: RequestId, index: LogIndex) {
+        let place = self.confirmed.partition_point(|read| read.index <= index);
+        self.confirmed.insert(place, Confirmed { id, index });
+    }
+
+    /// Nothing is read any more on a node that has halted.
+    pub(crate) fn refuse_all(&mut self, ready: &mut Ready) {
+        let asking = self.asking.drain(..).map(|asking| asking.id);
+        for id in asking.chain(self.confirmed.drain(..).map(|read| read.id)) {
+            ready.answers.push(Answer { id, outcome: Outcome::Refused(Refusal::Halted) });
+        }
+    }
+
+    /// What must hold; `Err` names what does not.
+    pub(crate) fn check(&self, max: u32) -> Result<(), &'static str> {
+        if max as usize + SERVERS_WAITING_MAX < self.len() {
+            return Err("no more reads wait than the limit allows");
+        }
+        let rounds = self.waiting.iter().map(|read| read.round.map_or(u64::MAX, Round::raw));
+        if !rounds.is_sorted() {
+            return Err("reads wait for rounds in the order in which they came");
+        }
+        if !self.confirmed.iter().is_sorted_by_key(|read| read.index) {
+            return Err("reads wait for the state machine in the order of their indexes");
+        }
+        Ok(())
+    }
+}
+
+/// So many questions of other servers wait at most. Who is not answered asks again.
+const SERVERS_WAITING_MAX: usize = 4096;
+
+impl Node {
+    /// A client wants to read. Answered when the state machine of this server may be read for it.
+    #[cold]
+    pub(crate) fn read(&mut self, id: RequestId, ready: &mut Ready) {
+        if let Err(refusal) = self.admit_read() {
+            return ready.answers.push(Answer { id, outcome: Outcome::Refused(refusal) });
+        }
+        if matches!(self.role, Role::Leader { .. }) {
+            self.wait_for_round(Reader::Client(id));
+        } else {
+            self.reads.asking.push_back(Asking { id, token: None });
+        }
+    }
+
+    /// Somebody wants to know that this server leads, now.
+    #[cold]
+    pub(crate) fn verify_leader(&mut self, id: RequestId, ready: &mut Ready) {
+        match self.admit_read().and(self.leads()) {
+            Ok(()) => self.wait_for_round(Reader::Verifier(id)),
+            Err(refusal) => ready.answers.push(Answer { id, outcome: Outcome::Refused(refusal) }),
+        }
+    }
+
+    /// Somebody wants to know when all that was proposed here is applied. It commits with this leadership, or is refused with it.
+    #[cold]
+    pub(crate) fn barrier(&mut self, id: RequestId, ready: &mut Ready) {
+        match self.admit_read().and(self.leads()) {
+            Ok(()) => self.reads.confirm(id, self.log.last().index),
+            Err(refusal) => ready.answers.push(Answer { id, outcome: Outcome::Refused(refusal) }),
+        }
+    }
+
+    fn leads(&self) -> Result<(), Refusal> {
+        let leads = matches!(self.role, Role::Leader { .. });
+        if leads { Ok(()) } else { Err(Refusal::NotLeader { leader: self.leader() }) }
+    }
+
+    fn admit_read(&self) -> Result<(), Refusal> {
+        if self.fault.is_some() {
+            return Err(Refusal::Halted);
+        }
+        if self.leader().is_none() {
+            return Err(Refusal::NotLeader { leader: None });
+        }
+        if self.config.reads_max as usize <= self.reads.len() {
+            return Err(Refusal::Busy);
+        }
+        Ok(())
+    }
+
+    fn wait_for_round(&mut self, reader: Reader) {
+        let index = self.commits_own_term().then_some(self.commit);
+        self.reads.waiting.push_back(Waiting { reader, round: None, index });
+    }
+
+    /// Whether an entry of the own term is committed: from then on a leader knows how far the log is (Raft thesis §6.4).
+    fn commits_own_term(&self) -> bool {
+        self.log.term_at(self.commit) == Some(self.hard_state.term)
+    }
+
+    /// Another server wants to know how far the log is committed.
+    #[cold]
+    pub(crate) fn index_asked(&mut self, pair: Pair, boot: Boot, token: Token) {
+        let is_server = |read: &&Waiting| matches!(read.reader, Reader::Server { .. });
+        let servers = self.reads.waiting.iter().filter(is_server).count();
+        if servers < SERVERS_WAITING_MAX && self.follower(pair).is_some() {
+            self.wait_for_round(Reader::Server { pair, boot, token });
+        }
+    }
+
+    /// The leader has answered: reads that were asked for with this question or before it may happen once that much is applied.
+    #[cold]
+    pub(crate) fn index_told(&mut self, from: Pair, boot: Boot, token: Token, index: LogIndex) {
+        if boot != self.identity.boot || self.leader() != Some(from) {
+            return;
+        }
+        while let Some(asking) = self.reads.asking.front()
+            && asking.token.is_some_and(|asked| asked <= token)
+        {
+            let id = asking.id;
+            self.reads.asking.pop_front();
+            self.reads.confirm(id, index);
+        }
+    }
+
+    /// Lets reads happen: those whose round is answered, and those whose index is applied.
+    #[cold]
+    pub(crate) fn derive_reads(&mut self, ready: &mut Ready) {
+        if matches!(self.role, Role::Leader { .. }) {
+            self.derive_confirmed(ready);
+        } else {
+            self.derive_question(ready);
+        }
+        while let Some(read) = self.reads.confirmed.front()
+            && read.index <= self.applying.applied
+        {
+            let (id, index) = (read.id, self.applying.applied);
+            self.reads.confirmed.pop_front();
+            ready.answers.push(Answer { id, outcome: Outcome::Readable { index } });
+        }
+    }
+
+    #[cold]
+    pub(crate) fn derive_confirmed(&mut self, ready: &mut Ready) {
+        if self.reads.waiting.is_empty() {
+            return;
+        }
+        if !self.commits_own_term() {
+            return reached(Mark::ReadWaitsForTerm);
+        }
+        let answered = self.answered_round();
+        while let Some(read) = self.reads.waiting.front().copied()
+            && read.round.is_some_and(|round| round <= answered)
+        {
+            self.reads.waiting.pop_front();
+            let index = read.index.unwrap_or(self.commit);
+            match read.reader {
+                Reader::Client(id) => self.reads.confirm(id, index),
+                Reader::Verifier(id) => {
+                    let outcome = Outcome::Leads { term: self.hard_state.term, commit: self.commit };
+                    ready.answers.push(Answer { id, outcome });
+                }
+                Reader::Server { pair, boot, token } => {
+                    ready.send.push(self.packet(pair, Body::ReadIndex { boot, token, index }));
+                }
+            }
+        }
+    }
+
+    /// The latest round that a quorum has answered, of each half of the configuration.
+    fn answered_round(&self) -> Round {
+        let Role::Leader { followers, .. } = &self.role else { return Round::ZERO };
+        let half = |counts: fn(Votes) -> bool| {
+            let followers = followers.iter().filter(move |follower| counts(follower.votes));
+            let own = counts(self.votes).then_some(self.round);
+            quorum::quorum_index(followers.map(Progress::answered_round).chain(own))
+        };
+        let incoming = half(|votes| votes.incoming);
+        if self.joint { incoming.min(half(|votes| votes.outgoing)) } else { incoming }
+    }
+
+    /// Asks the leader, for all that has come since it was last asked. One question at a time: the next one leaves when this is answered
+    /// or, where it was lost, with the leader's next heartbeat.
+    fn derive_question(&mut self, ready: &mut Ready) {
+        let Some(last) = self.reads.asking.back() else { return };
+        let first = self.reads.asking.front().and_then(|first| first.token);
+        if last.token.is_some() || first.is_some() {
+            return;
+        }
+        self.ask_for_index(ready);
+    }
+
+    /// A heartbeat has come. Who has not been answered since the one before asks again: one of the two may have been sent because of
+    /// the question.
+    #[cold]
+    pub(crate) fn heartbeat_while_asking(&mut self, ready: &mut Ready) {
+        if core::mem::replace(&mut self.reads.heard_since, true) {
+            reached(Mark::ReadAskedAgain);
+            self.ask_for_index(ready);
+        }
+    }
+
+    fn ask_for_index(&mut self, ready: &mut Ready) {
+        let Some(leader) = self.leader() else { return };
+        if self.reads.asking.is_empty() {
+            return;
+        }
+        self.reads.token = self.reads.token.next();
+        self.reads.heard_since = false;
+        let token = self.reads.token;
+        for asking in &mut self.reads.asking {
+            asking.token = Some(asking.token.unwrap_or(token));
+        }
+        ready.send.push(self.packet(leader, Body::AskReadIndex { token }));
+    }
+
+    /// The leader is another one, or none: reads that wait for one are refused. They have no effect, so that is certain.
+    #[cold]
+    pub(crate) fn refuse_reads(&mut self, ready: &mut Ready) {
+        let leader = self.leader();
+        let waiting = self.reads.waiting.drain(..).filter_map(|read| match read.reader {
+            Reader::Client(id) | Reader::Verifier(id) => Some(id),
+            Reader::Server { .. } => None,
+        });
+        let asking = self.reads.asking.drain(..).map(|asking| asking.id);
+        // What is committed here will be applied; of the rest it is not known whether that ever comes.
+        let known = self.reads.confirmed.partition_point(|read| read.index <= self.commit);
+        let confirmed = self.reads.confirmed.drain(known..).map(|read| read.id);
+        for id in waiting.chain(asking).chain(confirmed) {
+            reached(Mark::ReadRefused);
+            ready.answers.push(Answer { id, outcome: Outcome::Refused(Refusal::NotLeader { leader }) });
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Linearizable reads without an entry in the log (Raft thesis §6.4): on leaders, followers and learners; what they wait for, and that
+//! nothing late releases them.
+
+mod common;
+
+use common::{Cluster, config, pair, server};
+use raft_core::{
+    Body, Change, Config, Event, LogIndex, Message, Outcome, Packet, Refusal, RequestId, RoleKind, Suffrage,
+    WriteNumber,
+};
+
+struct Readers {
+    cluster: Cluster,
+    next: u64,
+}
+
+impl Readers {
+    fn new(voters: u64) -> Self {
+        let mut cluster = Cluster::with(voters, config());
+        cluster.elect(1);
+        cluster.propose(1, "a");
+        cluster.run(6);
+        cluster.network.clear();
+        Readers { cluster, next: 5000 }
+    }
+
+    fn ask(&mut self, id: u64, message: impl Fn(RequestId) -> Message) -> RequestId {
+        self.next += 1;
+        let request = RequestId::new(self.next);
+        self.cluster.step(id, message(request));
+        request
+    }
+
+    fn read(&mut self, id: u64) -> RequestId {
+        self.ask(id, |id| Message::Read { id })
+    }
+
+    fn readable(&self, request: RequestId) -> Option<u64> {
+        match self.cluster.outcome(request) {
+            Some(Outcome::Readable { index }) => Some(index.raw()),
+            Some(other) => panic!("{other:?}"),
+            None => None,
+        }
+    }
+
+    fn is_refused(&self, request: RequestId) -> bool {
+        matches!(self.cluster.outcome(request), Some(Outcome::Refused(Refusal::NotLeader { .. })))
+    }
+
+    fn heartbeats(&self) -> usize {
+        self.cluster.network.iter().filter(|packet| matches!(packet.body, Body::Heartbeat { .. })).count()
+    }
+}
+
+/// §6.4, steps 2 to 4: a round that a quorum answers; nothing is appended; any number of reads share it.
+#[test]
+fn reads_share_a_round_and_append_nothing() {
+    let mut readers = Readers::new(3);
+    let last = readers.cluster.node(1).status().last;
+    let first = readers.read(1);
+    assert_eq!(readers.heartbeats(), 2, "the round begins at once");
+    let others: Vec<_> = (0..100).map(|_| readers.read(1)).collect();
+    assert_eq!(readers.heartbeats(), 2, "the next one waits until this is answered");
+    readers.cluster.deliver_one_way(1);
+    assert_eq!(readers.readable(first), None);
+    readers.cluster.deliver_one_way(2);
+    assert_eq!(readers.readable(first), Some(3), "one follower of two is a quorum");
+    assert_eq!(readers.readable(others[0]), None, "it came when that round had begun");
+    assert_eq!(readers.heartbeats(), 2);
+    readers.cluster.deliver_all();
+    assert!(others.iter().all(|read| readers.readable(*read) == Some(3)));
+    assert_eq!(readers.cluster.node(1).status().last, last);
+}
+
+/// A single voter is a quorum; a leader whose followers are silent answers nothing and refuses in the end.
+#[test]
+fn reads_need_a_quorum() {
+    let mut readers = Readers::new(1);
+    let read = readers.read(1);
+    assert_eq!(readers.readable(read), Some(3));
+
+    let mut readers = Readers::new(3);
+    readers.cluster.cut.extend([(2, 1), (3, 1)]);
+    let read = readers.read(1);
+    readers.cluster.run(5);
+    assert_eq!(readers.readable(read), None);
+    readers.cluster.run(20);
+    assert!(readers.is_refused(read), "it does not lead any more");
+}
+
+/// What a read waits for is applied on this very server.
+#[test]
+fn read_waits_for_the_state_machine() {
+    let mut readers = Readers::new(3);
+    // A step by hand: the commit is there, and the state machine has not said that it has applied it.
+    readers.cluster.machine(1).sync_at_once = false;
+    readers.cluster.propose(1, "b");
+    readers.cluster.deliver_all();
+    assert_eq!(readers.cluster.node(1).status().commit, LogIndex::new(4));
+    let read = readers.read(1);
+    readers.cluster.deliver_all();
+    assert_eq!(readers.readable(read), None, "not durable here, and so not applied");
+    readers.cluster.sync(1);
+    assert_eq!(readers.readable(read), Some(4));
+}
+
+/// B40: a new leader does not know how far the log is committed before an entry of its own term is.
+#[test]
+fn read_waits_for_the_first_commit_of_the_term() {
+    let mut readers = Readers::new(3);
+    readers.cluster.cut.extend([(1, 2), (1, 3)]);
+    for id in 2..=3 {
+        readers.cluster.step(id, Message::ForgetLeader);
+    }
+    for id in 2..=3 {
+        readers.cluster.machine(id).sync_at_once = true;
+    }
+    readers.cluster.tick(2, 20);
+    while readers.cluster.node(2).status().role != RoleKind::Leader {
+        readers.cluster.deliver_one_way(2);
+        readers.cluster.deliver_one_way(3);
+    }
+    // Heartbeats are answered, and appends do not get through.
+    let read = readers.read(2);
+    for _ in 0..8 {
+        readers.cluster.network.retain(|packet| !matches!(packet.body, Body::Append { .. }));
+        readers.cluster.deliver_one_way(2);
+        readers.cluster.deliver_one_way(3);
+        readers.cluster.tick(2, 1);
+        readers.cluster.tick(3, 1);
+        assert_eq!(readers.readable(read), None, "the round is answered, and no entry of its term committed");
+    }
+    readers.cluster.run(12);
+    assert_eq!(readers.readable(read), Some(4));
+}
+
+/// B41: what answers an earlier round says nothing of a later read, whenever it comes, and a deposed leader reads nothing.
+#[test]
+fn late_answers_release_no_later_read() {
+    let mut readers = Readers::new(3);
+    let first = readers.read(1);
+    readers.cluster.deliver_one_way(1);
+    let answers: Vec<Packet> = readers.cluster.network.drain(..).collect();
+    assert_eq!(answers.len(), 2);
+    readers.cluster.cut.extend([(1, 2), (1, 3), (2, 1), (3, 1)]);
+    readers.cluster.tick(1, 3);
+    let second = readers.read(1);
+    for answer in answers.iter().chain(&answers) {
+        readers.cluster.step(1, Message::Packet(answer.clone()));
+    }
+    assert_eq!(readers.readable(first), Some(3));
+    assert_eq!(readers.readable(second), None, "its round has not been answered");
+    // Meanwhile another leads, and commits.
+    readers.cluster.elect(2);
+    readers.cluster.propose(2, "newer");
+    readers.cluster.deliver_all();
+    for answer in &answers {
+        readers.cluster.step(1, Message::Packet(answer.clone()));
+    }
+    assert_eq!(readers.readable(second), None);
+    readers.cluster.cut.clear();
+    readers.cluster.run(3);
+    assert!(readers.is_refused(second));
+}
+
+/// R3: followers and learners ask the leader and read from their own state machine, in one round for all that has come.
+#[test]
+fn followers_and_learners_read() {
+    let mut readers = Readers::new(3);
+    let learner = readers.cluster.join();
+    readers.cluster.change(1, Change::Add(server(learner, Suffrage::Learner)));
+    readers.cluster.run(12);
+    for id in [2, learner] {
+        readers.cluster.propose(1, "b");
+        readers.cluster.deliver_all();
+        let reads: Vec<_> = (0..10).map(|_| readers.read(id)).collect();
+        let asks = |packet: &&Packet| matches!(packet.body, Body::AskReadIndex { .. });
+        assert_eq!(readers.cluster.network.iter().filter(asks).count(), 1, "one question at a time");
+        readers.cluster.deliver_all();
+        let commit = readers.cluster.node(1).status().commit.raw();
+        for read in reads {
+            assert!(Some(commit) <= readers.readable(read), "server {id}");
+        }
+    }
+}
+
+/// A question or an answer that is lost is asked again, and one that is doubled does no harm.
+#[test]
+fn lost_questions_are_asked_again() {
+    for (cut, what) in [((2, 1), "the question"), ((1, 2), "the answer")] {
+        let mut readers = Readers::new(3);
+        let read = readers.read(2);
+        if cut == (1, 2) {
+            readers.cluster.deliver_one_way(2);
+        }
+        readers.cluster.cut.push(cut);
+        readers.cluster.deliver_all();
+        assert_eq!(readers.readable(read), None);
+        readers.cluster.cut.clear();
+        readers.cluster.run(9);
+        assert_eq!(readers.readable(read), Some(3), "{what} was lost");
+    }
+}
+
+/// A follower that loses its leader refuses what waits: it had no effect. One that knows none refuses at once.
+#[test]
+fn reads_end_with_the_leader() {
+    let mut readers = Readers::new(3);
+    readers.cluster.cut.extend([(1, 2), (2, 1)]);
+    let read = readers.read(2);
+    readers.cluster.run(25);
+    assert!(readers.is_refused(read));
+    let mut readers = Readers::new(3);
+    readers.cluster.restart(2);
+    let read = readers.read(2);
+    assert!(readers.is_refused(read));
+}
+
+/// B43: when the quorum shrinks, what waits for it is looked at again.
+#[test]
+fn smaller_quorum_releases_reads() {
+    let mut readers = Readers::new(2);
+    readers.cluster.machine(2).crash();
+    let read = readers.read(1);
+    readers.cluster.run(3);
+    assert_eq!(readers.readable(read), None);
+    readers.cluster.change(1, Change::Remove(pair(2).id));
+    assert!(readers.readable(read).is_some());
+}
+
+/// R5: a barrier waits for all that was proposed before, and a leader can be asked whether it leads.
+#[test]
+fn barrier_and_verification() {
+    let mut readers = Readers::new(3);
+    readers.cluster.propose(1, "b");
+    let barrier = readers.ask(1, |id| Message::Barrier { id });
+    assert_eq!(readers.readable(barrier), None);
+    readers.cluster.deliver_all();
+    assert_eq!(readers.readable(barrier), Some(4));
+    assert_eq!(readers.cluster.applied(1), ["a", "b"]);
+
+    let verify = readers.ask(1, |id| Message::VerifyLeader { id });
+    assert_eq!(readers.cluster.outcome(verify), None);
+    readers.cluster.deliver_all();
+    assert!(matches!(readers.cluster.outcome(verify), Some(Outcome::Leads { .. })));
+    for message in [|id| Message::Barrier { id }, |id| Message::VerifyLeader { id }] {
+        let refused = readers.ask(2, message);
+        assert!(readers.is_refused(refused), "only leaders can say");
+    }
+
+    // A barrier behind what is lost is refused with it.
+    readers.cluster.cut.extend([(1, 2), (1, 3)]);
+    readers.cluster.propose(1, "lost");
+    let barrier = readers.ask(1, |id| Message::Barrier { id });
+    readers.cluster.run(40);
+    assert!(readers.is_refused(barrier));
+}
+
+/// Limits hold, and a node that halts answers everything.
+#[test]
+fn reads_beyond_the_limit_and_on_a_halted_node_are_refused() {
+    let mut readers = Readers::new(3);
+    readers.cluster.machine(1).config = Config { reads_max: 2, ..config() };
+    readers.cluster.restart(1);
+    readers.cluster.elect(1);
+    readers.cluster.network.clear();
+    readers.cluster.cut.extend([(2, 1), (3, 1)]);
+    let waiting = [readers.read(1), readers.read(1)];
+    let refused = readers.read(1);
+    assert_eq!(readers.cluster.outcome(refused), Some(Outcome::Refused(Refusal::Busy)));
+    readers.cluster.step(1, Message::WriteFailed(WriteNumber::new(1)));
+    assert!(readers.cluster.machines[0].events.iter().any(|event| matches!(event, Event::Fault(_))));
+    assert!(waiting.iter().all(|read| matches!(readers.cluster.outcome(*read), Some(Outcome::Refused(_)))));
+    let refused = readers.read(1);
+    assert_eq!(readers.cluster.outcome(refused), Some(Outcome::Refused(Refusal::Halted)));
+}
