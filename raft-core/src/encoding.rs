@@ -9,6 +9,9 @@
 mod generated;
 
 mod bulk;
+mod sessions;
+
+pub use self::sessions::{decode_sessions, encode_sessions};
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -44,6 +47,8 @@ pub enum DecodeError {
     Membership(Option<MembershipError>),
     /// Entries that can not stand in a log.
     Entries(RunError),
+    /// A session table that can not have come to be; the text says what does not hold.
+    Sessions(&'static str),
     /// An index is above [`LogIndex::MAX`].
     Index,
     /// An entry's term is above the term of what carries it, or below the term of what it follows.
@@ -60,6 +65,7 @@ impl fmt::Display for DecodeError {
             DecodeError::Membership(Some(why)) => write!(f, "an invalid configuration: {why}"),
             DecodeError::Membership(None) => f.write_str("a configuration that is not sorted by id"),
             DecodeError::Entries(why) => write!(f, "{why}"),
+            DecodeError::Sessions(why) => write!(f, "a session table of which it does not hold that {why}"),
             DecodeError::Index => f.write_str("an index above 9223372036854775807"),
             DecodeError::EntryTerm => f.write_str("the term of an entry does not fit where it stands"),
         }

@@ -190,6 +190,7 @@ mod replication;
 mod transfer;
 mod staging;
 mod import;
+mod sessions;
 mod recovery;
 mod cleanup;
 mod reconfiguration;
@@ -205,8 +206,8 @@ mod marks;
 
 pub use crate::config::{Config, ConfigError};
 pub use crate::encoding::{
-    DecodeError, decode_entry, decode_membership, decode_packet, decode_write, encode_entry,
-    encode_membership, encode_packet, encode_write,
+    DecodeError, decode_entry, decode_membership, decode_packet, decode_sessions, decode_write, encode_entry,
+    encode_membership, encode_packet, encode_sessions, encode_write,
 };
 pub use crate::entry::{Entry, Payload, Run, RunError, Runs};
 pub use crate::identity::{Boot, ClusterId, Identity, Incarnation, NodeId, Pair, ParseIdentityError};
@@ -221,6 +222,7 @@ pub use crate::position::{
 };
 pub use crate::ready::{Answer, Event, Fault, Fetch, Obtain, Outcome, Ready, Refusal, RoleKind};
 pub use crate::recovery::{Recovery, RecoveryError, recover};
+pub use crate::sessions::{Applied, SessionId, SessionLimits, SessionRefusal, Sessions};
 pub use crate::snapshot::{Compaction, Digest, Import, SendSnapshot, Snapshot};
 pub use crate::status::{FollowerStatus, Status};
 pub use crate::write::{Bootstrap, BootstrapError, HardState, RecoverError, Recovered, Write, bootstrap};

@@ -322,6 +322,42 @@ pub struct Compaction {
     #[prost(bool, tag = "3")]
     pub discards: bool,
 }
+/// The table of client sessions that a state machine embeds.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Sessions {
+    /// log time, in ticks
+    #[prost(uint64, tag = "1")]
+    pub time: u64,
+    #[prost(uint32, tag = "2")]
+    pub sessions_max: u32,
+    #[prost(uint32, tag = "3")]
+    pub responses_max: u32,
+    #[prost(uint32, tag = "4")]
+    pub response_bytes_max: u32,
+    #[prost(uint64, tag = "5")]
+    pub idle_ticks: u64,
+    /// sorted by index
+    #[prost(message, repeated, tag = "6")]
+    pub sessions: ::prost::alloc::vec::Vec<Session>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Session {
+    /// of the entry that registered it
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    /// when a command of it came last, in log time
+    #[prost(uint64, tag = "2")]
+    pub active: u64,
+    /// the client has the answers to all commands below this number
+    #[prost(uint64, tag = "3")]
+    pub answered: u64,
+    /// of the commands whose answers are kept, rising
+    #[prost(uint64, repeated, tag = "4")]
+    pub numbers: ::prost::alloc::vec::Vec<u64>,
+    /// the answers, in the same order
+    #[prost(bytes = "bytes", repeated, tag = "5")]
+    pub responses: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Suffrage {
