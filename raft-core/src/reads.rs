@@ -205,7 +205,8 @@ impl Node {
         {
             let id = asking.id;
             self.reads.asking.pop_front();
-            self.reads.confirm(id, index);
+            // Nothing that this server has called committed is ever taken back, whatever it is told.
+            self.reads.confirm(id, index.max(self.commit));
         }
     }
 

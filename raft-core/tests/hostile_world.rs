@@ -31,7 +31,7 @@ proptest! {
 #[test]
 fn stories_are_eventful() {
     let mut runner = TestRunner::deterministic();
-    let (mut counts, mut handed_over, mut joint) = ([0; 16], 0, 0);
+    let (mut counts, mut handed_over, mut joint) = ([0; 17], 0, 0);
     let mut dead = 0;
     for _ in 0..1500 {
         let story = stories().new_tree(&mut runner).expect("nothing is rejected").current();
@@ -55,6 +55,7 @@ fn stories_are_eventful() {
             0 < world.observer.seen.installed_against,
             0 < world.observer.seen.restored,
             0 < world.observer.seen.imports,
+            0 < world.observer.seen.reads,
         ];
         dead += world.observer.seen.dead;
         joint += world.observer.seen.joint;

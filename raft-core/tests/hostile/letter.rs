@@ -6,7 +6,7 @@ use arbitrary::Arbitrary;
 use bytes::Bytes;
 use raft_core::{
     Attempt, Body, Boot, ClusterId, Entry, Incarnation, LogIndex, LogTime, Node, Packet, Pair, Payload,
-    Position, Round, Run, Runs, Snapshot, Term,
+    Position, Round, Run, Runs, Snapshot, Term, Token,
 };
 
 #[derive(Arbitrary, Clone, Debug)]
@@ -30,6 +30,8 @@ enum Content {
     Append { previous: Place, wrong_term: u8, commit: Place, runs: [Piece; 2], odd: u8 },
     Heartbeat { round: u8, commit: Place },
     Commit { commit: Place },
+    AskReadIndex { token: u8 },
+    ReadIndex { boot: u8, token: u8, index: Place },
     Acknowledge { boot: u8, round: Option<u8>, held: Place, durable: Place },
     Reject { boot: u8, previous: Place, hint: Place, hint_term: u8 },
     Install { last: Place, other_term: u8, servers: u8, odd: u8 },
@@ -149,6 +151,12 @@ impl Letter {
                 Body::Heartbeat { round: round(nth), commit: commit.index(node) }
             }
             Content::Commit { commit } => Body::Commit { commit: commit.index(node) },
+            Content::AskReadIndex { token } => Body::AskReadIndex { token: Token::new(u64::from(token % 8)) },
+            Content::ReadIndex { boot, token, index } => Body::ReadIndex {
+                boot: asked(boot),
+                token: Token::new(u64::from(token % 8)),
+                index: index.index(node),
+            },
             Content::Acknowledge { boot, round: nth, held, durable } => {
                 let (held, durable) = (held.index(node), durable.index(node));
                 // An impossible acknowledgement halts a leader, so most are made possible.
@@ -223,6 +231,7 @@ pub fn answer(packet: &Packet, node: &Node, how: u8) -> Option<Packet> {
             let held = snapshot.last.index;
             Body::Acknowledge { boot, round: None, held, durable: held }
         }
+        Body::AskReadIndex { token } => Body::ReadIndex { boot, token: *token, index: node.status().commit },
         Body::TimeoutNow => {
             term = term.next()?;
             Body::RequestVote { last: node.status().last }

@@ -13,6 +13,7 @@
 mod disk;
 pub mod imports;
 mod letter;
+pub mod reads;
 mod observer;
 mod snapshots;
 
@@ -102,6 +103,10 @@ pub enum Action {
     },
     /// The bytes that the node lacks for an import have come.
     Obtain,
+    /// A client reads, waits for all that was proposed, or asks whether this server leads.
+    Read {
+        what: u8,
+    },
     Campaign,
     /// An election that is won, if it can be: without such ones few stories would have a leader for long.
     Lead {
@@ -205,6 +210,7 @@ impl Settings {
             in_flight_bytes_max: 150 * tight,
             uncommitted_bytes_max: 400 * tight,
             proposals_max: u32::from(self.limits >> 6) + 1,
+            reads_max: u32::from(self.limits >> 6) + 1,
             writes_outstanding_max: u32::from(self.limits >> 3 & 1) + 1,
             apply_bytes_max: 100 * tight,
             fetch_bytes_max: 100 * tight,
@@ -295,6 +301,12 @@ impl World {
                 self.tell(message);
             }
             Action::Obtain => self.together.extend(self.observer.imports.obtained()),
+            Action::Read { what } => {
+                let id = RequestId::new(self.next_request);
+                self.next_request += 1;
+                let message = self.observer.reads.asked(id, *what, &self.node);
+                self.tell(message);
+            }
             Action::Campaign => self.tell(Message::Campaign),
             Action::Lead { rarely } if *rarely < 64 => self.lead(),
             Action::Lead { .. } => {}

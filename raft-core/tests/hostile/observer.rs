@@ -11,6 +11,7 @@ use raft_core::{
 
 use super::Disk;
 use super::imports::Imports;
+use super::reads::Reads;
 use super::snapshots::{Snapshots, installs};
 
 pub struct Observer {
@@ -34,6 +35,7 @@ pub struct Observer {
     membership: (LogIndex, Option<Arc<Membership>>),
     pub snapshots: Snapshots,
     pub imports: Imports,
+    pub reads: Reads,
     /// Whether the driver has lied in this story.
     pub lied: bool,
     pub seen: Seen,
@@ -54,6 +56,8 @@ pub struct Seen {
     pub joint: u32,
     /// How many fetches were asked for.
     pub fetches: u32,
+    /// How many reads were not refused.
+    pub reads: u32,
     /// How many imports were taken into the log.
     pub imports: u32,
     /// How many members were removed because they stayed dead.
@@ -86,6 +90,7 @@ impl Observer {
             membership: (node.membership_index(), node.membership().cloned()),
             snapshots: Snapshots::of(node),
             imports: Imports::default(),
+            reads: Reads::default(),
             lied: false,
             seen: Seen { roles: vec![status.role], ..Seen::default() },
         }
@@ -219,6 +224,10 @@ impl Observer {
     }
 
     fn answered(&mut self, answer: &Answer, node: &Node, installed: bool) {
+        if self.reads.answered(answer, node) {
+            self.seen.reads += u32::from(!matches!(answer.outcome, Outcome::Refused(_)));
+            return;
+        }
         if self.transfers.remove(&answer.id) {
             return self.transfer_answered(&answer.outcome, node);
         }
