@@ -30,10 +30,11 @@ proptest! {
 /// over, halt, fetch and start again.
 #[test]
 fn stories_are_eventful() {
+    const STORIES: u32 = 2500;
     let mut runner = TestRunner::deterministic();
     let (mut counts, mut handed_over, mut joint) = ([0; 17], 0, 0);
     let mut dead = 0;
-    for _ in 0..1500 {
+    for _ in 0..STORIES {
         let story = stories().new_tree(&mut runner).expect("nothing is rejected").current();
         let world = hostile::run(&story);
         let status = world.node.status();
@@ -67,7 +68,7 @@ fn stories_are_eventful() {
     let rare = (handed_over, joint, dead);
     assert!(
         counts.iter().all(|count| 10 < *count) && 0 < handed_over && 0 < joint && 0 < dead,
-        "{counts:?} of 1500, {rare:?}"
+        "{counts:?} of {STORIES}, {rare:?}"
     );
 }
 
