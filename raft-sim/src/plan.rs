@@ -201,6 +201,7 @@ impl Plan {
             in_flight_bytes_max: random.pick(&[1, 500, 1_000_000]),
             uncommitted_bytes_max: random.pick(&[1000, 5000, 1_000_000]),
             proposals_max: random.pick(&[2, 16, 1000]),
+            reads_max: 1000,
             writes_outstanding_max: random.pick(&[1, 2, 4, 16]),
             apply_bytes_max: random.pick(&[1, 300, 1_000_000]),
             fetch_bytes_max: random.pick(&[1, 300, 1_000_000]),

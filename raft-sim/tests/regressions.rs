@@ -32,6 +32,7 @@ config in_flight_packets_max 64
 config in_flight_bytes_max 1000000
 config uncommitted_bytes_max 1000000
 config proposals_max 1000
+config reads_max 1000
 config writes_outstanding_max 16
 config apply_bytes_max 1000000
 config fetch_bytes_max 1000000
@@ -80,6 +81,7 @@ config in_flight_packets_max 64
 config in_flight_bytes_max 1000000
 config uncommitted_bytes_max 1000000
 config proposals_max 1000
+config reads_max 1000
 config writes_outstanding_max 16
 config apply_bytes_max 1000000
 config fetch_bytes_max 1000000
@@ -165,6 +167,7 @@ config in_flight_packets_max 64
 config in_flight_bytes_max 1000000
 config uncommitted_bytes_max 1000000
 config proposals_max 1000
+config reads_max 1000
 config writes_outstanding_max 16
 config apply_bytes_max 1000000
 config fetch_bytes_max 1000000

@@ -53,6 +53,7 @@ settings! {
     in_flight_bytes_max,
     uncommitted_bytes_max,
     proposals_max,
+    reads_max,
     writes_outstanding_max,
     apply_bytes_max,
     fetch_bytes_max,

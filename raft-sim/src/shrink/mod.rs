@@ -81,6 +81,7 @@ fn plain() -> Config {
         in_flight_bytes_max: limit,
         uncommitted_bytes_max: limit,
         proposals_max: 1000,
+        reads_max: 1000,
         writes_outstanding_max: 16,
         apply_bytes_max: limit,
         fetch_bytes_max: limit,
