@@ -75,7 +75,8 @@ impl Recollection {
         let (log, last) = (&self.logs[step.host.nth()], step.after.last.index);
         let start = node.start().unwrap_or_default();
         let any = LogIndex::new(self.looks % (last.raw() + 1));
-        for index in [start.index, step.after.commit, last, any] {
+        // A log that ends before what is committed is for other rules to judge.
+        for index in [start.index, step.after.commit.min(last), last, any] {
             let known = if index == LogIndex::ZERO { Some(Term::ZERO) } else { log.term_at(index) };
             let fits = match node.term_at(index) {
                 None if index == LogIndex::ZERO => true,
