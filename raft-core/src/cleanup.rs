@@ -42,12 +42,13 @@ impl Node {
             .filter(|follower| !follower.votes.any() || VOTERS_MIN <= voters_left)
             .map(|follower| follower.pair);
         let Some(server) = removable.next() else { return };
+        let leases = membership.leases();
         let stay = membership.servers().iter().filter(|member| member.pair != server);
         // Without one learner, or with three voters at least.
         if let Ok(membership) = Membership::new(stay.cloned().collect::<Vec<_>>()) {
             reached(Mark::DeadRemoved);
             ready.events.push(Event::DeadRemoved { server });
-            self.append_membership(membership, ready);
+            self.append_membership(membership.with_leases(leases), ready);
         }
     }
 }

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use crate::entry::{Entry, Payload};
 use crate::identity::{Boot, Pair};
+use crate::leases::Lease;
 use crate::marks::{Mark, reached};
 use crate::node::Node;
 use crate::packet::{Body, Packet};
@@ -23,8 +24,11 @@ impl Node {
     /// The only writer of the number of campaigns, which together with the term says how long the election timeout is.
     pub(crate) fn set_campaigns(&mut self, campaigns: u32) {
         self.campaigns = campaigns;
-        self.election_timeout =
-            election_timeout(&self.config, self.identity.pair.id, self.hard_state.term, campaigns);
+        // Nobody campaigns who keeps its vote for the sake of a lease.
+        let least = self.leases.map_or(0, |leases| leases.election_timeout_ticks());
+        let least = self.config.election_timeout_ticks.max(least);
+        let (seed, id) = (self.config.seed, self.identity.pair.id);
+        self.election_timeout = election_timeout(seed, least, id, self.hard_state.term, campaigns);
     }
 
     /// Lets the election timer run, and begins an election when it has run out.
@@ -62,8 +66,12 @@ impl Node {
         if self.disk.is_stalled(self.config.disk_stall_ticks) {
             return reached(Mark::StalledVoterWaits);
         }
+        if self.keeps_vote() {
+            // Its own vote is kept, like anybody's.
+            return reached(Mark::VoteKept);
+        }
         if !self.config.pre_vote {
-            return self.campaign(ready);
+            return self.campaign(false, ready);
         }
         self.attempt = self.attempt.next();
         self.set_campaigns(self.campaigns.saturating_add(1));
@@ -85,13 +93,13 @@ impl Node {
             && self.lost.is_none_or(|lost| lost <= self.log.last())
     }
 
-    /// Begins an election: the next term, and a vote for itself.
-    pub(crate) fn campaign(&mut self, ready: &mut Ready) {
+    /// Begins an election: the next term, and a vote for itself. With `transfer` it is the one that the leader of this term wants.
+    pub(crate) fn campaign(&mut self, transfer: bool, ready: &mut Ready) {
         let Some(term) = self.hard_state.term.next() else {
             return self.halt(Fault::Exhausted, ready);
         };
         self.set_hard_state(HardState { term, vote: Some(self.identity.pair) }, ready);
-        let role = Role::Candidate { announced: false, granted: Vec::new(), since_asked: 0 };
+        let role = Role::Candidate { announced: false, transfer, granted: Vec::new(), since_asked: 0 };
         self.set_role(role, ready);
         self.election_elapsed = 0;
         self.set_campaigns(self.campaigns.saturating_add(1));
@@ -119,9 +127,9 @@ impl Node {
                 *since_asked = 0;
                 (Body::RequestPreVote { attempt: *attempt, last }, &*granted)
             }
-            Role::Candidate { granted, since_asked, .. } => {
+            Role::Candidate { granted, since_asked, transfer, .. } => {
                 *since_asked = 0;
-                (Body::RequestVote { last }, &*granted)
+                (Body::RequestVote { last, transfer: *transfer }, &*granted)
             }
             Role::Follower { .. } | Role::Leader { .. } => return,
         };
@@ -164,9 +172,10 @@ impl Node {
         match &self.role {
             Role::Leader { .. } => true,
             Role::Follower { following, .. } => {
-                following.is_some() && self.election_elapsed < self.config.election_timeout_ticks
+                let heard = following.is_some() && self.election_elapsed < self.config.election_timeout_ticks;
+                heard || self.keeps_vote()
             }
-            Role::PreCandidate { .. } | Role::Candidate { .. } => false,
+            Role::PreCandidate { .. } | Role::Candidate { .. } => self.keeps_vote(),
         }
     }
 
@@ -274,7 +283,7 @@ impl Node {
                 membership.is_quorum(|voter| granted.binary_search(&voter).is_ok())
             });
         match self.role {
-            Role::PreCandidate { .. } if majority => self.campaign(ready),
+            Role::PreCandidate { .. } if majority => self.campaign(false, ready),
             Role::Candidate { .. } if majority => self.lead(ready),
             _ => {}
         }
@@ -291,6 +300,7 @@ impl Node {
             // Heartbeats are due at once: followers whose logs differ do not take the no-op.
             since_heartbeat: self.config.heartbeat_ticks,
             since_entry: 0,
+            lease: Lease::default(),
         };
         self.set_role(role, ready);
         self.note_followers(next);

@@ -25,6 +25,7 @@ use prost::encoding::{encode_varint, encoded_len_varint};
 use self::generated as wire;
 use crate::entry::{Entry, RunError, Runs};
 use crate::identity::{Boot, ClusterId, Incarnation, NodeId, Pair};
+use crate::leases::{Leases, LeasesError};
 use crate::membership::{Membership, MembershipError, Server, Suffrage};
 use crate::packet::{Body, Packet};
 use crate::position::{Attempt, LogIndex, LogTime, Position, Round, Term, Token, WriteNumber};
@@ -45,6 +46,8 @@ pub enum DecodeError {
     Unknown(&'static str),
     /// A configuration that is not sorted, or not valid.
     Membership(Option<MembershipError>),
+    /// A configuration with leases that can not be.
+    Leases(LeasesError),
     /// Entries that can not stand in a log.
     Entries(RunError),
     /// A session table that can not have come to be; the text says what does not hold.
@@ -64,6 +67,7 @@ impl fmt::Display for DecodeError {
             DecodeError::Unknown(what) => write!(f, "a {what} that this version does not know"),
             DecodeError::Membership(Some(why)) => write!(f, "an invalid configuration: {why}"),
             DecodeError::Membership(None) => f.write_str("a configuration that is not sorted by id"),
+            DecodeError::Leases(why) => write!(f, "{why}"),
             DecodeError::Entries(why) => write!(f, "{why}"),
             DecodeError::Sessions(why) => write!(f, "a session table of which it does not hold that {why}"),
             DecodeError::Index => f.write_str("an index above 9223372036854775807"),
@@ -253,6 +257,11 @@ fn wire_membership(membership: &Membership) -> wire::Membership {
     wire::Membership {
         servers: membership.servers().iter().map(one).collect(),
         outgoing: membership.outgoing().iter().map(one).collect(),
+        leases: membership.leases().map(|leases| wire::Leases {
+            election_timeout_ticks: leases.election_timeout_ticks(),
+            drift_ppm: leases.drift_ppm(),
+            tick_nanos: leases.tick_nanos(),
+        }),
     }
 }
 
@@ -298,8 +307,8 @@ fn wire_packet(packet: &Packet) -> wire::Packet {
 fn wire_body(body: &Body) -> Option<wire::packet::Body> {
     use wire::packet::Body as WireBody;
     Some(match body {
-        Body::RequestVote { last } => {
-            WireBody::RequestVote(wire::RequestVote { last: Some(wire_position(*last)) })
+        Body::RequestVote { last, transfer } => {
+            WireBody::RequestVote(wire::RequestVote { last: Some(wire_position(*last)), transfer: *transfer })
         }
         Body::Vote { boot, granted } => WireBody::Vote(wire::Vote { boot: boot.raw(), granted: *granted }),
         Body::RequestPreVote { attempt, last } => WireBody::RequestPreVote(wire::RequestPreVote {
@@ -398,11 +407,16 @@ fn membership(membership: wire::Membership) -> Result<Membership, DecodeError> {
         }
         Membership::new(servers).map_err(|why| DecodeError::Membership(Some(why)))
     };
-    let incoming = half(membership.servers)?;
+    let leases = membership.leases.map(|leases| {
+        Leases::new(leases.election_timeout_ticks, leases.drift_ppm, leases.tick_nanos)
+            .map_err(DecodeError::Leases)
+    });
+    let leases = leases.transpose()?;
+    let incoming = half(membership.servers)?.with_leases(leases);
     if membership.outgoing.is_empty() {
         Ok(incoming)
     } else {
-        Ok(half(membership.outgoing)?.joint(&incoming))
+        Ok(half(membership.outgoing)?.with_leases(leases).joint(&incoming))
     }
 }
 
@@ -443,7 +457,7 @@ fn body(body: wire::packet::Body, term: Term) -> Result<Body, DecodeError> {
             if term <= last.term {
                 return Err(DecodeError::EntryTerm);
             }
-            Body::RequestVote { last }
+            Body::RequestVote { last, transfer: vote.transfer }
         }
         WireBody::Vote(vote) => Body::Vote { boot: Boot::new(vote.boot), granted: vote.granted },
         WireBody::RequestPreVote(vote) => {

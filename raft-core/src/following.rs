@@ -24,6 +24,7 @@ impl Node {
             return false;
         }
         self.election_elapsed = 0;
+        self.since_contact = 0;
         // Leaders talk to members only, whatever this server was told before.
         self.removed = false;
         if self.campaigns != 0 {

@@ -93,7 +93,8 @@ impl Node {
                 let durable = self.disk.durable_hard_state() == self.hard_state;
                 hold(!announced || durable, "votes are asked for once the own vote is durable")
             }
-            Role::Leader { followers, .. } => {
+            Role::Leader { followers, lease, .. } => {
+                lease.check(self.round).map_err(Broken)?;
                 hold(self.hard_state.vote == Some(own), "a leader has voted for itself")?;
                 let sorted = followers.windows(2).all(|two| two[0].pair < two[1].pair);
                 hold(sorted, "a leader's followers are sorted by id")?;

@@ -185,6 +185,7 @@ mod node;
 mod election;
 mod following;
 mod compaction;
+mod leases;
 mod reads;
 mod replication;
 mod transfer;
@@ -212,6 +213,7 @@ pub use crate::encoding::{
 pub use crate::entry::{Entry, Payload, Run, RunError, Runs};
 pub use crate::identity::{Boot, ClusterId, Identity, Incarnation, NodeId, Pair, ParseIdentityError};
 pub use crate::invariants::Broken;
+pub use crate::leases::{Leases, LeasesError};
 pub use crate::log::TermStart;
 pub use crate::membership::{Membership, MembershipError, Server, Suffrage};
 pub use crate::message::{Change, Commands, Fetched, Message};

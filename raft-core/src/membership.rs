@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::identity::{NodeId, Pair};
+use crate::leases::Leases;
 use crate::quorum;
 
 /// Whether a server's vote counts.
@@ -46,6 +47,8 @@ pub struct Membership {
     servers: Vec<Server>,
     /// In a joint configuration the servers of the one before it; else empty.
     outgoing: Vec<Server>,
+    /// The same in every configuration of a cluster.
+    leases: Option<Leases>,
 }
 
 /// In which half of a configuration a server's vote counts; one that is not joint has the incoming half only.
@@ -123,20 +126,32 @@ impl Membership {
         if !servers.iter().any(|server| server.suffrage == Suffrage::Voter) {
             return Err(MembershipError::NoVoter);
         }
-        Ok(Membership { servers, outgoing: Vec::new() })
+        Ok(Membership { servers, outgoing: Vec::new(), leases: None })
+    }
+
+    /// The same servers, in a cluster with leases on these terms, or without. Of use for a founding configuration only: later ones take
+    /// over what that says, whatever is asked for.
+    #[must_use]
+    pub fn with_leases(self, leases: Option<Leases>) -> Membership {
+        Membership { leases, ..self }
+    }
+
+    /// The terms of leases in this cluster, if there are any.
+    pub const fn leases(&self) -> Option<Leases> {
+        self.leases
     }
 
     /// The joint configuration on the way from `self` to `incoming` (Raft thesis §4.3). Neither may be joint itself: what a
     /// joint one leads to is left out.
     #[must_use]
     pub fn joint(&self, incoming: &Membership) -> Membership {
-        Membership { servers: incoming.servers.clone(), outgoing: self.servers.clone() }
+        Membership { servers: incoming.servers.clone(), outgoing: self.servers.clone(), leases: self.leases }
     }
 
     /// Where a joint configuration leads to: the incoming half. A configuration that is not joint leads to itself.
     #[must_use]
     pub fn incoming(&self) -> Membership {
-        Membership { servers: self.servers.clone(), outgoing: Vec::new() }
+        Membership { servers: self.servers.clone(), outgoing: Vec::new(), leases: self.leases }
     }
 
     /// Whether this is a joint configuration.

@@ -9,6 +9,7 @@ use crate::disk::Disk;
 use crate::fetches::{Fetches, Purpose};
 use crate::identity::{ClusterId, Identity, Pair};
 use crate::import::Imports;
+use crate::leases::Leases;
 use crate::log::{Log, log_cluster};
 use crate::marks::{Mark, reached};
 use crate::membership::{Membership, Votes};
@@ -66,6 +67,10 @@ pub struct Node {
     pub(crate) election_timeout: u32,
     /// Ticks since the election timer was last restarted, at most the election timeout.
     pub(crate) election_elapsed: u32,
+    /// The terms of leases in this cluster, once they are known.
+    pub(crate) leases: Option<Leases>,
+    /// With leases: ticks since a leader was heard or the node was made, at most their election timeout. Else 0.
+    pub(crate) since_contact: u32,
     /// Attempts to become leader since a leader was last heard of; saturating.
     pub(crate) campaigns: u32,
     /// The latest attempt that asked for pre-votes.
@@ -184,6 +189,8 @@ impl Node {
             change: None,
             election_timeout: 0,
             election_elapsed: 0,
+            leases: None,
+            since_contact: 0,
             campaigns: 0,
             attempt: Attempt::ZERO,
             transfer: None,
@@ -276,6 +283,12 @@ impl Node {
         let own = self.identity.pair;
         let in_force = self.membership().map(|membership| (membership.votes(own), membership.is_joint()));
         (self.votes, self.joint) = in_force.unwrap_or_default();
+        let leases = self.membership().and_then(|membership| membership.leases());
+        if self.leases != leases {
+            self.leases = leases;
+            // No election timeout is shorter than that of leases.
+            self.set_campaigns(self.campaigns);
+        }
     }
 
     /// A packet from this server, of its term.

@@ -52,6 +52,9 @@ pub enum Body {
     RequestVote {
         /// The end of the candidate's log.
         last: Position,
+        /// Whether the leader of the term before has told the candidate to begin this election
+        /// ([`TimeoutNow`](Self::TimeoutNow)): then nobody has to keep its vote for that leader's sake.
+        transfer: bool,
     },
     /// The answer to [`RequestVote`](Self::RequestVote). Granted, it promises that the vote is durable.
     Vote {

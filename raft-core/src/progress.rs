@@ -124,8 +124,14 @@ impl Progress {
         self.mode
     }
 
+    /// The latest round that it has answered, in whatever boot.
     pub(crate) const fn answered_round(&self) -> Round {
         self.answered_round
+    }
+
+    /// Whether it has the founding configuration for good, and so knows what that says.
+    pub(crate) fn knows_cluster(&self) -> bool {
+        LogIndex::ZERO < self.matched
     }
 
     /// Lets time pass.

@@ -132,6 +132,9 @@ impl Node {
             return ready.answers.push(Answer { id, outcome: Outcome::Refused(refusal) });
         }
         if matches!(self.role, Role::Leader { .. }) {
+            if self.has_lease() {
+                return self.reads.confirm(id, self.commit);
+            }
             self.wait_for_round(Reader::Client(id));
         } else {
             self.reads.asking.push_back(Asking { id, token: None });
@@ -180,7 +183,7 @@ impl Node {
     }
 
     /// Whether an entry of the own term is committed: from then on a leader knows how far the log is (Raft thesis §6.4).
-    fn commits_own_term(&self) -> bool {
+    pub(crate) fn commits_own_term(&self) -> bool {
         self.log.term_at(self.commit) == Some(self.hard_state.term)
     }
 
@@ -235,7 +238,7 @@ impl Node {
         if !self.commits_own_term() {
             return reached(Mark::ReadWaitsForTerm);
         }
-        let answered = self.answered_round();
+        let answered = self.quorum_round(Progress::answered_round);
         while let Some(read) = self.reads.waiting.front().copied()
             && read.round.is_some_and(|round| round <= answered)
         {
@@ -254,13 +257,13 @@ impl Node {
         }
     }
 
-    /// The latest round that a quorum has answered, of each half of the configuration.
-    fn answered_round(&self) -> Round {
+    /// The latest round that a quorum of each half of the configuration has answered, each follower as `answered` says.
+    pub(crate) fn quorum_round(&self, answered: impl Fn(&Progress) -> Round) -> Round {
         let Role::Leader { followers, .. } = &self.role else { return Round::ZERO };
         let half = |counts: fn(Votes) -> bool| {
             let followers = followers.iter().filter(move |follower| counts(follower.votes));
             let own = counts(self.votes).then_some(self.round);
-            quorum::quorum_index(followers.map(Progress::answered_round).chain(own))
+            quorum::quorum_index(followers.map(&answered).chain(own))
         };
         let incoming = half(|votes| votes.incoming);
         if self.joint { incoming.min(half(|votes| votes.outgoing)) } else { incoming }

@@ -172,7 +172,9 @@ impl Node {
             server.suffrage = suffrage;
         }
         // The same servers as before, and not fewer voters.
+        let leases = membership.leases();
         let Ok(membership) = Membership::new(servers) else { return };
+        let membership = membership.with_leases(leases);
         if suffrage == Suffrage::Voter {
             reached(Mark::StagedServerVotes);
         } else {
@@ -292,5 +294,6 @@ fn target(current: &Membership, change: Change) -> Result<Membership, Refusal> {
             put(Server { raft_address, client_address, ..known(id)?.clone() });
         }
     }
-    Membership::new(servers).map_err(Refusal::Membership)
+    let target = Membership::new(servers).map_err(Refusal::Membership)?;
+    Ok(target.with_leases(current.leases()))
 }

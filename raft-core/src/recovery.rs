@@ -67,7 +67,8 @@ impl core::error::Error for RecoveryError {}
 /// for committed, and the configuration is appended to it in the next term, as if the survivor had been elected in that.
 ///
 /// Voters other than the survivor start with empty disks, and the new cluster's id; they are sent a snapshot, which the survivor
-/// asks its embedder for ([`Event::SnapshotWanted`](crate::Event::SnapshotWanted)), since the old log is of another cluster.
+/// asks its embedder for ([`Event::SnapshotWanted`](crate::Event::SnapshotWanted)), since the old log is of another cluster. Leases
+/// are as they were.
 ///
 /// # Errors
 /// See [`RecoveryError`].
@@ -81,6 +82,8 @@ pub fn recover(disk: &Recovered, membership: &Membership, survivor: Pair) -> Res
         return Err(RecoveryError::NotAVoter(survivor));
     }
     let (last, commit, before) = (disk.last(), disk.commit, disk.membership().cloned());
+    let leases = before.as_ref().and_then(|before| before.leases());
+    let membership = &membership.clone().with_leases(leases);
     let recovery = Recovery { cluster, write: None, last, commit, membership: before };
     if let Some((index, _)) = disk.refounded
         && index == last.index

@@ -33,7 +33,7 @@ impl Node {
     /// an election timeout (Raft thesis §6.2), so that clients look elsewhere and those who still hear it do not keep the
     /// others from electing (B11); or when the disk stands still, since a server with a working one can do better.
     pub(crate) fn tick_leader(&mut self, elapsed: u32, ready: &mut Ready) {
-        let Role::Leader { followers, since_heartbeat, since_entry } = &mut self.role else { return };
+        let Role::Leader { followers, since_heartbeat, since_entry, .. } = &mut self.role else { return };
         *since_heartbeat = since_heartbeat.saturating_add(elapsed).min(self.config.heartbeat_ticks);
         *since_entry = since_entry.saturating_add(u64::from(elapsed));
         for progress in followers.iter_mut() {
@@ -256,11 +256,14 @@ impl Node {
 
     /// Sends what is due: heartbeats, entries as far as the windows allow, and the commit index where nothing carries it.
     pub(crate) fn derive_replication(&mut self, heartbeat: bool, ready: &mut Ready) {
-        let Role::Leader { followers, since_heartbeat, .. } = &mut self.role else { return };
+        let Role::Leader { followers, since_heartbeat, lease, .. } = &mut self.role else { return };
         if heartbeat {
             *since_heartbeat = 0;
             self.round = self.round.next();
             self.reads.round_begun(self.round);
+            if self.leases.is_some() {
+                lease.round_begun(self.round);
+            }
             self.due.send = Recipients::All;
         }
         let recipients = match self.due.send {

@@ -4,6 +4,7 @@
 use alloc::vec::Vec;
 
 use crate::identity::{Boot, Pair};
+use crate::leases::Lease;
 use crate::position::{Attempt, LogIndex, RequestId, Term};
 use crate::progress::Progress;
 use crate::ready::RoleKind;
@@ -38,6 +39,8 @@ pub(crate) enum Role {
     Candidate {
         /// Whether votes have been asked for: not before the candidate's own vote is durable.
         announced: bool,
+        /// Whether the leader of the term before wants this election.
+        transfer: bool,
         /// Who has granted its vote.
         granted: Vec<Pair>,
         /// Ticks since votes were last asked for.
@@ -50,6 +53,7 @@ pub(crate) enum Role {
         since_heartbeat: u32,
         /// Ticks since the last entry was appended; saturating.
         since_entry: u64,
+        lease: Lease,
     },
 }
 

@@ -95,6 +95,9 @@ impl Node {
     }
 
     fn tick(&mut self, elapsed: u32, ready: &mut Ready) {
+        if let Some(leases) = self.leases {
+            self.tick_leases(leases, elapsed);
+        }
         self.disk.tick(elapsed, self.config.disk_stall_ticks);
         self.tick_transfer(elapsed, ready);
         if let Role::Leader { .. } = self.role {
@@ -118,6 +121,14 @@ impl Node {
         if let Body::RequestPreVote { attempt, last } = body {
             return self.pre_vote_requested((from, boot, term), attempt, last, ready);
         }
+        if let Body::RequestVote { transfer: false, .. } = body
+            && self.hard_state.term <= term
+            && self.keeps_vote()
+        {
+            // As if it had never come: its term is not taken over either.
+            reached(Mark::VoteKept);
+            return self.tell_if_removed(from, ready);
+        }
         if self.hard_state.term < term {
             if matches!((&self.role, &body), (Role::PreCandidate { .. }, Body::PreVote { .. })) {
                 reached(Mark::PreVoteTeachesTerm);
@@ -138,7 +149,7 @@ impl Node {
             return;
         }
         match body {
-            Body::RequestVote { last } => self.vote_requested(from, boot, last, ready),
+            Body::RequestVote { last, .. } => self.vote_requested(from, boot, last, ready),
             Body::Vote { boot, granted } => self.vote_received(from, boot, granted, ready),
             Body::TimeoutNow => self.timeout_now_received(from, ready),
             Body::RequestPreVote { .. } | Body::PreVote { .. } => {} // Answered above, whatever the terms.
@@ -187,9 +198,11 @@ impl Node {
         }
     }
 
-    /// Forgets the leader on request; what is owed to a candidate is owed on.
+    /// Forgets the leader on request; what is owed to a candidate is owed on. With leases nobody may: somebody's lease counts on it.
     fn forget_leader(&mut self, ready: &mut Ready) {
-        if let Role::Follower { following: Some(_), vote_owed } = self.role {
+        if self.leases.is_none()
+            && let Role::Follower { following: Some(_), vote_owed } = self.role
+        {
             self.set_role(Role::Follower { following: None, vote_owed }, ready);
         }
     }
@@ -393,7 +406,7 @@ impl Node {
 /// passes packets by other means is held to the same.
 fn is_well_formed(cluster: ClusterId, term: Term, body: &Body) -> bool {
     match body {
-        Body::RequestVote { last } => last.term < term,
+        Body::RequestVote { last, .. } => last.term < term,
         Body::RequestPreVote { last, .. } => last.term <= term,
         Body::Append { previous, entries, .. } => {
             let first = entries.iter().next();

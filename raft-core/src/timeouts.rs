@@ -1,20 +1,19 @@
 //! When an election times out: spread over [T, 2T) by a hash, so that the core needs no generator and no clock.
 
-use crate::config::Config;
 use crate::identity::NodeId;
 use crate::position::Term;
 
-/// The election timeout of a server in a term, in ticks: from [T, 2T), T being
-/// [`Config::election_timeout_ticks`](crate::Config::election_timeout_ticks) (Raft thesis §3.4). `attempt` counts the campaigns since the
+/// The election timeout of a server in a term, in ticks: from [T, 2T), T being `least`
+/// (Raft thesis §3.4). `attempt` counts the campaigns since the
 /// server last heard from a leader, so that two servers whose timeouts fall together once do not stay together.
-pub(crate) fn election_timeout(config: &Config, id: NodeId, term: Term, attempt: u32) -> u32 {
-    let mut hash = mix(config.seed);
+pub(crate) fn election_timeout(seed: u64, least: u32, id: NodeId, term: Term, attempt: u32) -> u32 {
+    let mut hash = mix(seed);
     for word in [id.raw(), term.raw(), u64::from(attempt)] {
         hash = mix(hash ^ word);
     }
-    let spread = u64::from(config.election_timeout_ticks);
+    let spread = u64::from(least);
     // The high half times the range, divided by 2³²: even, and below the range, which is below 2³².
-    config.election_timeout_ticks + (((hash >> 32) * spread) >> 32) as u32
+    least + (((hash >> 32) * spread) >> 32) as u32
 }
 
 /// A bijection of 64 bits in which every bit of the input moves every bit of the output: the finaliser of SplitMix64
@@ -32,15 +31,13 @@ mod tests {
     //! Goal: timeouts lie in [T, 2T), are spread, and never change from one version to the next.
 
     use super::election_timeout;
-    use crate::config::Config;
     use crate::identity::NodeId;
     use crate::position::Term;
     use alloc::vec::Vec;
 
     fn timeouts(id: u64, attempt: u32) -> Vec<u32> {
-        let config = Config { election_timeout_ticks: 100, ..Config::default() };
         let id = NodeId::new(id).expect("not zero");
-        (0..1000).map(|term| election_timeout(&config, id, Term::new(term), attempt)).collect()
+        (0..1000).map(|term| election_timeout(0, 100, id, Term::new(term), attempt)).collect()
     }
 
     #[test]

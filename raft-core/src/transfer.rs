@@ -97,6 +97,10 @@ impl Node {
         if ready_to_lead && (heartbeat || !transfer.told) {
             self.transfer = Some(Transfer { told: true, ..transfer });
             ready.send.push(self.packet(transfer.to, Body::TimeoutNow));
+            // From here on votes may be given that this leader knows nothing of, also if it gives up and leads on.
+            if let Role::Leader { lease, .. } = &mut self.role {
+                lease.end();
+            }
         }
     }
 
@@ -111,7 +115,7 @@ impl Node {
     pub(crate) fn timeout_now_received(&mut self, from: Pair, ready: &mut Ready) {
         let follows = matches!(&self.role, Role::Follower { following: Some(f), .. } if f.leader == from);
         if follows && self.may_campaign() && !self.disk.is_stalled(self.config.disk_stall_ticks) {
-            self.campaign(ready);
+            self.campaign(true, ready);
         }
     }
 }

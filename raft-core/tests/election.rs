@@ -21,7 +21,7 @@ fn packet(cluster: &Cluster, from: u64, to: u64, term: u64, body: Body) -> Messa
 }
 
 fn request_vote(cluster: &Cluster, from: u64, to: u64, term: u64, last: Position) -> Message {
-    packet(cluster, from, to, term, Body::RequestVote { last })
+    packet(cluster, from, to, term, Body::RequestVote { last, transfer: false })
 }
 
 /// The votes that wait in the network, as (from, granted).

@@ -102,7 +102,7 @@ fn bodies() -> impl Strategy<Value = Body> {
     let round = any::<u64>().prop_map(Round::new);
     let attempt = any::<u64>().prop_map(Attempt::new);
     prop_oneof![
-        positions().prop_map(|last| Body::RequestVote { last }),
+        (positions(), any::<bool>()).prop_map(|(last, transfer)| Body::RequestVote { last, transfer }),
         (boot.clone(), any::<bool>()).prop_map(|(boot, granted)| Body::Vote { boot, granted }),
         (attempt.clone(), positions()).prop_map(|(attempt, last)| Body::RequestPreVote { attempt, last }),
         (boot.clone(), attempt, any::<bool>()).prop_map(|(boot, attempt, granted)| Body::PreVote {

@@ -94,7 +94,7 @@ fn from_second(world: &World, term: u64, body: Body) -> Message {
 fn world_with_a_vote_under_way() -> World {
     let mut world = world();
     let last = Position::new(0, 1);
-    let request = from_second(&world, 1, Body::RequestVote { last });
+    let request = from_second(&world, 1, Body::RequestVote { last, transfer: false });
     world.tell(request);
     world.step();
     world

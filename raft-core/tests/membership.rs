@@ -356,7 +356,7 @@ fn removed_server_is_told_and_can_come_back() {
     let (cluster_id, boot) = (node.identity().cluster, node.identity().boot);
     let last = cluster.node(2).status().last;
     let (from, to) = (pair(2), pair(3));
-    let body = Body::RequestVote { last };
+    let body = Body::RequestVote { last, transfer: false };
     let term = term.next().expect("not the last");
     cluster.step(3, Message::Packet(Packet { cluster: cluster_id, from, boot, to, term, body }));
     assert!(cluster.network.iter().any(|packet| matches!(packet.body, Body::Vote { granted: true, .. })));

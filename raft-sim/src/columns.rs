@@ -149,7 +149,7 @@ impl<'a> Columns<'a> {
 /// A packet in a few words, with its term.
 fn said(packet: &Packet) -> String {
     let what = match &packet.body {
-        Body::RequestVote { last } => format!("vote? {last}"),
+        Body::RequestVote { last, .. } => format!("vote? {last}"),
         Body::Vote { granted, .. } => (if *granted { "vote" } else { "no vote" }).to_owned(),
         Body::RequestPreVote { last, .. } => format!("pre-vote? {last}"),
         Body::PreVote { granted, .. } => (if *granted { "pre-vote" } else { "no pre-vote" }).to_owned(),

@@ -214,7 +214,9 @@ fn write_of_snapshot(ready: &Ready) -> u64 {
 fn words_of(packet: &Packet) -> [u64; 9] {
     let (to, term) = (packet.to.id.raw(), packet.term.raw());
     match &packet.body {
-        Body::RequestVote { last } => [1, to, term, last.term.raw(), last.index.raw(), 0, 0, 0, 0],
+        Body::RequestVote { last, transfer } => {
+            [1, to, term, last.term.raw(), last.index.raw(), u64::from(*transfer), 0, 0, 0]
+        }
         Body::Vote { boot, granted } => [2, to, term, boot.raw(), u64::from(*granted), 0, 0, 0, 0],
         Body::Append { previous, commit, entries } => {
             let last = entries.last_position().unwrap_or_default();
@@ -310,7 +312,11 @@ mod tests {
             }),
         };
         let bodies = [
-            vec![Body::RequestVote { last: one }, Body::RequestVote { last: two }],
+            vec![
+                Body::RequestVote { last: one, transfer: false },
+                Body::RequestVote { last: two, transfer: false },
+                Body::RequestVote { last: one, transfer: true },
+            ],
             vec![Body::Vote { boot: boot(1), granted: true }, Body::Vote { boot: boot(2), granted: true }],
             vec![Body::Vote { boot: boot(1), granted: false }],
             vec![append(one, 0, run(2, b"a")), append(one, 1, run(2, b"a")), append(one, 0, run(2, b"ab"))],

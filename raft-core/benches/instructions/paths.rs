@@ -105,7 +105,7 @@ fn voting(asked: &str, times: u64) {
     let mut lab = Lab::new(2, 3, 0, Config::default());
     for nth in 0..times {
         let last = Position { term: Term::new(nth + 1), index: LogIndex::new(9) };
-        let request = lab.from(pair(1), Term::new(nth + 2), Body::RequestVote { last });
+        let request = lab.from(pair(1), Term::new(nth + 2), Body::RequestVote { last, transfer: false });
         step(&mut lab, asked, "vote-requested", request);
         for synced in lab.reports() {
             step(&mut lab, asked, "vote-given", synced);

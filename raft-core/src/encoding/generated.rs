@@ -78,6 +78,9 @@ pub mod packet {
 pub struct RequestVote {
     #[prost(message, optional, tag = "1")]
     pub last: ::core::option::Option<Position>,
+    /// the leader of the term before has asked for this election
+    #[prost(bool, tag = "2")]
+    pub transfer: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Vote {
@@ -258,6 +261,18 @@ pub struct Server {
     #[prost(string, tag = "4")]
     pub client_address: ::prost::alloc::string::String,
 }
+/// On what terms leaders have leases.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Leases {
+    /// the shortest
+    #[prost(uint32, tag = "1")]
+    pub election_timeout_ticks: u32,
+    /// by how much clocks run too fast or too slow at most
+    #[prost(uint32, tag = "2")]
+    pub drift_ppm: u32,
+    #[prost(uint64, tag = "3")]
+    pub tick_nanos: u64,
+}
 /// Sorted by id. The digest (XXH3, 128 bits) of the founding configuration's encoding is the cluster id.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Membership {
@@ -266,6 +281,9 @@ pub struct Membership {
     /// of a joint configuration the servers of the one before it; else none
     #[prost(message, repeated, tag = "2")]
     pub outgoing: ::prost::alloc::vec::Vec<Server>,
+    /// the same in all configurations of a cluster
+    #[prost(message, optional, tag = "3")]
+    pub leases: ::core::option::Option<Leases>,
 }
 /// A batch for the disk.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -155,10 +155,14 @@ impl Cluster {
     }
 
     pub fn with(voters: u64, config: Config) -> Self {
-        let founding = membership(voters);
+        Cluster::founded(&membership(voters), config)
+    }
+
+    /// The servers of this founding configuration, whose ids are 1, 2, 3 and so on.
+    pub fn founded(founding: &Membership, config: Config) -> Self {
         let machine = |id| {
             let identity = Identity { cluster: founding.cluster_id(), pair: pair(id), boot: Boot::new(0) };
-            let Ok(Bootstrap::Write(first)) = bootstrap(&Recovered::default(), &founding, pair(id)) else {
+            let Ok(Bootstrap::Write(first)) = bootstrap(&Recovered::default(), founding, pair(id)) else {
                 panic!("an empty disk of a founder takes the bootstrap");
             };
             let mut machine = Machine {
@@ -182,7 +186,7 @@ impl Cluster {
             machine.start();
             machine
         };
-        let machines = (1..=voters).map(machine).collect();
+        let machines = founding.servers().iter().map(|server| machine(server.pair.id.raw())).collect();
         Cluster { machines, network: VecDeque::new(), cut: Vec::new(), next_request: 1 }
     }
 

@@ -20,7 +20,7 @@ pub struct Letter {
 
 #[derive(Arbitrary, Clone, Debug)]
 enum Content {
-    RequestVote { term: u8, index: Place },
+    RequestVote { term: u8, index: Place, transfer: bool },
     Vote { granted: bool, boot: u8 },
     RequestPreVote { attempt: u8, term: u8, index: Place },
     PreVote { granted: bool, boot: u8, attempt: u8 },
@@ -119,7 +119,8 @@ impl Letter {
         };
         let round = |round: u8| Round::new(u64::from(round % 8));
         Some(match self.content.clone() {
-            Content::RequestVote { term, index } => Body::RequestVote {
+            Content::RequestVote { term, index, transfer } => Body::RequestVote {
+                transfer,
                 last: Position { term: near(node.status().last.term, term), index: index.index(node) },
             },
             Content::Vote { granted, boot } => Body::Vote { boot: asked(boot), granted },
@@ -234,7 +235,7 @@ pub fn answer(packet: &Packet, node: &Node, how: u8) -> Option<Packet> {
         Body::AskReadIndex { token } => Body::ReadIndex { boot, token: *token, index: node.status().commit },
         Body::TimeoutNow => {
             term = term.next()?;
-            Body::RequestVote { last: node.status().last }
+            Body::RequestVote { last: node.status().last, transfer: false }
         }
         // The candidate has won.
         Body::Vote { granted: true, .. } => {

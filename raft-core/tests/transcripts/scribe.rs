@@ -347,7 +347,7 @@ fn answer(Answer { id, outcome }: &Answer) -> String {
 
 fn body(packet: &Packet) -> String {
     let (kind, fields) = match &packet.body {
-        Body::RequestVote { last } => ("vote?", format!("last {last}")),
+        Body::RequestVote { last, .. } => ("vote?", format!("last {last}")),
         Body::Vote { granted, .. } => ("vote", yes(*granted)),
         Body::RequestPreVote { attempt, last } => ("pre-vote?", format!("attempt {attempt}, last {last}")),
         Body::PreVote { attempt, granted, .. } => {
