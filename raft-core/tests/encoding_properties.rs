@@ -8,10 +8,10 @@ use proptest::collection::{hash_set, vec};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use raft_core::{
-    Attempt, Body, Boot, ClusterId, Compaction, Entry, HardState, Import, Incarnation, LogIndex, LogTime,
-    Membership, NodeId, Packet, Pair, Payload, Position, Round, Run, Runs, Server, Snapshot, Suffrage, Term,
-    Write, WriteNumber, decode_entry, decode_membership, decode_packet, decode_write, encode_entry,
-    encode_membership, encode_packet, encode_write,
+    Attempt, Body, Boot, ClusterId, Compaction, Entry, HardState, Import, Incarnation, Leases, LogIndex,
+    LogTime, Membership, NodeId, Packet, Pair, Payload, Position, Round, Run, Runs, Server, Snapshot,
+    Suffrage, Term, Write, WriteNumber, decode_entry, decode_membership, decode_packet, decode_write,
+    encode_entry, encode_membership, encode_packet, encode_write,
 };
 
 fn pairs() -> impl Strategy<Value = Pair> {
@@ -53,10 +53,18 @@ fn memberships() -> impl Strategy<Value = Membership> {
     })
 }
 
+fn leases() -> impl Strategy<Value = Option<Leases>> {
+    let leases = (3..=1_000_000u32, 0..333_333u32, 1..u64::MAX);
+    proptest::option::of(
+        leases.prop_map(|(timeout, drift, tick)| Leases::new(timeout, drift, tick).expect("in range")),
+    )
+}
+
 fn joint_or_not() -> impl Strategy<Value = Membership> {
-    (memberships(), proptest::option::of(memberships())).prop_map(|(membership, before)| match before {
-        Some(before) => before.joint(&membership),
-        None => membership,
+    let both = (memberships(), proptest::option::of(memberships()), leases());
+    both.prop_map(|(membership, before, leases)| match before {
+        Some(before) => before.with_leases(leases).joint(&membership),
+        None => membership.with_leases(leases),
     })
 }
 

@@ -264,11 +264,11 @@ fn snapshot(node: &Node, term: Term, index: LogIndex, (other_term, servers, odd)
         if absurd { near } else { near.min(term) }
     });
     // Mostly a configuration of the founders.
-    let configuration = |nth: u8| super::membership(u64::from(nth % 4) + 1);
+    let configuration = |nth: u8| super::membership(u64::from(nth) % super::FOUNDINGS + 1);
     let membership = match servers % 8 {
         0 => configuration(servers / 8).joint(&configuration(servers / 32)),
         1 | 2 => configuration(servers / 8),
-        _ => (0..4)
+        _ => (0..8)
             .map(configuration)
             .find(|founders| founders.cluster_id() == node.identity().cluster)
             .unwrap_or_else(|| configuration(0)),
@@ -306,7 +306,8 @@ fn near(term: Term, choice: u8) -> Term {
 /// Runs behind `previous`, whose terms mostly lie between its term and that of the packet.
 fn entries(node: &Node, previous: Position, term: Term, pieces: &[Piece; 2], odd: u8) -> Option<Runs> {
     let cluster = node.identity().cluster;
-    let founders = (1..=4).find(|voters| super::membership(*voters).cluster_id() == cluster)?;
+    let founders =
+        (1..=super::FOUNDINGS).find(|voters| super::membership(*voters).cluster_id() == cluster)?;
     let mut runs = Runs::new();
     let mut next = previous.index.next();
     let mut lowest = previous.term.raw();
@@ -321,7 +322,7 @@ fn entries(node: &Node, previous: Position, term: Term, pieces: &[Piece; 2], odd
             let index = next.raw().wrapping_add(nth);
             // Every log of a cluster begins with the same entry, or a leader lies about it.
             if odd < 8 && nth == 0 {
-                return configuration(u64::from(odd % 4) + 1);
+                return configuration(u64::from(odd) % super::FOUNDINGS + 1);
             }
             if index == 1 {
                 return configuration(founders);

@@ -24,9 +24,9 @@ use std::ops::Range;
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use raft_core::{
-    Boot, Bootstrap, Change, Commands, Config, Fetched, Identity, Incarnation, LogIndex, LogTime, Membership,
-    Message, Node, NodeId, Packet, Pair, Position, Ready, RequestId, RoleKind, Run, Runs, SendNumber, Server,
-    Suffrage, WriteNumber, bootstrap,
+    Boot, Bootstrap, Change, Commands, Config, Fetched, Identity, Incarnation, Leases, LogIndex, LogTime,
+    Membership, Message, Node, NodeId, Packet, Pair, Position, Ready, RequestId, RoleKind, Run, Runs,
+    SendNumber, Server, Suffrage, WriteNumber, bootstrap,
 };
 
 pub use self::disk::Disk;
@@ -175,14 +175,20 @@ pub fn pair(id: u64) -> Pair {
     }
 }
 
-pub fn membership(voters: u64) -> Membership {
+/// How many founding configurations there are: of one to four servers, and of as many with leases.
+pub const FOUNDINGS: u64 = 8;
+
+/// The founding configuration of this number, from 1 on.
+pub fn membership(nth: u64) -> Membership {
+    let voters = (nth - 1) % 4 + 1;
+    let leases = (4 < nth).then(|| Leases::new(9, 1000, 1).expect("in range"));
     let server = |id| Server {
         pair: pair(id),
         suffrage: Suffrage::Voter,
         raft_address: format!("raft{id}"),
         client_address: String::new(),
     };
-    Membership::new((1..=voters).map(server).collect()).expect("a valid configuration")
+    Membership::new((1..=voters).map(server).collect()).expect("a valid configuration").with_leases(leases)
 }
 
 impl Settings {
@@ -250,7 +256,8 @@ pub fn run(story: &Story) -> World {
 impl World {
     pub fn new(settings: Settings) -> Self {
         let voters = u64::from(settings.voters % 4) + 1;
-        let founding = membership(voters);
+        // One cluster in eight has leases.
+        let founding = membership(if settings.voters < 224 { voters } else { voters + 4 });
         let identity = Identity { cluster: founding.cluster_id(), pair: pair(1), boot: Boot::new(1) };
         let mut disk = Disk::default();
         disk.deletes_at_once = settings.plain & 16 != 0;
