@@ -13,7 +13,7 @@ use crate::identity::{Boot, Pair};
 use crate::leases::Lease;
 use crate::marks::{Mark, reached};
 use crate::node::Node;
-use crate::packet::{Body, Packet};
+use crate::packet::{Body, Sender};
 use crate::position::{Attempt, LogIndex, Position, Term};
 use crate::ready::{Event, Fault, Ready};
 use crate::role::{Due, Role};
@@ -133,17 +133,11 @@ impl Node {
             }
             Role::Follower { .. } | Role::Leader { .. } => return,
         };
+        let sender = Sender::of(&self.identity, self.hard_state.term);
         let asked = self.log.membership().map(|(_, membership)| membership);
         for voter in asked.into_iter().flat_map(|membership| membership.voters()) {
             if !granted.contains(&voter) && voter != self.identity.pair {
-                ready.send.push(Packet {
-                    cluster: self.identity.cluster,
-                    from: self.identity.pair,
-                    boot: self.identity.boot,
-                    to: voter,
-                    term: self.hard_state.term,
-                    body: body.clone(),
-                });
+                ready.send.push(sender.packet(voter, body.clone()));
             }
         }
     }

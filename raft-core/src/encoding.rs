@@ -27,7 +27,7 @@ use crate::entry::{Entry, RunError, Runs};
 use crate::identity::{Boot, ClusterId, Incarnation, NodeId, Pair};
 use crate::leases::{Leases, LeasesError};
 use crate::membership::{Membership, MembershipError, Server, Suffrage};
-use crate::packet::{Body, Packet};
+use crate::packet::{Body, Packet, Versions};
 use crate::position::{Attempt, LogIndex, LogTime, Position, Round, Term, Token, WriteNumber};
 use crate::snapshot::{Compaction, Digest, Import, Snapshot};
 use crate::write::{HardState, Write};
@@ -44,6 +44,8 @@ pub enum DecodeError {
     ZeroId,
     /// A kind of packet, entry or suffrage that this version does not know.
     Unknown(&'static str),
+    /// A packet that this version does not know, from a sender that speaks these versions only.
+    Versions(Versions),
     /// A configuration that is not sorted, or not valid.
     Membership(Option<MembershipError>),
     /// A configuration with leases that can not be.
@@ -65,6 +67,13 @@ impl fmt::Display for DecodeError {
             DecodeError::Missing(field) => write!(f, "the field {field} is missing"),
             DecodeError::ZeroId => f.write_str("a server id is 0"),
             DecodeError::Unknown(what) => write!(f, "a {what} that this version does not know"),
+            DecodeError::Versions(theirs) => {
+                write!(
+                    f,
+                    "its sender speaks versions {theirs} of the protocol, and this server {}",
+                    Versions::OURS
+                )
+            }
             DecodeError::Membership(Some(why)) => write!(f, "an invalid configuration: {why}"),
             DecodeError::Membership(None) => f.write_str("a configuration that is not sorted by id"),
             DecodeError::Leases(why) => write!(f, "{why}"),
@@ -115,6 +124,10 @@ fn put(message: &impl prost::Message, out: &mut Vec<u8>) {
 pub fn decode_packet(bytes: Bytes) -> Result<Packet, DecodeError> {
     let packet = wire::Packet::decode(bytes).map_err(|_| DecodeError::Malformed)?;
     let term = Term::new(packet.term);
+    let versions = Versions { first: packet.version_first, last: packet.version_last };
+    if packet.body.is_none() && !Versions::OURS.meet(versions) {
+        return Err(DecodeError::Versions(versions));
+    }
     Ok(Packet {
         cluster: ClusterId::new(join(packet.cluster_high, packet.cluster_low)),
         from: pair(packet.from.as_ref().ok_or(DecodeError::Missing("from"))?)?,
@@ -122,6 +135,7 @@ pub fn decode_packet(bytes: Bytes) -> Result<Packet, DecodeError> {
         to: pair(packet.to.as_ref().ok_or(DecodeError::Missing("to"))?)?,
         term,
         body: body(packet.body.ok_or(DecodeError::Unknown("packet"))?, term)?,
+        versions,
     })
 }
 
@@ -299,6 +313,8 @@ fn wire_packet(packet: &Packet) -> wire::Packet {
         boot: packet.boot.raw(),
         to: Some(wire_pair(packet.to)),
         term: packet.term.raw(),
+        version_first: packet.versions.first,
+        version_last: packet.versions.last,
         body: wire_body(&packet.body),
     }
 }

@@ -218,7 +218,7 @@ pub use crate::log::TermStart;
 pub use crate::membership::{Membership, MembershipError, Server, Suffrage};
 pub use crate::message::{Change, Commands, Fetched, Message};
 pub use crate::node::{Node, StartError};
-pub use crate::packet::{Body, Packet};
+pub use crate::packet::{Body, Packet, Versions};
 pub use crate::position::{
     Attempt, FetchNumber, LogIndex, LogTime, Position, RequestId, Round, SendNumber, Term, Token, WriteNumber,
 };

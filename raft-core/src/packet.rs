@@ -1,11 +1,41 @@
 //! What servers send each other. Every packet may be lost, doubled, delayed or overtaken; nothing here assumes otherwise.
 
 use alloc::sync::Arc;
+use core::fmt;
 
 use crate::entry::Runs;
 use crate::identity::{Boot, ClusterId, Identity, Pair};
 use crate::position::{Attempt, LogIndex, Position, Round, Term, Token};
 use crate::snapshot::Snapshot;
+
+/// The versions of the protocol that a server speaks, from the first to the last. Two servers understand each other where their ranges
+/// meet: so a cluster is upgraded one server at a time, as long as each version overlaps with the one before it.
+///
+/// Within a version fields may be added, which those who do not know them ignore, and entries are kept and passed on as they were
+/// encoded. A version of its own is for what must not be ignored.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Versions {
+    /// The oldest; 0 from a sender that says nothing of versions.
+    pub first: u32,
+    /// The newest.
+    pub last: u32,
+}
+
+impl Versions {
+    /// What this version of the crate speaks.
+    pub const OURS: Versions = Versions { first: 1, last: 1 };
+
+    /// Whether there is a version in both ranges.
+    pub const fn meet(self, other: Versions) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+impl fmt::Display for Versions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", self.first, self.last)
+    }
+}
 
 /// One packet from one server to one other.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -20,6 +50,8 @@ pub struct Packet {
     pub to: Pair,
     /// The sender's term when it sent it.
     pub term: Term,
+    /// The versions of the protocol that the sender speaks.
+    pub versions: Versions,
     /// The rest.
     pub body: Body,
 }
@@ -40,7 +72,15 @@ impl Sender {
 
     #[inline]
     pub(crate) const fn packet(&self, to: Pair, body: Body) -> Packet {
-        Packet { cluster: self.cluster, from: self.pair, boot: self.boot, to, term: self.term, body }
+        Packet {
+            cluster: self.cluster,
+            from: self.pair,
+            boot: self.boot,
+            to,
+            term: self.term,
+            body,
+            versions: Versions::OURS,
+        }
     }
 }
 

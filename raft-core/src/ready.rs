@@ -7,7 +7,7 @@ use core::fmt;
 use crate::entry::Runs;
 use crate::identity::{ClusterId, NodeId, Pair};
 use crate::membership::{Membership, MembershipError};
-use crate::packet::Packet;
+use crate::packet::{Packet, Versions};
 use crate::position::{FetchNumber, LogIndex, Position, RequestId, Term};
 use crate::snapshot::{Import, SendSnapshot, Snapshot};
 use crate::write::Write;
@@ -279,6 +279,14 @@ pub enum Event {
         from: Pair,
         /// Which cluster it belongs to.
         cluster: ClusterId,
+    },
+    /// A packet came from a server that speaks no version of the protocol that this one does. It was not looked at: one of the two has to
+    /// be upgraded, by way of a version that both speak.
+    WrongVersion {
+        /// Who sent it.
+        from: Pair,
+        /// What it speaks; this server speaks [`Versions::OURS`].
+        versions: Versions,
     },
     /// A follower does not have what it acknowledged: its disk has lost what was durable, or an old copy of it was put back. It
     /// is sent again what it lacks, but it may have forgotten votes too: nothing that was acknowledged is safe with it, and it

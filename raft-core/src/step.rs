@@ -10,7 +10,7 @@ use crate::invariants::Before;
 use crate::marks::{Mark, reached};
 use crate::message::{Fetched, Message};
 use crate::node::Node;
-use crate::packet::{Body, Packet};
+use crate::packet::{Body, Packet, Versions};
 use crate::position::{FetchNumber, LogIndex, Term, WriteNumber};
 use crate::ready::{Event, Fault, Ready};
 use crate::role::{Due, Role};
@@ -108,12 +108,15 @@ impl Node {
     }
 
     fn packet_received(&mut self, packet: Packet, ready: &mut Ready) {
-        let Packet { cluster, from, boot, to, term, body } = packet;
+        let Packet { cluster, from, boot, to, term, versions, body } = packet;
         if cluster != self.identity.cluster {
             return ready.events.push(Event::WrongCluster { from, cluster });
         }
         if to != self.identity.pair {
             return ready.events.push(Event::WrongIncarnation { from, to });
+        }
+        if !Versions::OURS.meet(versions) {
+            return ready.events.push(Event::WrongVersion { from, versions });
         }
         if from == self.identity.pair || !is_well_formed(cluster, term, &body) {
             return;

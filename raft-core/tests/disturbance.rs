@@ -94,6 +94,7 @@ fn server_without_a_vote_forgets_a_silent_leader() {
         to: pair(3),
         term: Term::new(1),
         body: heartbeat,
+        versions: raft_core::Versions::OURS,
     };
     cluster.step(3, Message::Packet(packet));
     for (silence, granted) in [(9, false), (1, true)] {
@@ -275,6 +276,7 @@ fn transfer_is_answered_by_a_server_with_a_stalled_disk() {
         to: pair(1),
         term: Term::new(2),
         body: Body::NewerTerm,
+        versions: raft_core::Versions::OURS,
     };
     cluster.step(1, Message::Packet(newer));
     let node = cluster.machine(1).node.as_mut().expect("runs");

@@ -17,6 +17,7 @@ fn packet(cluster: &Cluster, from: u64, to: u64, term: u64, body: Body) -> Messa
         to: pair(to),
         term: Term::new(term),
         body,
+        versions: raft_core::Versions::OURS,
     })
 }
 

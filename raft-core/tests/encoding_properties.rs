@@ -10,8 +10,8 @@ use proptest::sample::Index;
 use raft_core::{
     Attempt, Body, Boot, ClusterId, Compaction, Entry, HardState, Import, Incarnation, Leases, LogIndex,
     LogTime, Membership, NodeId, Packet, Pair, Payload, Position, Round, Run, Runs, Server, Snapshot,
-    Suffrage, Term, Write, WriteNumber, decode_entry, decode_membership, decode_packet, decode_write,
-    encode_entry, encode_membership, encode_packet, encode_write,
+    Suffrage, Term, Token, Versions, Write, WriteNumber, decode_entry, decode_membership, decode_packet,
+    decode_write, encode_entry, encode_membership, encode_packet, encode_write,
 };
 
 fn pairs() -> impl Strategy<Value = Pair> {
@@ -123,6 +123,12 @@ fn bodies() -> impl Strategy<Value = Body> {
         positions().prop_map(|last| Body::Removed { last }),
         snapshots().prop_map(|snapshot| Body::InstallSnapshot { snapshot: Arc::new(snapshot) }),
         appends(),
+        any::<u64>().prop_map(|token| Body::AskReadIndex { token: Token::new(token) }),
+        (boot.clone(), any::<u64>(), indexes()).prop_map(|(boot, token, index)| Body::ReadIndex {
+            boot,
+            token: Token::new(token),
+            index
+        }),
         (round.clone(), indexes()).prop_map(|(round, commit)| Body::Heartbeat { round, commit }),
         indexes().prop_map(|commit| Body::Commit { commit }),
         (boot.clone(), proptest::option::of(round), indexes(), indexes())
@@ -136,13 +142,16 @@ fn bodies() -> impl Strategy<Value = Body> {
 fn packets() -> impl Strategy<Value = Packet> {
     let names = (any::<u128>(), pairs(), any::<u64>(), pairs());
     // Above every term in the body, as the decoder demands.
-    (names, 1000..u64::MAX, bodies()).prop_map(|((cluster, from, boot, to), term, body)| Packet {
+    let versions = (any::<u32>(), any::<u32>()).prop_map(|(first, last)| Versions { first, last });
+    let all = (names, 1000..u64::MAX, bodies(), versions);
+    all.prop_map(|((cluster, from, boot, to), term, body, versions)| Packet {
         cluster: ClusterId::new(cluster),
         from,
         boot: Boot::new(boot),
         to,
         term: Term::new(term),
         body,
+        versions,
     })
 }
 
@@ -233,7 +242,7 @@ proptest! {
         let run = Run::new(term, LogIndex::new(8), [decoded.clone()]).expect("in range");
         let body = Body::Append { previous: Position::new(5, 7), commit: LogIndex::ZERO, entries: run.into() };
         let pair = Pair { id: NodeId::new(1).expect("not zero"), incarnation: Incarnation::new(1) };
-        let packet = Packet { cluster: ClusterId::new(1), from: pair, boot: Boot::new(1), to: pair, term, body };
+        let packet = Packet { cluster: ClusterId::new(1), from: pair, boot: Boot::new(1), to: pair, term, body, versions: raft_core::Versions::OURS };
         let arrived = decode_packet(encode_packet(&packet).into()).expect("what was encoded decodes");
         let Body::Append { entries, .. } = arrived.body else { panic!("an append stays one") };
         let (_, arrived) = entries.entries().next().expect("one entry");

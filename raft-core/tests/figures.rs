@@ -172,7 +172,15 @@ fn figure_8_c() -> Cluster {
         let body = Body::Acknowledge { boot: cluster.node(1).identity().boot, round: None, held, durable };
         let (cluster_id, to) = (s3.cluster, pair(1));
         let term = Term::new(4);
-        let packet = Packet { cluster: cluster_id, from: from.pair, boot: from.boot, to, term, body };
+        let packet = Packet {
+            cluster: cluster_id,
+            from: from.pair,
+            boot: from.boot,
+            to,
+            term,
+            body,
+            versions: raft_core::Versions::OURS,
+        };
         if from.pair == pair(3) {
             let entry = Entry::new(LogTime::ZERO, Payload::Noop);
             let entries = Run::new(Term::new(2), LogIndex::new(3), [entry]).expect("one entry").into();
@@ -180,7 +188,18 @@ fn figure_8_c() -> Cluster {
             let body = Body::Append { previous, commit: LogIndex::ZERO, entries };
             let leader = cluster.node(1).identity();
             let (from, boot, to) = (leader.pair, leader.boot, pair(3));
-            cluster.step(3, Message::Packet(Packet { cluster: cluster_id, from, boot, to, term, body }));
+            cluster.step(
+                3,
+                Message::Packet(Packet {
+                    cluster: cluster_id,
+                    from,
+                    boot,
+                    to,
+                    term,
+                    body,
+                    versions: raft_core::Versions::OURS,
+                }),
+            );
         }
         cluster.step(1, Message::Packet(packet));
     }

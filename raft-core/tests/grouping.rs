@@ -92,8 +92,7 @@ proptest! {
             boot: Boot::new(1),
             to: pair(1),
             term: Term::new(1),
-            body: Body::Heartbeat { round: Round::new(1), commit: LogIndex::new(1) },
-        };
+            body: Body::Heartbeat { round: Round::new(1), commit: LogIndex::new(1) }, versions: raft_core::Versions::OURS };
         let first = one_by_one.step(Message::Packet(heartbeat));
         prop_assert!(first.write.is_some(), "from here on the disk is full");
         let mut grouped = one_by_one.clone();

@@ -137,6 +137,7 @@ fn sending(world: &World, number: u64, snapshot: Snapshot) -> SendSnapshot {
         to: hostile::pair(2),
         term: world.node.status().term,
         body: Body::InstallSnapshot { snapshot: Arc::new(snapshot) },
+        versions: raft_core::Versions::OURS,
     };
     SendSnapshot { number: SendNumber::new(number), packet }
 }
@@ -273,7 +274,15 @@ fn other_committed_entries_are_seen() {
     let mut other = World::new(story.settings);
     let own = other.node.identity();
     let (from, boot, term) = (hostile::pair(2), Boot::new(1), Term::new(5));
-    let packet = Packet { cluster: own.cluster, from, boot, to: own.pair, term, body: Body::NewerTerm };
+    let packet = Packet {
+        cluster: own.cluster,
+        from,
+        boot,
+        to: own.pair,
+        term,
+        body: Body::NewerTerm,
+        versions: raft_core::Versions::OURS,
+    };
     other.tell(Message::Packet(packet));
     other.perform(&Action::Lead { rarely: 0 });
     for _ in 0..4 {

@@ -87,6 +87,7 @@ fn from_second(world: &World, term: u64, body: Body) -> Message {
         to: hostile::pair(1),
         term: Term::new(term),
         body,
+        versions: raft_core::Versions::OURS,
     })
 }
 
@@ -109,6 +110,7 @@ fn promise(world: &World, body: Body) -> Ready {
         to: hostile::pair(2),
         term: world.node.status().term,
         body,
+        versions: raft_core::Versions::OURS,
     };
     Ready { send: vec![packet], ..Ready::default() }
 }

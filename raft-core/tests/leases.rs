@@ -84,6 +84,7 @@ impl Leased {
             to: pair(to),
             term: Term::new(node.status().term.raw() + later),
             body: Body::RequestVote { last: node.status().last, transfer },
+            versions: raft_core::Versions::OURS,
         })
     }
 

@@ -358,7 +358,18 @@ fn removed_server_is_told_and_can_come_back() {
     let (from, to) = (pair(2), pair(3));
     let body = Body::RequestVote { last, transfer: false };
     let term = term.next().expect("not the last");
-    cluster.step(3, Message::Packet(Packet { cluster: cluster_id, from, boot, to, term, body }));
+    cluster.step(
+        3,
+        Message::Packet(Packet {
+            cluster: cluster_id,
+            from,
+            boot,
+            to,
+            term,
+            body,
+            versions: raft_core::Versions::OURS,
+        }),
+    );
     assert!(cluster.network.iter().any(|packet| matches!(packet.body, Body::Vote { granted: true, .. })));
     cluster.network.clear();
     cluster.run(60);
@@ -372,7 +383,18 @@ fn removed_server_is_told_and_can_come_back() {
     let last = Position { term: cluster.node(leader).term_at(index).expect("known"), index };
     let body = Body::Removed { last };
     let from = pair(leader);
-    cluster.step(3, Message::Packet(Packet { cluster: cluster_id, from, boot, to, term, body }));
+    cluster.step(
+        3,
+        Message::Packet(Packet {
+            cluster: cluster_id,
+            from,
+            boot,
+            to,
+            term,
+            body,
+            versions: raft_core::Versions::OURS,
+        }),
+    );
     assert_eq!(*cluster.node(3), before);
     for other in 1..=2 {
         cluster.machine(other).crash();

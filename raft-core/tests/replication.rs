@@ -101,7 +101,18 @@ fn older_entries_commit_only_with_one_of_the_own_term() {
         let body = Body::Acknowledge { boot: Boot::new(2), round: None, held: index, durable: index };
         let cluster_id = cluster.node(1).identity().cluster;
         let (from, to, term, boot) = (pair(id), pair(1), status.term, Boot::new(1));
-        cluster.step(1, Message::Packet(Packet { cluster: cluster_id, from, boot, to, term, body }));
+        cluster.step(
+            1,
+            Message::Packet(Packet {
+                cluster: cluster_id,
+                from,
+                boot,
+                to,
+                term,
+                body,
+                versions: raft_core::Versions::OURS,
+            }),
+        );
         cluster.node(1).status().commit
     };
     let before = status.commit;
@@ -424,7 +435,18 @@ fn follower_commits_no_further_than_it_has_verified() {
         let mut cluster = cluster.clone();
         let body = Body::Heartbeat { round: raft_core::Round::new(9), commit: LogIndex::new(100) };
         let (from, boot, to, term) = (leader.pair, leader.boot, pair(3), Term::new(term));
-        cluster.step(3, Message::Packet(Packet { cluster: leader.cluster, from, boot, to, term, body }));
+        cluster.step(
+            3,
+            Message::Packet(Packet {
+                cluster: leader.cluster,
+                from,
+                boot,
+                to,
+                term,
+                body,
+                versions: raft_core::Versions::OURS,
+            }),
+        );
         assert_eq!(cluster.node(3).status().commit, LogIndex::new(commit));
     }
 }

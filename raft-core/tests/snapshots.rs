@@ -47,6 +47,7 @@ fn install(cluster: &Cluster, to: u64, from: u64, term: u64, snapshot: Snapshot)
         to: own.pair,
         term: Term::new(term),
         body: Body::InstallSnapshot { snapshot: Arc::new(snapshot) },
+        versions: raft_core::Versions::OURS,
     })
 }
 
@@ -311,7 +312,15 @@ fn entries_behind_an_unwritten_snapshot_are_written_with_it() {
     let heartbeat = |cluster: &Cluster, body| {
         let own = cluster.node(3).identity();
         let (cluster, to) = (own.cluster, own.pair);
-        Message::Packet(Packet { cluster, from: pair(1), boot: Boot::new(1), to, term: Term::new(2), body })
+        Message::Packet(Packet {
+            cluster,
+            from: pair(1),
+            boot: Boot::new(1),
+            to,
+            term: Term::new(2),
+            body,
+            versions: raft_core::Versions::OURS,
+        })
     };
     let body = Body::Heartbeat { round: raft_core::Round::new(1), commit: LogIndex::new(2) };
     let message = heartbeat(&cluster, body);
@@ -349,6 +358,7 @@ fn snapshot_of_an_older_term_is_of_use() {
         to: pair(3),
         term: Term::new(5),
         body: Body::NewerTerm,
+        versions: raft_core::Versions::OURS,
     });
     cluster.step(3, newer);
     cluster.machine(3).saved.insert(Position::new(2, 4), Vec::new());
@@ -583,7 +593,15 @@ fn entries_fetched_before_a_compaction_are_not_sent() {
     let Identity { cluster: id, pair: to, boot } = node.identity();
     let (previous, hint, hint_first) = (Position::new(1, 8), Position::new(1, 4), LogIndex::new(2));
     let body = Body::Reject { boot, previous, hint, hint_first };
-    let packet = Packet { cluster: id, from: pair(3), boot: Boot::new(1), to, term: Term::new(2), body };
+    let packet = Packet {
+        cluster: id,
+        from: pair(3),
+        boot: Boot::new(1),
+        to,
+        term: Term::new(2),
+        body,
+        versions: raft_core::Versions::OURS,
+    };
     let ready = node.step(Message::Packet(packet));
     assert_eq!(ready.fetch.len(), 1, "{:?}", node.followers().collect::<Vec<_>>());
     let fetch = ready.fetch[0];
@@ -604,7 +622,15 @@ fn snapshot_taken_before_an_installation_is_written_is_ignored() {
     let step = |cluster: &mut Cluster, body| {
         let own = cluster.node(3).identity();
         let (from, boot) = (pair(1), Boot::new(1));
-        let packet = Packet { cluster: own.cluster, from, boot, to: own.pair, term: Term::new(2), body };
+        let packet = Packet {
+            cluster: own.cluster,
+            from,
+            boot,
+            to: own.pair,
+            term: Term::new(2),
+            body,
+            versions: raft_core::Versions::OURS,
+        };
         cluster.step(3, Message::Packet(packet));
     };
     step(&mut cluster, Body::Heartbeat { round: raft_core::Round::new(1), commit: LogIndex::new(2) });

@@ -19,7 +19,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_core::{Answer, Event, Fault, LogIndex, Message, Node, Outcome, Packet, Ready, RequestId, RoleKind};
+use raft_core::{
+    Answer, Event, Fault, LogIndex, Message, Node, Outcome, Packet, Ready, RequestId, RoleKind, Versions,
+};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -320,6 +322,9 @@ impl<S: StateMachine> EventLoop<S> {
             Event::WrongCluster { from, cluster } => {
                 tracing::warn!(%me, %from, %cluster, "a packet of another cluster");
             }
+            Event::WrongVersion { from, versions } => {
+                tracing::warn!(%me, %from, theirs = %versions, ours = %Versions::OURS, "no version of the protocol in common");
+            }
             Event::PromiseBroken { server, acknowledged, held } => tracing::error!(
                 %me, %server, %acknowledged, %held,
                 "a server does not have what it acknowledged: its disk lost it, or an old copy was put back"
@@ -415,6 +420,7 @@ mod tests {
             to: pair(2),
             term: Term::new(9),
             body: Body::TimeoutNow,
+            versions: raft_core::Versions::OURS,
         };
         let snapshots = vec![SendSnapshot { number: SendNumber::new(1), packet }];
         assert!(wants_state(&Ready { snapshots, ..Ready::default() }));

@@ -112,8 +112,15 @@ async fn snapshot_without_its_bytes_is_refused_and_the_node_hears_nothing() {
     let server = cluster.server(0);
     let (id, me, caller) = (cluster.founders.cluster_id(), cluster.pair(0), pair(9, 9));
     let before = server.status().core;
-    let packet =
-        |body| Packet { cluster: id, from: caller, boot: Boot::new(1), to: me, term: Term::new(77), body };
+    let packet = |body| Packet {
+        cluster: id,
+        from: caller,
+        boot: Boot::new(1),
+        to: me,
+        term: Term::new(77),
+        body,
+        versions: raft_core::Versions::OURS,
+    };
     let membership = Arc::new(cluster.founders.clone());
     let last = Position { term: Term::new(70), index: LogIndex::new(1000) };
     let membership_index = LogIndex::new(1);

@@ -193,7 +193,15 @@ mod tests {
         let pair = |nth| crate::disk::pair_of(HostId::at(nth)).unwrap();
         let body = Body::Commit { commit: LogIndex::new(commit) };
         let (from, to) = (pair(0), pair(1));
-        Packet { cluster: ClusterId::new(1), from, boot: Boot::new(1), to, term: Term::new(1), body }
+        Packet {
+            cluster: ClusterId::new(1),
+            from,
+            boot: Boot::new(1),
+            to,
+            term: Term::new(1),
+            body,
+            versions: raft_core::Versions::OURS,
+        }
     }
 
     /// Goal: every copy comes out once, in any order, under a name that stays. Method: three packets taken crosswise.

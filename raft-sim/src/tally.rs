@@ -347,6 +347,7 @@ mod tests {
             to: pair(to),
             term: Term::new(term),
             body: body.clone(),
+            versions: raft_core::Versions::OURS,
         };
         let bodies = bodies.iter().flatten();
         let packets =

@@ -126,7 +126,15 @@ fn encoding(asked: &str, times: u64) {
     // An incarnation is 128 random bits, which are encoded longer than small numbers are.
     let random = |id| raft_core::Pair { incarnation: raft_core::Incarnation::new(u128::MAX / 3), ..pair(id) };
     let cluster = ClusterId::new(u128::MAX / 5);
-    let packet = Packet { cluster, from: random(1), boot: Boot::new(2), to: random(2), term, body };
+    let packet = Packet {
+        cluster,
+        from: random(1),
+        boot: Boot::new(2),
+        to: random(2),
+        term,
+        body,
+        versions: raft_core::Versions::OURS,
+    };
     for _ in 0..times {
         let mut bytes = Bytes::new();
         let mut decoded = None;

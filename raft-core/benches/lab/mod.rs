@@ -125,7 +125,15 @@ impl Lab {
     /// A packet for this server.
     pub fn from(&self, from: Pair, term: Term, body: Body) -> Message {
         let Identity { cluster, pair: to, .. } = self.identity;
-        Message::Packet(Packet { cluster, from, boot: Boot::new(1), to, term, body })
+        Message::Packet(Packet {
+            cluster,
+            from,
+            boot: Boot::new(1),
+            to,
+            term,
+            body,
+            versions: raft_core::Versions::OURS,
+        })
     }
 
     /// A proposal of so many commands.

@@ -32,6 +32,12 @@ pub struct Packet {
     pub to: ::core::option::Option<Pair>,
     #[prost(uint64, tag = "6")]
     pub term: u64,
+    /// what versions of the protocol the sender speaks: from this one
+    #[prost(uint32, tag = "7")]
+    pub version_first: u32,
+    /// to this one
+    #[prost(uint32, tag = "8")]
+    pub version_last: u32,
     #[prost(
         oneof = "packet::Body",
         tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30"

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use raft_core::{
     Answer, Body, Boot, Bootstrap, Change, Config, Event, Fetched, Identity, Incarnation, LogIndex, LogTime,
     Membership, Message, Node, NodeId, Obtain, Outcome, Packet, Pair, Payload, Position, Ready, Recovered,
-    RequestId, RoleKind, Runs, SendSnapshot, Server, Suffrage, Write, WriteNumber, bootstrap,
+    RequestId, RoleKind, Runs, SendSnapshot, Server, Suffrage, Versions, Write, WriteNumber, bootstrap,
 };
 
 pub fn pair(id: u64) -> Pair {
@@ -145,6 +145,8 @@ pub struct Cluster {
     pub network: VecDeque<Packet>,
     /// Pairs of server numbers between which nothing passes, in this direction.
     pub cut: Vec<(u64, u64)>,
+    /// What this server says that it speaks, where that is not what this version of the crate does.
+    pub speaks: BTreeMap<u64, Versions>,
     next_request: u64,
 }
 
@@ -187,7 +189,13 @@ impl Cluster {
             machine
         };
         let machines = founding.servers().iter().map(|server| machine(server.pair.id.raw())).collect();
-        Cluster { machines, network: VecDeque::new(), cut: Vec::new(), next_request: 1 }
+        Cluster {
+            machines,
+            network: VecDeque::new(),
+            cut: Vec::new(),
+            speaks: BTreeMap::new(),
+            next_request: 1,
+        }
     }
 
     /// One more server, with an empty disk, that waits to be added.
@@ -232,7 +240,8 @@ impl Cluster {
     }
 
     fn perform(&mut self, id: u64, ready: Ready, todo: &mut VecDeque<Message>) {
-        self.network.extend(ready.send);
+        let versions = self.speaks.get(&id).copied().unwrap_or(Versions::OURS);
+        self.network.extend(ready.send.into_iter().map(|packet| Packet { versions, ..packet }));
         let machine = self.machine(id);
         machine.answers.extend(ready.answers);
         machine.events.extend(ready.events);

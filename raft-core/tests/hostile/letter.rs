@@ -108,7 +108,7 @@ impl Letter {
         let term = near(node.status().term, if newer { 0 } else { self.term });
         let body = self.body(node, term)?;
         let boot = Boot::new(if self.boot < 16 { u64::from(self.boot) } else { 1 });
-        Some(Packet { cluster, from, boot, to, term, body })
+        Some(Packet { cluster, from, boot, to, term, body, versions: raft_core::Versions::OURS })
     }
 
     fn body(&self, node: &Node, term: Term) -> Option<Body> {
@@ -251,7 +251,15 @@ pub fn answer(packet: &Packet, node: &Node, how: u8) -> Option<Packet> {
     };
     // Now and then by a server that has restarted since.
     let boot = Boot::new(if how < 8 { 2 } else { 1 });
-    Some(Packet { cluster: packet.cluster, from: packet.to, boot, to: packet.from, term, body })
+    Some(Packet {
+        cluster: packet.cluster,
+        from: packet.to,
+        boot,
+        to: packet.from,
+        term,
+        body,
+        versions: raft_core::Versions::OURS,
+    })
 }
 
 /// A snapshot that ends at this index, sent in this term: mostly one that can be.

@@ -99,6 +99,7 @@ mod tests {
             to: pair(2),
             term: Term::new(9),
             body: Body::Commit { commit: LogIndex::new(4) },
+            versions: raft_core::Versions::OURS,
         }
     }
 

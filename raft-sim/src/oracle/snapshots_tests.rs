@@ -59,7 +59,15 @@ fn written(number: u64, snapshot: Snapshot, start: Position, discards: bool) -> 
 fn sends(number: u64, snapshot: Snapshot) -> Ready {
     let (cluster, term) = (snapshot.cluster, Term::new(1));
     let body = Body::InstallSnapshot { snapshot: Arc::new(snapshot) };
-    let packet = Packet { cluster, from: pair(1), boot: Boot::new(1), to: pair(2), term, body };
+    let packet = Packet {
+        cluster,
+        from: pair(1),
+        boot: Boot::new(1),
+        to: pair(2),
+        term,
+        body,
+        versions: raft_core::Versions::OURS,
+    };
     Ready { snapshots: vec![SendSnapshot { number: SendNumber::new(number), packet }], ..Ready::default() }
 }
 

@@ -136,7 +136,15 @@ fn seen(leads: bool, term: u64) -> Seen {
 
 fn packet(from: u8, to: u8, term: u64, body: Body) -> Ready {
     let (cluster, boot) = (ClusterId::new(1), Boot::new(1));
-    let packet = Packet { cluster, from: pair(from), boot, to: pair(to), term: Term::new(term), body };
+    let packet = Packet {
+        cluster,
+        from: pair(from),
+        boot,
+        to: pair(to),
+        term: Term::new(term),
+        body,
+        versions: raft_core::Versions::OURS,
+    };
     Ready { send: vec![packet], ..Ready::default() }
 }
 
