@@ -28,6 +28,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::clock::{Clock, Ticks};
 use crate::handle::{Applied, Call, Caller, ProposeError, Reconfigured};
 use crate::log::{FetchThread, LogError, LogThread, Report};
+use crate::reads::{Leadership, Read};
 use crate::state_machine::{ApplyThread, StateBesideLog, StateMachine, Work};
 use crate::status::{NodeStatus, StopReason};
 use crate::transport::{Inbound, Network};
@@ -36,10 +37,10 @@ use crate::transport::{Inbound, Network};
 const BATCH_MAX: usize = 1024;
 
 /// What comes in.
-pub(crate) struct Inputs<T> {
+pub(crate) struct Inputs<S: StateMachine> {
     pub(crate) reports: mpsc::UnboundedReceiver<Report>,
     pub(crate) packets: mpsc::Receiver<Inbound>,
-    pub(crate) calls: mpsc::Receiver<Call<T>>,
+    pub(crate) calls: mpsc::Receiver<Call<S>>,
     pub(crate) shutdown: Arc<Notify>,
     /// Closed when the state machine's thread has ended, or told that it can not go on.
     pub(crate) state_machine_ended: oneshot::Receiver<StateBesideLog>,
@@ -47,7 +48,7 @@ pub(crate) struct Inputs<T> {
 
 pub(crate) struct EventLoop<S: StateMachine> {
     pub(crate) node: Node,
-    pub(crate) inputs: Inputs<S::Output>,
+    pub(crate) inputs: Inputs<S>,
     pub(crate) log: LogThread,
     pub(crate) fetch: FetchThread,
     pub(crate) apply: ApplyThread<S>,
@@ -57,7 +58,7 @@ pub(crate) struct EventLoop<S: StateMachine> {
     pub(crate) ticks: Ticks,
     pub(crate) drain: Duration,
     /// Who waits for the node's answer, by request.
-    pub(crate) waiting: BTreeMap<RequestId, Waiting<S::Output>>,
+    pub(crate) waiting: BTreeMap<RequestId, Waiting<S>>,
     pub(crate) next_request: u64,
     /// The request to hand the leadership over that has no answer yet.
     pub(crate) handing_over: Option<RequestId>,
@@ -68,16 +69,22 @@ pub(crate) struct EventLoop<S: StateMachine> {
 }
 
 /// Who waits for the node's answer.
-pub(crate) enum Waiting<T> {
-    Command(Caller<Applied<T>>),
+pub(crate) enum Waiting<S: StateMachine> {
+    Command(Caller<Applied<S::Output>>),
     Change(Caller<Reconfigured>),
+    Read(Read<S>),
+    Barrier(Caller<LogIndex>),
+    Verification(Caller<Leadership>),
 }
 
-impl<T> Waiting<T> {
+impl<S: StateMachine> Waiting<S> {
     fn fail(self, error: ProposeError) {
         match self {
             Waiting::Command(caller) => caller.answer(Err(error)),
             Waiting::Change(caller) => caller.answer(Err(error)),
+            Waiting::Read(read) => read(Err(error)),
+            Waiting::Barrier(caller) => caller.answer(Err(error)),
+            Waiting::Verification(caller) => caller.answer(Err(error)),
         }
     }
 }
@@ -99,10 +106,10 @@ fn wants_state(ready: &Ready) -> bool {
 }
 
 /// What woke the loop.
-enum Woken<T> {
+enum Woken<S: StateMachine> {
     Report(Report),
     Packet(Packet),
-    Call(Call<T>),
+    Call(Call<S>),
     Time,
     /// Nobody can call any more, or somebody asked for it.
     Shutdown,
@@ -179,7 +186,7 @@ impl<S: StateMachine> EventLoop<S> {
         Some(Message::Transfer { id, to: None })
     }
 
-    async fn wait(&mut self, due: Option<Instant>, draining: bool) -> Woken<S::Output> {
+    async fn wait(&mut self, due: Option<Instant>, draining: bool) -> Woken<S> {
         let time = async {
             match due {
                 Some(due) => sleep_until(due).await,
@@ -227,7 +234,7 @@ impl<S: StateMachine> EventLoop<S> {
         messages.push(report.message);
     }
 
-    fn take_call(&mut self, call: Call<S::Output>, messages: &mut Vec<Message>) {
+    fn take_call(&mut self, call: Call<S>, messages: &mut Vec<Message>) {
         let id = RequestId::new(self.next_request);
         self.next_request += 1;
         let (caller, message) = match call {
@@ -237,6 +244,9 @@ impl<S: StateMachine> EventLoop<S> {
             Call::Reconfigure { change, based_on, caller } => {
                 (Waiting::Change(caller), Message::Reconfigure { id, change, based_on })
             }
+            Call::Read(read) => (Waiting::Read(read), Message::Read { id }),
+            Call::Barrier(caller) => (Waiting::Barrier(caller), Message::Barrier { id }),
+            Call::VerifyLeader(caller) => (Waiting::Verification(caller), Message::VerifyLeader { id }),
             Call::Followers(caller) => return caller.answer(Ok(self.node.followers().collect())),
         };
         self.waiting.insert(id, caller);
@@ -302,6 +312,12 @@ impl<S: StateMachine> EventLoop<S> {
             }
             (Outcome::Unchanged { index }, Waiting::Change(caller)) => {
                 caller.answer(Ok(Reconfigured::Unchanged { index: *index }));
+            }
+            // What the node counts as applied, the state machine's thread has applied and reported before.
+            (Outcome::Readable { .. }, Waiting::Read(read)) => self.apply.work(Work::Read(read)),
+            (Outcome::Readable { index }, Waiting::Barrier(caller)) => caller.answer(Ok(*index)),
+            (Outcome::Leads { term, commit }, Waiting::Verification(caller)) => {
+                caller.answer(Ok(Leadership { term: *term, commit: *commit }));
             }
             (Outcome::Refused(refusal), caller) => caller.fail(ProposeError::Refused(*refusal)),
             // Also what a newer node might answer: the least that can be said.

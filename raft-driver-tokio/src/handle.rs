@@ -11,6 +11,7 @@ use raft_core::{Change, FollowerStatus, LogIndex, Position, Refusal};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
+use crate::reads::{Leadership, Read};
 use crate::state_machine::{StateMachine, Work};
 use crate::status::{NodeStatus, StopReason};
 
@@ -63,7 +64,7 @@ pub enum ProposeError {
     Interrupted,
 }
 
-fn refusal(why: &Refusal) -> String {
+pub(crate) fn refusal(why: &Refusal) -> String {
     match why {
         Refusal::NotLeader { leader: Some(leader) } => format!("the leader is server {leader}"),
         Refusal::NotLeader { leader: None } => "there is no leader at the moment".to_owned(),
@@ -102,22 +103,31 @@ impl ProposeError {
 pub struct Stopped;
 
 /// What somebody wants of the node, on its way to the loop.
-pub(crate) enum Call<T> {
+pub(crate) enum Call<S: StateMachine> {
     /// A command for the log.
-    Propose { command: Bytes, caller: Caller<Applied<T>> },
+    Propose { command: Bytes, caller: Caller<Applied<S::Output>> },
     /// Another configuration.
     Reconfigure { change: Change, based_on: Option<LogIndex>, caller: Caller<Reconfigured> },
     /// What a leader knows of the other members.
     Followers(Caller<Vec<FollowerStatus>>),
+    /// A look at the state, linearizable.
+    Read(Read<S>),
+    /// Everything proposed before, applied.
+    Barrier(Caller<LogIndex>),
+    /// Whether this server leads, now.
+    VerifyLeader(Caller<Leadership>),
 }
 
-impl<T> Call<T> {
+impl<S: StateMachine> Call<S> {
     /// Ends a call that the node has not seen.
     pub(crate) fn refuse(self, error: ProposeError) {
         match self {
             Call::Propose { caller, .. } => caller.answer(Err(error)),
             Call::Reconfigure { caller, .. } => caller.answer(Err(error)),
             Call::Followers(caller) => caller.answer(Err(error)),
+            Call::Read(read) => read(Err(error)),
+            Call::Barrier(caller) => caller.answer(Err(error)),
+            Call::VerifyLeader(caller) => caller.answer(Err(error)),
         }
     }
 }
@@ -134,13 +144,19 @@ impl<R> Caller<R> {
         // Who asked may have given up.
         let _ = self.answer.send(outlook);
     }
+
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.answer.is_closed()
+    }
 }
 
 /// A running server. Cheap to clone; when the last clone is dropped, the server shuts down.
 pub struct Handle<S: StateMachine> {
-    pub(crate) calls: mpsc::Sender<Call<S::Output>>,
+    pub(crate) calls: mpsc::Sender<Call<S>>,
     /// How many proposals may be between here and the state machine.
     pub(crate) proposals: Arc<Semaphore>,
+    /// How many reads may be; apart, so that neither of the two takes the other's places.
+    pub(crate) reads: Arc<Semaphore>,
     pub(crate) work: WorkSender<Work<S>>,
     pub(crate) looks: Arc<Semaphore>,
     pub(crate) status: watch::Receiver<NodeStatus>,
@@ -154,6 +170,7 @@ impl<S: StateMachine> Clone for Handle<S> {
         Handle {
             calls: self.calls.clone(),
             proposals: Arc::clone(&self.proposals),
+            reads: Arc::clone(&self.reads),
             work: self.work.clone(),
             looks: Arc::clone(&self.looks),
             status: self.status.clone(),
@@ -183,7 +200,7 @@ impl<S: StateMachine> Handle<S> {
         command: Bytes,
         within: Duration,
     ) -> Result<Applied<S::Output>, ProposeError> {
-        self.call(within, |caller| Call::Propose { command, caller }).await
+        self.call(&self.proposals, within, |caller| Call::Propose { command, caller }).await
     }
 
     /// Changes the configuration of the cluster (Raft thesis chapter 4) and waits, at most for `within`, until the
@@ -203,7 +220,7 @@ impl<S: StateMachine> Handle<S> {
         based_on: Option<LogIndex>,
         within: Duration,
     ) -> Result<Reconfigured, ProposeError> {
-        self.call(within, |caller| Call::Reconfigure { change, based_on, caller }).await
+        self.call(&self.proposals, within, |caller| Call::Reconfigure { change, based_on, caller }).await
     }
 
     /// What this server, if it leads, knows of each other member, sorted by id; nothing if it does not lead.
@@ -211,17 +228,19 @@ impl<S: StateMachine> Handle<S> {
     /// # Errors
     /// The server has stopped, or its time was up.
     pub async fn followers(&self, within: Duration) -> Result<Vec<FollowerStatus>, ProposeError> {
-        self.call(within, Call::Followers).await
+        self.call(&self.proposals, within, Call::Followers).await
     }
 
-    async fn call<R>(
+    /// Hands a call to the loop, once there is one of these `places` for it, and waits for its answer.
+    pub(crate) async fn call<R>(
         &self,
+        places: &Arc<Semaphore>,
         within: Duration,
-        call: impl FnOnce(Caller<R>) -> Call<S::Output>,
+        call: impl FnOnce(Caller<R>) -> Call<S>,
     ) -> Result<R, ProposeError> {
         let deadline = Instant::now().checked_add(within);
         let deadline = deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(86400 * 365));
-        let permit = permit(&self.proposals, deadline).await?;
+        let permit = permit(places, deadline).await?;
         let place = match timeout_at(deadline, self.calls.reserve()).await {
             Ok(Ok(place)) => place,
             Ok(Err(_)) => return Err(ProposeError::Stopped),
@@ -237,7 +256,7 @@ impl<S: StateMachine> Handle<S> {
     }
 
     /// Runs `look` on this server's own state and applied index, between two batches of commands. What it sees may be old:
-    /// this asks no other server.
+    /// this asks no other server. [`Handle::read`] does.
     ///
     /// # Errors
     /// The server has stopped.

@@ -46,7 +46,7 @@
 //! status.wait_for(|status| status.core.leader.is_some()).await?;
 //! let applied = server.propose(Bytes::from("hello"), Duration::from_secs(5)).await?;
 //! assert_eq!(applied.output, 5);
-//! assert_eq!(server.local(|length, _| length.0).await?, 5);
+//! assert_eq!(server.read(Duration::from_secs(5), |length, _| length.0).await?, 5);
 //! server.shutdown().await;
 //! # Ok(())
 //! # }
@@ -65,12 +65,14 @@ mod state_machine;
 mod options;
 mod status;
 mod handle;
+mod reads;
 mod event_loop;
 mod start;
 
 pub use directory::{DataDir, FormatError, OpenError};
 pub use handle::{Applied, Handle, ProposeError, Reconfigured, Stopped};
 pub use options::{Listen, Options, OptionsError};
+pub use reads::{Leadership, ReadError};
 pub use start::{StartError, start};
 pub use state_machine::StateMachine;
 pub use status::{NodeStatus, StopReason};

@@ -64,8 +64,8 @@ pub struct Options {
     pub peer_patience: Duration,
     /// The longest pause between two attempts to reach a peer. Default 1 s.
     pub reconnect_max: Duration,
-    /// The most proposals and the most looks at the state that wait at once; further callers wait for their turn. At least
-    /// 1. Default 4,096.
+    /// The most proposals, the most reads, and the most looks at the state that wait at once; further callers wait for their
+    /// turn. At least 1. Default 4,096.
     pub calls_max: usize,
     /// How long a shutdown waits for proposals that are under way, and then, where this server leads, until another one has
     /// taken over. Default 500 ms.

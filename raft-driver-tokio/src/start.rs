@@ -254,6 +254,7 @@ fn run<S: StateMachine>(
     let handle = Handle {
         calls: call_sender,
         proposals: Arc::new(Semaphore::new(options.calls_max)),
+        reads: Arc::new(Semaphore::new(options.calls_max)),
         work: apply.sender(),
         looks: Arc::new(Semaphore::new(options.calls_max)),
         status,

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::handle::{Applied, Caller};
 use crate::log::Report;
+use crate::reads::Read;
 
 /// What the log is for: it is shown every committed command, in the same order on every server.
 ///
@@ -39,7 +40,9 @@ pub(crate) enum Work<S: StateMachine> {
     Apply(Runs),
     /// Somebody waits for the output of the command at this index, which is committed and not applied yet.
     Expect(LogIndex, Caller<Applied<S::Output>>),
-    /// Somebody wants to look at the state.
+    /// Somebody may look at the state: the node has seen to it that it is new enough.
+    Read(Read<S>),
+    /// Somebody wants to look at the state, as old as it may be.
     Look(Look<S>),
     /// Ends the thread, after everything before.
     Stop,
@@ -110,6 +113,7 @@ fn run<S: StateMachine>(
             Work::Expect(index, caller) => {
                 expected.insert(index, caller);
             }
+            Work::Read(read) => read(Ok((&state_machine, applied))),
             Work::Look(look) => look(&state_machine, applied),
             Work::Stop => return Ok(()),
             Work::Apply(entries) => {

@@ -14,9 +14,10 @@ use raft_core::{
     Bootstrap, BootstrapError, Compaction, Config, Entry, Fault, Import, LogIndex, LogTime, Membership,
     Payload, Position, Refusal, RoleKind, Run, Runs, Snapshot, Term, Write, WriteNumber, bootstrap,
 };
-use raft_driver_tokio::log::{Folder, Log, LogError, Storage, StorageFile, inspect};
+use raft_driver_tokio::log::{Folder, Log, LogError, inspect};
 use raft_driver_tokio::{DataDir, Options, ProposeError, StartError, StopReason, start};
 use support::cluster::{Cluster, Commands, soon};
+use support::filling::Filling;
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -207,65 +208,6 @@ async fn damaged_log_is_refused_with_file_and_place() {
     assert!(matches!(&refused, StartError::Log(LogError::Damaged { .. })), "{refused}");
     // With its folder: every server has a file of this name.
     assert!(refused.to_string().contains(&*file.display().to_string()), "{refused}");
-}
-
-/// A folder on a disk that becomes full.
-#[derive(Debug)]
-struct Filling {
-    folder: Folder,
-    full: Arc<AtomicBool>,
-}
-
-#[derive(Debug)]
-struct FillingFile {
-    file: Box<dyn StorageFile>,
-    full: Arc<AtomicBool>,
-}
-
-impl Filling {
-    fn wrap(&self, file: Box<dyn StorageFile>) -> Box<dyn StorageFile> {
-        Box::new(FillingFile { file, full: Arc::clone(&self.full) })
-    }
-}
-
-impl Storage for Filling {
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.folder.list()
-    }
-    fn create(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
-        Ok(self.wrap(self.folder.create(name)?))
-    }
-    fn open(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
-        Ok(self.wrap(self.folder.open(name)?))
-    }
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.folder.rename(from, to)
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.folder.remove(name)
-    }
-    fn sync_directory(&self) -> io::Result<()> {
-        self.folder.sync_directory()
-    }
-}
-
-impl StorageFile for FillingFile {
-    fn length(&self) -> io::Result<u64> {
-        self.file.length()
-    }
-    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_at(bytes, offset)
-    }
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        if self.full.load(Ordering::SeqCst) {
-            self.file.write_at(&bytes[..bytes.len() / 2], offset)?;
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        self.file.write_at(bytes, offset)
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.file.sync()
-    }
 }
 
 /// Goal: a full disk stops its server, which says why; the others go on; nothing acknowledged is lost (D3). Method: the

@@ -1,7 +1,7 @@
 //! Real servers in one process: real folders, real sockets on loopback.
 
 use std::future::Future;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +56,15 @@ impl<S: StateMachine + Default> Cluster<S> {
 
     /// The same, of which only the first `founding` found the cluster.
     pub(crate) fn prepare_with(founding: u64, count: u64) -> Self {
+        Cluster::prepare_reached(founding, count, |_, listens| listens.to_string())
+    }
+
+    /// The same, where the server of an id, which listens there, is reached at the address that `reach` gives.
+    pub(crate) fn prepare_reached(
+        founding: u64,
+        count: u64,
+        mut reach: impl FnMut(u64, SocketAddr) -> String,
+    ) -> Self {
         let temporary = tempfile::tempdir().expect("a temporary folder");
         let mut listeners = Vec::new();
         let mut servers = Vec::new();
@@ -64,12 +73,13 @@ impl<S: StateMachine + Default> Cluster<S> {
         for id in 1..=count {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
             let path = temporary.path().join(id.to_string());
+            let raft_address = reach(id, listener.local_addr().expect("it listens"));
             let id = NodeId::new(id).expect("not zero");
             let pair = DataDir::format_with(path, id, log).expect("a good disk");
             servers.push(Server {
                 pair,
                 suffrage: Suffrage::Voter,
-                raft_address: listener.local_addr().expect("it listens").to_string(),
+                raft_address,
                 client_address: String::new(),
             });
             listeners.push(listener);
@@ -128,8 +138,13 @@ impl<S: StateMachine + Default> Cluster<S> {
     }
 
     pub(crate) async fn start(&mut self, nth: usize) -> Result<(), StartError> {
+        self.start_as(nth, S::default()).await
+    }
+
+    /// Starts a server with this state machine.
+    pub(crate) async fn start_as(&mut self, nth: usize, state_machine: S) -> Result<(), StartError> {
         let directory = DataDir::open(self.path(nth)).expect("it is formatted");
-        self.servers[nth] = Some(start(directory, self.options(nth), S::default()).await?);
+        self.servers[nth] = Some(start(directory, self.options(nth), state_machine).await?);
         Ok(())
     }
 

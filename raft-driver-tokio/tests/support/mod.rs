@@ -3,6 +3,8 @@
 
 pub(crate) mod cluster;
 pub(crate) mod disk;
+pub(crate) mod filling;
+pub(crate) mod wires;
 
 use raft_core::{
     Entry, HardState, Incarnation, LogIndex, LogTime, NodeId, Pair, Payload, Run, Term, Write, WriteNumber,
