@@ -1,7 +1,8 @@
 //! The HTTP interface of a server.
 //!
 //! ```text
-//!   GET|PUT|DELETE /db/{key}                through the log, by the leader; others answer 307
+//!   PUT|DELETE     /db/{key}                through the log, by the leader; others answer 307
+//!   GET            /db/{key}                linearizable, by any server: it asks the leader how new its own state has to be
 //!   GET            /db/{key}?local=true     this server's own state, which may be behind
 //!   GET|POST       /members                 who belongs to the cluster, and changes of that; see `members`
 //!   GET            /status                  role, term, leader, commit, applied, last index … as JSON

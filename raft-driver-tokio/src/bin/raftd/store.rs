@@ -2,12 +2,12 @@
 //!
 //! ```text
 //!   ┌────┬────────────┬─────────┬───────────┐
-//!   │ op │ key length │   key   │   value   │     op: 1 put, 2 delete, 3 get
+//!   │ op │ key length │   key   │   value   │     op: 1 put, 2 delete
 //!   │ u8 │ u16, big e.│ 1..1024 │ 0..1 MiB  │     a value only behind a put
 //!   └────┴────────────┴─────────┴───────────┘
 //! ```
 //!
-//! A read is a command that changes nothing: by its place in the log it sees everything that was acknowledged before it.
+//! What is none of these changes nothing. Older logs hold reads, as op 3.
 //! This file knows nothing of HTTP, servers or terms.
 
 use std::collections::BTreeMap;
@@ -23,7 +23,6 @@ pub(crate) const VALUE_BYTES_MAX: usize = 1 << 20;
 
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
-const GET: u8 = 3;
 
 /// What a client wants done with a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,8 +31,6 @@ pub(crate) enum Command {
     Put(Bytes),
     /// Takes the key away.
     Delete,
-    /// Reads the value.
-    Get,
 }
 
 impl Command {
@@ -42,7 +39,6 @@ impl Command {
         let (op, value): (u8, &[u8]) = match self {
             Command::Put(value) => (PUT, value),
             Command::Delete => (DELETE, &[]),
-            Command::Get => (GET, &[]),
         };
         let key_length = u16::try_from(key.len()).expect("keys are at most 1,024 bytes long");
         let mut bytes = BytesMut::with_capacity(3 + key.len() + value.len());
@@ -55,7 +51,7 @@ impl Command {
 }
 
 /// What applying a command came to.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Reply {
     /// The value is set.
     Stored,
@@ -64,8 +60,6 @@ pub(crate) enum Reply {
         /// Whether there was something to take away.
         existed: bool,
     },
-    /// The value of the key, if it has one.
-    Value(Option<Bytes>),
     /// The bytes are no command. Nothing has changed, on any server.
     Unreadable,
 }
@@ -100,7 +94,6 @@ impl StateMachine for Store {
                 Reply::Stored
             }
             (DELETE, []) => Reply::Deleted { existed: self.values.remove(key).is_some() },
-            (GET, []) => Reply::Value(self.read(key)),
             _ => Reply::Unreadable,
         }
     }
@@ -118,13 +111,10 @@ mod tests {
     fn commands_do_what_they_say() {
         let (mut store, key) = (Store::default(), &b"\xff/\0"[..]);
         let put = Command::Put(Bytes::from_static(b"\x80value"));
-        assert_eq!(apply(&mut store, &Command::Get.encode(key)), Reply::Value(None));
+        assert_eq!(store.read(key), None);
         assert_eq!(apply(&mut store, &put.encode(key)), Reply::Stored);
-        assert_eq!(
-            apply(&mut store, &Command::Get.encode(key)),
-            Reply::Value(Some(Bytes::from_static(b"\x80value")))
-        );
-        assert_eq!(apply(&mut store, &Command::Get.encode(b"other")), Reply::Value(None));
+        assert_eq!(store.read(key), Some(Bytes::from_static(b"\x80value")));
+        assert_eq!(store.read(b"other"), None);
         assert_eq!(apply(&mut store, &Command::Delete.encode(key)), Reply::Deleted { existed: true });
         assert_eq!(apply(&mut store, &Command::Delete.encode(key)), Reply::Deleted { existed: false });
     }
@@ -133,7 +123,7 @@ mod tests {
     fn an_empty_value_is_a_value() {
         let mut store = Store::default();
         apply(&mut store, &Command::Put(Bytes::new()).encode(b"k"));
-        assert_eq!(apply(&mut store, &Command::Get.encode(b"k")), Reply::Value(Some(Bytes::new())));
+        assert_eq!(store.read(b"k"), Some(Bytes::new()));
     }
 
     #[test]
@@ -143,7 +133,7 @@ mod tests {
         for cut in 0..3 + b"key".len() {
             assert_eq!(apply(&mut store, &whole.slice(..cut)), Reply::Unreadable, "cut at {cut}");
         }
-        for bytes in [&b"\x04\0\x01k"[..], b"\0\0\x01k", b"\x02\0\x01kv", b"\x03\0\x01kv"] {
+        for bytes in [&b"\x04\0\x01k"[..], b"\0\0\x01k", b"\x02\0\x01kv", b"\x03\0\x01k"] {
             assert_eq!(apply(&mut store, &Bytes::copy_from_slice(bytes)), Reply::Unreadable, "{bytes:?}");
         }
         assert!(store.values.is_empty());

@@ -2,11 +2,14 @@
 //!
 //! ```text
 //!   200 204            done                     404  no such key
-//!   307                this server does not lead; `Location` is the same path at the one that does
+//!   307                a change, and this server does not lead, or a read whose leader has changed meanwhile; `Location` is
+//!                      the same path at the one that leads
 //!   400 405 408 411 413 414   the request is wrong, too slow or too large: certainly no effect
 //!   503                certainly no effect: no leader is known, too much is under way, or the server is stopping
-//!   504                it may have happened, or may still happen
+//!   504                it may have happened, or may still happen; never said of a read
 //! ```
+//!
+//! Any server answers a read from its own state, once it knows from the leader that this is new enough.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -20,7 +23,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use raft_core::{Pair, Refusal};
-use raft_driver_tokio::{Applied, Handle, NodeStatus, ProposeError};
+use raft_driver_tokio::{Applied, Handle, NodeStatus, ProposeError, ReadError};
 use tokio::time::{Instant, timeout_at};
 
 use super::key::{self, AddressError};
@@ -29,21 +32,21 @@ use crate::store::{Command, Reply, Store, VALUE_BYTES_MAX};
 
 /// When a body has to be there, counted from the headers: early enough that the write behind it has time left.
 const BODY_WITHIN: Duration = Duration::from_millis(3500);
-/// When a command has to be applied, counted from the headers.
+/// When a command has to be applied, or a read done, counted from the headers.
 const APPLIED_WITHIN: Duration = Duration::from_millis(4500);
 /// How much of a body that is too large is read and thrown away. A client that is still sending when the connection is
 /// closed would not get to see the answer.
 const THROWN_AWAY_MAX: usize = 8 << 20;
 /// At which position in the log, as `TERM.INDEX`, the command of this request stands.
 const POSITION: HeaderName = HeaderName::from_static("raft-position");
-/// Up to which index the state that a local read was answered from has applied the log.
+/// Up to which index the state that a read was answered from has applied the log.
 const APPLIED: HeaderName = HeaderName::from_static("raft-applied");
 
 pub(super) async fn get(State(handle): Server, request: Request) -> Response {
     let asked = Asked::from(request.into_parts().0);
     match (key::key(asked.uri.path()), key::local(asked.uri.query())) {
         (Ok(key), Ok(true)) => read_local(&handle, key.into_owned()).await,
-        (Ok(key), Ok(false)) => propose(&handle, &asked, Command::Get.encode(&key)).await,
+        (Ok(key), Ok(false)) => read(&handle, &asked, key.into_owned()).await,
         (Err(error), _) | (_, Err(error)) => refuse(error),
     }
 }
@@ -76,6 +79,13 @@ pub(super) async fn put(State(handle): Server, request: Request) -> Response {
 struct Asked {
     uri: Uri,
     arrived: Instant,
+}
+
+impl Asked {
+    /// How long the node may take.
+    fn left(&self) -> Duration {
+        (self.arrived + APPLIED_WITHIN).saturating_duration_since(Instant::now())
+    }
 }
 
 impl From<Parts> for Asked {
@@ -133,9 +143,18 @@ async fn read_local(handle: &Handle<Store>, key: Vec<u8>) -> Response {
     }
 }
 
+async fn read(handle: &Handle<Store>, asked: &Asked, key: Vec<u8>) -> Response {
+    match handle.read(asked.left(), move |store, applied| (store.read(&key), applied)).await {
+        Ok((value, applied)) => with(found(value), APPLIED, &applied.to_string()),
+        Err(ReadError::Refused(Refusal::NotLeader { leader })) => {
+            redirect(leader, &handle.status(), &asked.uri)
+        }
+        Err(error) => unavailable(&error.to_string()),
+    }
+}
+
 async fn propose(handle: &Handle<Store>, asked: &Asked, command: Bytes) -> Response {
-    let left = (asked.arrived + APPLIED_WITHIN).saturating_duration_since(Instant::now());
-    match handle.propose(command, left).await {
+    match handle.propose(command, asked.left()).await {
         Ok(Applied { position, output }) => with(answer(output), POSITION, &position.to_string()),
         Err(error) => failed(&error, &handle.status(), &asked.uri),
     }
@@ -145,7 +164,6 @@ fn answer(reply: Reply) -> Response {
     match reply {
         Reply::Stored | Reply::Deleted { existed: true } => StatusCode::NO_CONTENT.into_response(),
         Reply::Deleted { existed: false } => found(None),
-        Reply::Value(value) => found(value),
         Reply::Unreadable => {
             plain(StatusCode::INTERNAL_SERVER_ERROR, "the command was not understood; nothing was changed")
         }
@@ -178,9 +196,15 @@ pub(super) fn redirect(leader: Option<Pair>, status: &NodeStatus, uri: &Uri) -> 
     let own = status.identity.pair;
     // A server that has just lost its leadership may still name itself; sending the client in a circle helps nobody.
     let leader = leader.filter(|leader| *leader != own);
-    let server = leader.and_then(|leader| status.membership.as_ref()?.server(leader).cloned());
-    let Some(server) = server.filter(|server| !server.client_address.is_empty()) else {
+    let Some(leader) = leader else {
         return unavailable("no leader is known; nothing was changed");
+    };
+    let server = status.membership.as_ref().and_then(|membership| membership.server(leader).cloned());
+    let Some(server) = server.filter(|server| !server.client_address.is_empty()) else {
+        return unavailable(&format!(
+            "server {} leads, whose address is not known; nothing was changed",
+            leader.id
+        ));
     };
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let location = format!("http://{}{path}", server.client_address);
