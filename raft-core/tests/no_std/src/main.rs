@@ -15,10 +15,9 @@ use core::cell::UnsafeCell;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use raft_core::{
-    Boot, Bootstrap, Config, Identity, Incarnation, Membership, Message, Node, NodeId, Pair, Recovered,
-    RequestId, Server, Suffrage, bootstrap, decode_packet, encode_packet,
-};
+// The device of the example `no_std`, as it stands.
+#[path = "../../../examples/no_std/node.rs"]
+mod node;
 
 const BYTES: usize = 1 << 20;
 
@@ -53,39 +52,17 @@ fn panic(_: &PanicInfo<'_>) -> ! {
     loop {}
 }
 
-/// Where the program would start: a single server founds a cluster, elects itself and commits a command.
+/// Where the program would start: a device that is switched on, and once more.
 #[unsafe(no_mangle)]
 pub extern "C" fn _start() -> ! {
-    let committed = single_server();
+    let mut flash = node::Flash::new();
+    let first = node::run(&mut flash, &[1, 2, 3]);
+    let second = node::run(&mut flash, &[10]);
     #[cfg(feature = "with-std")]
-    std::println!("{committed:?}");
+    std::println!("{first:?} {second:?}");
     loop {
-        core::hint::black_box(committed);
+        core::hint::black_box((&first, &second));
     }
-}
-
-fn single_server() -> Option<u64> {
-    let pair = Pair { id: NodeId::new(1)?, incarnation: Incarnation::new(1) };
-    let server =
-        Server { pair, suffrage: Suffrage::Voter, raft_address: "a".into(), client_address: "".into() };
-    let founding = Membership::new(alloc::vec![server]).ok()?;
-    let mut disk = Recovered::default();
-    if let Ok(Bootstrap::Write(write)) = bootstrap(&disk, &founding, pair) {
-        disk.absorb(&write).ok()?;
-    }
-    let identity = Identity { cluster: founding.cluster_id(), pair, boot: Boot::new(1) };
-    let mut node = Node::new(Config::default(), identity, disk).ok()?;
-    let commands = bytes::Bytes::from_static(b"x").into();
-    for message in [Message::Tick { elapsed: 100 }, Message::Propose { id: RequestId::new(1), commands }] {
-        let ready = node.step(message);
-        for packet in ready.send {
-            decode_packet(encode_packet(&packet).into()).ok()?;
-        }
-        if let Some(write) = ready.write {
-            node.step(Message::Synced(write.number));
-        }
-    }
-    Some(node.status().commit.raw())
 }
 
 /// The precompiled `alloc` names it; nothing unwinds here.
