@@ -1,5 +1,5 @@
-//! Goal: the tables of `docs/capabilities.md` and `docs/known-bugs.md` name tests, canaries and oracles that exist, one line a
-//! label, none missing. Method: the tables are read, and each name is looked for in the sources of the workspace.
+//! Goal: the tables of `docs/capabilities.md`, `docs/known-bugs.md` and `docs/protocol.md` name tests, canaries, oracles and files that
+//! exist, one line a label, none missing. Method: the tables are read, and each name is looked for in the sources of the workspace.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,15 +20,24 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
 }
 
+/// The cells of a line.
+fn cells(line: &str) -> Vec<&str> {
+    line.trim_matches('|').split(" | ").map(str::trim).collect()
+}
+
+/// What stands in backticks.
+fn in_backticks(cell: &str) -> Vec<String> {
+    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
 /// All lines of tables whose first cell is a label, which have exactly three cells.
 fn rows(text: &str) -> Vec<Row> {
     let lines = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| label"));
     lines
         .map(|line| {
-            let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+            let cells = cells(line);
             assert_eq!(cells.len(), 3, "label, API or guard, tests: {line}");
-            let names = cells[2].split('`').skip(1).step_by(2).map(str::to_owned).collect();
-            Row { label: cells[0].to_owned(), names }
+            Row { label: cells[0].to_owned(), names: in_backticks(cells[2]) }
         })
         .collect()
 }
@@ -66,14 +75,22 @@ fn sources(folder: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// What a table may name: the tests of core and simulator, the canaries, and the oracles.
-fn known_names() -> BTreeSet<String> {
+fn all_sources() -> Vec<String> {
     let mut all = Vec::new();
     for folder in ["raft-core/src", "raft-core/tests", "raft-sim/src", "raft-sim/tests"] {
         sources(&root().join(folder), &mut all);
     }
+    all
+}
+
+fn quoted(line: &str) -> Option<String> {
+    line.split('"').nth(1).map(str::to_owned)
+}
+
+/// What a table may name: the tests of core and simulator, the canaries, and the oracles.
+fn known_names() -> BTreeSet<String> {
+    let all = all_sources();
     let mut names: BTreeSet<String> = all.iter().flat_map(|source| tests_in(source)).collect();
-    let quoted = |line: &str| line.split('"').nth(1).map(str::to_owned);
     for source in &all {
         let lines = source.lines().map(str::trim_start);
         let named =
@@ -137,6 +154,118 @@ fn wrong_tables_are_seen() {
     let expected =
         ["A3 has 2 lines", "A4 has 0 lines", "A2 names `helper`, which does not exist", "A3 names no test"];
     assert_eq!(faults(&table, &labels('A', 1..=4), &known), expected);
+}
+
+/// What `docs/protocol.md` may name, and what it has to.
+#[derive(Default)]
+struct Protocol {
+    files: BTreeSet<String>,
+    tests: BTreeSet<String>,
+    oracles: BTreeSet<String>,
+    /// The sections that are cited, as `§3.5`.
+    sections: BTreeSet<String>,
+}
+
+/// The sections of the thesis that a text cites.
+fn sections_in(text: &str) -> impl Iterator<Item = String> {
+    text.split('§').skip(1).map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        format!("§{}", rest[..end].trim_end_matches('.'))
+    })
+}
+
+/// The oracles that a source of the simulator defines.
+fn oracles_in(source: &str) -> impl Iterator<Item = String> {
+    source.lines().filter(|line| line.contains("const NAME: &str = \"")).filter_map(quoted)
+}
+
+impl Protocol {
+    fn of_sources() -> Protocol {
+        let mut core = Vec::new();
+        sources(&root().join("raft-core/src"), &mut core);
+        let all = all_sources();
+        let stem = |entry: std::io::Result<fs::DirEntry>| {
+            let path = entry.expect("a folder that can be read").path();
+            path.file_stem().map(|stem| stem.to_string_lossy().into_owned())
+        };
+        Protocol {
+            files: fs::read_dir(root().join("raft-core/src")).expect("a folder").filter_map(stem).collect(),
+            tests: all.iter().flat_map(|source| tests_in(source)).collect(),
+            oracles: all.iter().flat_map(|source| oracles_in(source)).collect(),
+            sections: core.iter().flat_map(|source| sections_in(source)).collect(),
+        }
+    }
+
+    /// What is wrong with the table: names of nothing, cells that name nothing, and sections and oracles without a line.
+    fn faults(&self, table: &str) -> Vec<String> {
+        let mut faults = Vec::new();
+        let (mut sections, mut oracles) = (BTreeSet::new(), BTreeSet::new());
+        for line in table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| section")) {
+            let cells = cells(line);
+            let [section, rule, file, test, oracle] = cells[..] else {
+                faults.push(format!("not section, rule, file, test, oracle: {line}"));
+                continue;
+            };
+            sections.insert(section.to_owned());
+            // Where no oracle sees a rule, the cell says why; what it names then are tests.
+            let excused = oracle.strip_prefix("none: ");
+            let kinds = [
+                ("file", file, &self.files),
+                ("test", test, &self.tests),
+                ("oracle", oracle, if excused.is_some() { &self.tests } else { &self.oracles }),
+            ];
+            for (kind, cell, known) in kinds {
+                let names = in_backticks(cell);
+                if names.is_empty() && !(kind == "oracle" && excused.is_some()) {
+                    faults.push(format!("{section} ({rule}) names no {kind}"));
+                }
+                let unknown = names.iter().filter(|name| !known.contains(*name));
+                faults.extend(unknown.map(|name| format!("{section} names `{name}`, which is no {kind}")));
+            }
+            if excused.is_none() {
+                oracles.extend(in_backticks(oracle));
+            }
+        }
+        faults.extend(self.sections.difference(&sections).map(|section| format!("{section} has no line")));
+        faults.extend(self.oracles.difference(&oracles).map(|oracle| format!("`{oracle}` has no line")));
+        faults
+    }
+}
+
+#[test]
+fn protocol_names_files_tests_and_oracles_that_exist() {
+    let known = Protocol::of_sources();
+    assert!(10 < known.sections.len() && 10 < known.oracles.len(), "the sources were found");
+    assert_eq!(known.faults(&read(&root().join("docs/protocol.md"))), [""; 0]);
+}
+
+/// The check can fail: names of nothing, a name of another kind, cells without a name, a section and an oracle without a line.
+#[test]
+fn wrong_protocol_is_seen() {
+    let known = Protocol {
+        files: BTreeSet::from(["disk".to_owned()]),
+        tests: BTreeSet::from(["real".to_owned()]),
+        oracles: oracles_in("pub const NAME: &str = \"votes\";\nconst NAME: &str = \"caps\";").collect(),
+        sections: sections_in("(Raft thesis §3.5), and §3.6.1. Or §10").collect(),
+    };
+    let table = "| section | rule | file | test | oracle |\n|---|---|---|---|---|\n\
+        | §3.5 | good | `disk` | `real` | `votes` |\n| §10 | excused | `disk` | `real` | none: see `real` |\n";
+    assert_eq!(known.faults(table), ["§3.6.1 has no line", "`caps` has no line"]);
+    let wrong = "| §3.6.1 | a | `disc` | `unreal` | `real` |\n| b | c | none | none | nobody |\n| d | e | `disk` | `caps` |\n\
+        | f | g | `disk` | `real` | none: see `caps` |\n";
+    let expected = [
+        "§3.6.1 names `disc`, which is no file",
+        "§3.6.1 names `unreal`, which is no test",
+        "§3.6.1 names `real`, which is no oracle",
+        "b (c) names no file",
+        "b (c) names no test",
+        "b (c) names no oracle",
+        "not section, rule, file, test, oracle: | d | e | `disk` | `caps` |",
+        "f names `caps`, which is no oracle",
+        "`caps` has no line",
+    ];
+    // An excuse that names what is no test counts for nothing, so that `caps` has no line but that one.
+    assert_eq!(known.faults(&format!("{table}{wrong}")), expected);
 }
 
 /// Words that stand for what the core must not know: the world outside, and what differs between two machines.
