@@ -268,6 +268,31 @@ fn wrong_protocol_is_seen() {
     assert_eq!(known.faults(&format!("{table}{wrong}")), expected);
 }
 
+/// The rules of `docs/embedding.md`: each heading below that of the rules, and what is in backticks behind "Shown by".
+fn embedding_rules(page: &str) -> Vec<Row> {
+    let (_, rules) = page.split_once("## The rules").expect("the page has rules");
+    let sections = rules.split("\n### ").skip(1);
+    sections
+        .map(|section| {
+            let label = section.lines().next().unwrap_or_default().to_owned();
+            let shown = section.split_once("Shown by").map_or("", |(_, shown)| shown);
+            Row { label, names: in_backticks(shown) }
+        })
+        .collect()
+}
+
+#[test]
+fn embedding_names_what_shows_each_rule() {
+    let rules = embedding_rules(&read(&root().join("docs/embedding.md")));
+    let labels: Vec<String> = rules.iter().map(|rule| rule.label.clone()).collect();
+    assert!(10 < labels.len());
+    assert_eq!(faults(&rules, &labels, &known_names()), [""; 0]);
+    // The check can fail: of two rules one names nothing, and the other what does not exist.
+    let page = "## The rules\n\n### 1. a\n\nDo `b`.\n\n### 2. c\n\nDo `d`. Shown by `real`,\n`unreal`.\n";
+    let wrong = faults(&embedding_rules(page), &[], &BTreeSet::from(["real".to_owned()]));
+    assert_eq!(wrong, ["1. a names no test", "2. c names `unreal`, which does not exist"]);
+}
+
 /// Words that stand for what the core must not know: the world outside, and what differs between two machines.
 const FORBIDDEN: [&str; 14] = [
     "std::",
