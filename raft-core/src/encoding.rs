@@ -87,7 +87,8 @@ impl fmt::Display for DecodeError {
 
 impl core::error::Error for DecodeError {}
 
-/// Encodes a packet.
+/// Encodes a packet: protobuf, the message `Packet` of `proto/raft_core.proto`. It does not say how long it is: a stream needs frames
+/// around it. [`decode_packet`] is the way back.
 pub fn encode_packet(packet: &Packet) -> Vec<u8> {
     let head = wire_packet(packet);
     let Body::Append { previous, commit, entries } = &packet.body else {
@@ -117,10 +118,10 @@ fn put(message: &impl prost::Message, out: &mut Vec<u8>) {
     debug_assert!(encoded.is_ok(), "a vector has room for everything");
 }
 
-/// Decodes a packet.
+/// Decodes a packet. Its commands are slices of `bytes`, and keep them in memory.
 ///
 /// # Errors
-/// Where the bytes are not a valid packet.
+/// Where the bytes are not a valid packet. They are to be dropped then, like a packet that was lost.
 pub fn decode_packet(bytes: Bytes) -> Result<Packet, DecodeError> {
     let packet = wire::Packet::decode(bytes).map_err(|_| DecodeError::Malformed)?;
     let term = Term::new(packet.term);
@@ -139,17 +140,17 @@ pub fn decode_packet(bytes: Bytes) -> Result<Packet, DecodeError> {
     })
 }
 
-/// Encodes an entry: as it came, where it came with fields that this version does not know.
+/// Encodes an entry, without its position: as it came, where it came with fields that this version does not know.
 pub fn encode_entry(entry: &Entry) -> Bytes {
     let mut out = Vec::with_capacity(bulk::entry_len(entry));
     bulk::put_entry(entry, &mut out);
     out.into()
 }
 
-/// Decodes an entry.
+/// Decodes an entry. A command is a slice of `bytes`, and keeps them in memory.
 ///
 /// # Errors
-/// Where the bytes are not a valid entry.
+/// Where the bytes are not a valid entry. One with fields of a newer version is valid, and keeps them.
 pub fn decode_entry(bytes: &Bytes) -> Result<Entry, DecodeError> {
     bulk::entry(bytes, 0, bytes.len())
 }
@@ -177,15 +178,16 @@ pub(crate) fn refounded_id(cluster: ClusterId, position: Position, membership: &
     ClusterId::new(xxhash_rust::xxh3::xxh3_128(&refounding.encode_to_vec()))
 }
 
-/// Decodes a configuration.
+/// Decodes a configuration, joint or not.
 ///
 /// # Errors
-/// Where the bytes are not a valid configuration.
+/// Where the bytes are not a valid configuration: sorted by id, and each half as [`Membership::new`] would take it.
 pub fn decode_membership(bytes: Bytes) -> Result<Membership, DecodeError> {
     membership(wire::Membership::decode(bytes).map_err(|_| DecodeError::Malformed)?)
 }
 
-/// Encodes a write batch.
+/// Encodes a write batch, for a disk: protobuf, the message `Write` of `proto/raft_core.proto`. It has neither a length nor a checksum:
+/// whoever writes it to a file puts both before it. [`decode_write`] is the way back.
 pub fn encode_write(write: &Write) -> Vec<u8> {
     let head = wire::Write {
         number: write.number.raw(),
@@ -208,10 +210,10 @@ pub fn encode_write(write: &Write) -> Vec<u8> {
     out
 }
 
-/// Decodes a write batch.
+/// Decodes a write batch. Its commands are slices of `bytes`, and keep them in memory.
 ///
 /// # Errors
-/// Where the bytes are not a valid write batch.
+/// Where the bytes are not a valid write batch: the disk is damaged, or was written by a newer version.
 pub fn decode_write(bytes: Bytes) -> Result<Write, DecodeError> {
     let write = wire::Write::decode(bytes).map_err(|_| DecodeError::Malformed)?;
     let hard_state =

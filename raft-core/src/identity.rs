@@ -73,7 +73,7 @@ pub struct Pair {
 pub struct Boot(u64);
 
 impl Boot {
-    /// The boot with that number; the first start of a pair is number 1.
+    /// The boot with that number; the first start of a pair is number 1. 0 is before it.
     pub const fn new(raw: u64) -> Self {
         Boot(raw)
     }

@@ -5,10 +5,10 @@
 //! ```text
 //!   time passing ──────┐                                  ┌──▶ send     packets, each at once
 //!   packets ───────────┤                                  ├──▶ write    one batch for the disk
-//!   proposals ─────────┼──▶ Message ─▶ Node::step ─▶ Ready┼──▶ apply    committed entries
-//!   writes now durable ┤                                  ├──▶ fetch    entries to read back
-//!   entries applied ───┤                                  ├──▶ answers  to proposals
-//!   entries fetched ───┤                                  ├──▶ restore  the state machine from a snapshot
+//!   proposals, reads ──┼──▶ Message ─▶ Node::step ─▶ Ready┼──▶ apply    committed entries
+//!   writes now durable ┤                                  ├──▶ restore  the state machine from a snapshot
+//!   entries applied ───┤                                  ├──▶ fetch    entries to read back
+//!   entries fetched ───┤                                  ├──▶ answers  to proposals, reads and all other requests
 //!   snapshots ─────────┘                                  ├──▶ snapshots, obtain   bytes to move
 //!                                                         ├──▶ events   what has changed
 //!                                                         └──▶ sleep    when to tick at the latest
@@ -26,8 +26,10 @@
 //! 4. Loop: hand messages to [`Node::step`] and do what the [`Ready`] says. The parts of a `Ready` do not depend on one
 //!    another: whatever must not be sent before a write is durable is not in it yet. So there is no order to get wrong.
 //!
-//! Here is a complete one. It founds a cluster of a single server, restarts it, and has the log replayed to the state
-//! machine. A cluster of several differs in `send`, and in that packets arrive as `Message::Packet`.
+//! Here is a complete one. It founds a cluster of a single server and restarts it; a snapshot and the log behind it bring the state
+//! machine back. A cluster of several differs in what happens to `send` and `snapshots`, and in that packets arrive as
+//! [`Message::Packet`]. The repository has it as an example (`three_nodes`), another with threads and files (`embedding`), one for a
+//! device without `std` (`no_std`), and `docs/embedding.md`, which says what goes wrong where a rule is not kept.
 //!
 //! ```
 //! use raft_core::*;
@@ -35,7 +37,7 @@
 //!
 //! /// What survives a restart. A real one writes `encode_write(&write)` to a file, with a checksum, and syncs.
 //! #[derive(Default)]
-//! struct Disk { boot: u64, writes: Vec<Write>, full: bool }
+//! struct Disk { boot: u64, writes: Vec<Write>, saved: Vec<String>, full: bool }
 //!
 //! impl Disk {
 //!     fn recover(&self) -> Recovered {
@@ -48,18 +50,21 @@
 //! }
 //!
 //! /// Runs a server until nothing is left to do; returns what its state machine has seen, and the answers.
-//! fn run(disk: &mut Disk, pair: Pair, founding: &Membership, proposals: &[&'static str]) -> (Vec<String>, Vec<Answer>) {
+//! fn run(disk: &mut Disk, pair: Pair, founding: &Membership, clients: &[&'static str]) -> (Vec<String>, Vec<Outcome>) {
 //!     disk.boot += 1; // Durable, before the node exists.
 //!     let identity = Identity { cluster: founding.cluster_id(), pair, boot: Boot::new(disk.boot) };
 //!     let mut recovered = disk.recover();
 //!     recovered.shorten(1); // Keeps a long log out of memory: what is needed of it will be fetched.
-//!     let mut node = Node::new(Config::default(), identity, recovered).expect("the disk is whole");
+//!     let config = Config { trailing_entries: 0, ..Config::default() };
+//!     let mut node = Node::new(config, identity, recovered).expect("the disk is whole");
 //!     let (mut state_machine, mut answers) = (Vec::new(), Vec::new());
 //!     let mut inbox = VecDeque::from([Message::Tick { elapsed: 0 }, Message::Tick { elapsed: 40 }]); // its clock
-//!     for (id, text) in proposals.iter().enumerate() {
+//!     for (id, text) in (0..).map(RequestId::new).zip(clients) {
 //!         // Clients: these wait until the server leads, that is until two writes are durable.
-//!         let propose = Message::Propose { id: RequestId::new(id as u64), commands: text.as_bytes().into() };
-//!         inbox.push_back(propose);
+//!         inbox.push_back(match *text {
+//!             "?" => Message::Read { id }, // Linearizable, and nothing is appended for it.
+//!             command => Message::Propose { id, commands: command.as_bytes().into() },
+//!         });
 //!     }
 //!     while let Some(message) = inbox.pop_front() {
 //!         let ready = node.step(message);
@@ -75,15 +80,22 @@
 //!                 inbox.push_front(Message::Synced(number));
 //!             }
 //!         }
-//!         // Nobody here takes snapshots: else the state machine becomes what it was in `ready.restore`, and is `Applied` up to there.
-//!         assert!(ready.restore.is_none() && ready.snapshots.is_empty() && ready.obtain.is_empty());
+//!         if let Some(snapshot) = ready.restore {
+//!             state_machine = disk.saved.clone();
+//!             inbox.push_front(Message::Applied(snapshot.last.index));
+//!         }
 //!         if let Some(entries) = ready.apply {
 //!             for (position, entry) in entries.entries() {
 //!                 if let Payload::Command(command) = &entry.payload {
 //!                     state_machine.push(format!("{position} {}", String::from_utf8_lossy(command)));
 //!                 }
+//!                 if position.index.raw() % 4 == 0 {
+//!                     disk.saved = state_machine.clone(); // And sync: then the log can begin behind this entry.
+//!                     let (size, digest) = (disk.saved.len() as u64, Digest::new(position.index.raw().into()));
+//!                     inbox.push_front(Message::SnapshotTaken { last: position, time: entry.time, size, digest });
+//!                 }
+//!                 inbox.push_front(Message::Applied(position.index));
 //!             }
-//!             inbox.push_front(Message::Applied(entries.last_position().expect("never empty").index));
 //!         }
 //!         for Fetch { number, first, last, .. } in ready.fetch {
 //!             let mut found = Runs::new();
@@ -92,7 +104,9 @@
 //!             }
 //!             inbox.push_front(Message::Fetched { number, result: Fetched::Entries(found) });
 //!         }
-//!         answers.extend(ready.answers);
+//!         // Bytes to move from one server to another: there is no other one here.
+//!         assert!(ready.snapshots.is_empty() && ready.obtain.is_empty());
+//!         answers.extend(ready.answers.into_iter().map(|answer| answer.outcome)); // Each goes to whoever gave its id.
 //!         // ready.events: tell whoever wants to know. ready.sleep: tick again after that many ticks at the latest.
 //!     }
 //!     (state_machine, answers)
@@ -106,16 +120,17 @@
 //!     disk.writes.push(first); // And sync.
 //! }
 //!
-//! let (seen, answers) = run(&mut disk, pair, &founding, &["hello", "world"]);
-//! assert_eq!(seen, ["1.3 hello", "1.4 world"]);
-//! assert!(answers.iter().all(|answer| matches!(answer.outcome, Outcome::Committed { .. })));
+//! let (seen, answers) = run(&mut disk, pair, &founding, &["hello", "world", "and", "more", "?"]);
+//! assert_eq!(seen, ["1.3 hello", "1.4 world", "1.5 and", "1.6 more"]);
+//! assert!(answers[..4].iter().all(|outcome| matches!(outcome, Outcome::Committed { .. })));
+//! assert!(matches!(answers[4], Outcome::Readable { index } if index == LogIndex::new(6)));
 //!
-//! let (seen, _) = run(&mut disk, pair, &founding, &["again"]);
-//! assert_eq!(seen, ["1.3 hello", "1.4 world", "2.6 again"]); // 2.5 is the no-op of the new term
+//! let (seen, _) = run(&mut disk, pair, &founding, &["again"]); // 1.4 comes from the snapshot, 1.5 from the log
+//! assert_eq!(seen, ["1.3 hello", "1.4 world", "1.5 and", "1.6 more", "2.8 again"]); // 2.7 is the no-op of the new term
 //!
 //! disk.full = true;
 //! let (_, answers) = run(&mut disk, pair, &founding, &["no room"]);
-//! assert_eq!(answers[0].outcome, Outcome::Refused(Refusal::Halted));
+//! assert_eq!(answers, [Outcome::Refused(Refusal::Halted)]);
 //! ```
 //!
 //! # What else there is to know
@@ -130,6 +145,15 @@
 //!   each follower, one batch to apply, and a `Ready` whose memory is reused.
 //! - **Refused** proposals certainly had no effect: try again, elsewhere if the refusal names a leader. **Lost** ones may have:
 //!   try again only what may happen twice.
+//! - **Reads** need no entry: [`Message::Read`] is answered [`Outcome::Readable`] when the state machine of this very server has all that was
+//!   committed when it was asked for, on the leader, a follower or a learner. [`Message::Barrier`] waits for all that was proposed to this
+//!   leader, and [`Message::VerifyLeader`] asks whether it still leads.
+//!   They cost a round of heartbeats, shared by all that wait; where clocks can be trusted within a bound, a cluster may be founded with
+//!   [`Leases`], which save it.
+//! - **Commands that must not be done twice** carry a session: [`Sessions`] is a table that the state machine embeds, and saves in its
+//!   snapshots by [`encode_sessions`].
+//! - **Leadership** moves by [`Message::Transfer`], [`Message::Campaign`] and [`Message::StepDown`]; [`Node::status`] and
+//!   [`Node::followers`] say who and how far everybody is.
 //! - **Changing the servers**: [`Message::Reconfigure`] with a [`Change`]; a new server has an empty disk, starts with the identity of
 //!   the cluster and waits, best as [`Suffrage::Staging`]: it gets its vote once it has caught up. [`Event::Membership`] says whom to
 //!   be connected to from then on: all of [`Membership::members`].
@@ -142,19 +166,20 @@
 //!   bytes. Those that lack them are told where to get them, by [`Ready::obtain`].
 //! - **When most disks are gone**, [`recover`] makes another cluster of what one has, and [`Recovered::lost`] keeps one that has lost the
 //!   end of its log from doing harm until it has it back.
+//! - **Upgrades** go one server at a time: every packet says which [`Versions`] its sender speaks, and those whose ranges meet understand
+//!   each other; of others there is an [`Event::WrongVersion`].
 //! - **[`Event::Fault`]** is the end of this node: say why, stop the process, and look at the disk before starting it again.
 //!   Never start it from an older copy of its disk: it would have forgotten what it promised.
 //!
 //! # What is promised
 //!
 //! - **Total.** `step` takes any message, in any order, without error or panic. Refusals are values; a driver or peer that
-//!   contradicts itself halts the node with an [`Event::Fault`].
+//!   contradicts itself halts the node with an [`Event::Fault`]. A panic is a bug of this crate.
 //! - **Pure.** Equal nodes and equal messages give equal nodes and equal answers: [`Node`] is `Clone + Eq + Hash`.
 //! - **Bounded.** Every queue, batch and window has its limit in [`Config`].
-//! - **Every request gets exactly one answer** ([`Outcome`]): committed, refused and certainly without effect, or lost with leadership …
-//! - `no_std`, with `alloc`; no `unsafe`.
-//!
-//! Not yet here: reads that do not go through the log.
+//! - **Every request gets exactly one answer** ([`Outcome`]), as long as the node is stepped: committed, readable, refused and certainly
+//!   without effect, or lost with leadership …
+//! - `no_std`, with `alloc`; no `unsafe`. Debug builds check the [invariants](Node::invariants) after every step.
 #![no_std]
 #![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
 

@@ -221,7 +221,7 @@ impl Membership {
         lacks(self, other) + lacks(other, self)
     }
 
-    /// An upper bound of its encoding in bytes: what it counts towards limits.
+    /// What it counts towards limits, in bytes: at least as many as its encoding has.
     pub fn size(&self) -> u64 {
         let addresses = |server: &Server| (server.raft_address.len() + server.client_address.len()) as u64;
         self.servers.iter().chain(&self.outgoing).map(|server| 64 + addresses(server)).sum()

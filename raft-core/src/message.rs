@@ -43,17 +43,21 @@ pub enum Message {
     /// The bytes of this state are durable on this server: the answer to [`Ready::obtain`](crate::Ready::obtain).
     Obtained(Import),
     /// Read, linearizably and without an entry in the log (Raft thesis §6.4), on any server that knows a leader. Answered exactly once:
-    /// [`Outcome::Readable`](crate::Outcome::Readable) when the state machine of this server can be read for it, or refused.
+    /// [`Outcome::Readable`](crate::Outcome::Readable) when the state machine of this server can be read for it, or refused: where no
+    /// leader is known, where the leader becomes another one meanwhile, or where too many wait
+    /// ([`Config::reads_max`](crate::Config::reads_max)).
     Read {
         /// The caller's name for it.
         id: RequestId,
     },
-    /// Wait until the state machine has everything that was proposed to this leader before. Answered exactly once, like a read.
+    /// Wait until the state machine of this server, which leads, has everything that was proposed to it before. Answered exactly once:
+    /// [`Outcome::Readable`](crate::Outcome::Readable), or refused where it does not lead, or not long enough.
     Barrier {
         /// The caller's name for it.
         id: RequestId,
     },
-    /// Make sure that this server still leads. Answered exactly once: [`Outcome::Leads`](crate::Outcome::Leads), or refused.
+    /// Make sure, by a round of heartbeats, that this server still leads. Answered exactly once:
+    /// [`Outcome::Leads`](crate::Outcome::Leads), or refused.
     VerifyLeader {
         /// The caller's name for it.
         id: RequestId,
@@ -69,7 +73,8 @@ pub enum Message {
         /// refused. `None`: whatever is in force.
         based_on: Option<LogIndex>,
     },
-    /// Hand the leadership over (Raft thesis §3.10). Answered exactly once.
+    /// Hand the leadership over (Raft thesis §3.10). Answered exactly once: [`Outcome::Transferred`](crate::Outcome::Transferred),
+    /// [`Outcome::NotTransferred`](crate::Outcome::NotTransferred) after an election timeout at the latest, or refused.
     Transfer {
         /// The caller's name for it.
         id: RequestId,
@@ -79,16 +84,19 @@ pub enum Message {
     /// Try to become leader now, without waiting for the election timeout. Nothing happens on a leader, on a server that
     /// has no vote or was told that it is removed, or while the disk is stalled.
     Campaign,
-    /// Stop leading, or trying to.
+    /// Stop leading, or trying to. Another election timeout passes before this server tries again. Proposals that wait are answered as
+    /// [`Outcome::Lost`](crate::Outcome::Lost).
     StepDown,
     /// Forget the leader, and so do not refuse pre-votes for its sake. The election timer goes on.
     ForgetLeader,
-    /// All writes up to this one are durable.
+    /// All writes up to this one, included, are durable, and will be found whole at the next start. One that was reported before is
+    /// ignored; one that was never issued halts the node.
     Synced(WriteNumber),
     /// This write, and with it all after it, could not be made durable. Final: the node promises nothing more and gives
     /// up leadership. A failed sync leaves nobody knowing what is on the disk, so there is no second try.
     WriteFailed(WriteNumber),
-    /// The state machine has applied the log up to this index.
+    /// The state machine has applied the log up to this index, included, or is what it was there after a
+    /// [`Ready::restore`](crate::Ready::restore). It may be reported piece by piece; an index beyond what was handed out halts the node.
     Applied(LogIndex),
     /// The answer to a [`Fetch`](crate::Fetch).
     Fetched {
@@ -125,15 +133,15 @@ pub enum Message {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Change {
-    /// Exactly these servers.
+    /// Exactly these servers, in any order. Where more than one voter differs, by way of a joint configuration.
     Set(Vec<Server>),
     /// This server too. One with the same id is replaced: its suffrage, addresses and incarnation are those given here.
     Add(Server),
-    /// Without the server of this id.
+    /// Without the server of this id, whatever its incarnation. Where there is none, that is so already.
     Remove(NodeId),
-    /// The server of this id votes.
+    /// The server of this id, a member already, votes.
     Promote(NodeId),
-    /// The server of this id is a learner.
+    /// The server of this id, a member already, is a learner.
     Demote(NodeId),
     /// The server of this id is reached elsewhere.
     Readdress {

@@ -127,8 +127,12 @@ impl Node {
     /// A node as it is after a start: a follower that knows no leader. Step it with `Tick { elapsed: 0 }` once to learn
     /// what it wants first.
     ///
+    /// The boot of `identity` is greater than that of any node made for this pair before, and durable. Nothing is read from anywhere:
+    /// `recovered` is all that the node knows of its disk, and of how far its state machine is.
+    ///
     /// # Errors
-    /// A setting out of range, a log of another cluster, or recovered state that contradicts itself.
+    /// A setting out of range, a log of another cluster, or recovered state that contradicts itself. No node is to run then: see
+    /// [`StartError`].
     pub fn new(config: Config, identity: Identity, recovered: Recovered) -> Result<Self, StartError> {
         config.check().map_err(StartError::Config)?;
         let Recovered { hard_state, commit, applied, snapshot, start, terms, memberships, tail, .. } =
@@ -209,7 +213,7 @@ impl Node {
         self.identity
     }
 
-    /// How it was set up.
+    /// The settings that it was made with.
     pub const fn config(&self) -> &Config {
         &self.config
     }

@@ -9,7 +9,7 @@ macro_rules! number {
         pub struct $name(u64);
 
         impl $name {
-            /// Before the first.
+            /// Zero: before the first.
             pub const ZERO: $name = $name(0);
 
             /// From the plain number.
@@ -85,7 +85,8 @@ number! {
 }
 
 number! {
-    /// The caller's own name for a request. It comes back in the [`Answer`](crate::Answer); the core never looks at it.
+    /// The caller's own name for a request. It comes back in the [`Answer`](crate::Answer); the core never looks at it, so two requests
+    /// under way with one name get two answers that nobody can tell apart.
     RequestId
 }
 
@@ -103,7 +104,7 @@ impl LogIndex {
     /// The greatest index that a log can have. Far below 2⁶⁴, so that sums of an index and a length can not overflow.
     pub const MAX: LogIndex = LogIndex(u64::MAX >> 1);
 
-    /// The index after this one, at most [`MAX`](Self::MAX) + 1.
+    /// The index after this one; saturating at 2⁶⁴ − 1.
     pub const fn next(self) -> LogIndex {
         self.plus(1)
     }
@@ -184,7 +185,7 @@ impl Position {
     /// The place before the first entry.
     pub const ZERO: Position = Position { term: Term::ZERO, index: LogIndex::ZERO };
 
-    /// From plain numbers.
+    /// From plain numbers, the term first.
     pub const fn new(term: u64, index: u64) -> Self {
         Position { term: Term(term), index: LogIndex(index) }
     }

@@ -44,7 +44,7 @@ pub struct FollowerStatus {
     pub matched: LogIndex,
     /// The next index that it is sent.
     pub next: LogIndex,
-    /// Whether it is still looked for where the logs agree, one append at a time. Else they are sent without waiting.
+    /// Whether it is still looked for where the logs agree, one append at a time; else appends are sent without waiting for answers.
     pub probing: bool,
     /// How many appends are on their way to it, or not yet known to be durable there.
     pub in_flight: usize,

@@ -121,12 +121,12 @@ impl fmt::Display for RecoverError {
 impl core::error::Error for RecoverError {}
 
 impl Recovered {
-    /// The position of the last entry.
+    /// The position of the last entry; where there is none, what stands right before the log.
     pub fn last(&self) -> Position {
         self.tail.last_position().unwrap_or(self.start)
     }
 
-    /// The configuration in force.
+    /// The configuration in force: the last one, committed or not. `None` on a disk that has not heard of its cluster yet.
     pub fn membership(&self) -> Option<&Arc<Membership>> {
         self.memberships.last().map(|(_, membership)| membership)
     }
