@@ -253,7 +253,7 @@ pub const CANARIES: &[Canary] = &[
     Canary {
         name: "verified-of-another-term",
         what: "what one leader verified counts for the next (B18)",
-        oracle: "commit-rule",
+        oracle: "health",
         how: core!("node.rs": "            self.verified = LogIndex::ZERO;\n" => ""),
     },
     Canary {
@@ -326,7 +326,7 @@ pub const CANARIES: &[Canary] = &[
     Canary {
         name: "overlap-cuts",
         what: "an append that overlaps cuts the log though nothing conflicts (B15)",
-        oracle: "health",
+        oracle: "commit-rule",
         how: core!("following.rs": "        while self.log.term_at(index) == Some(run.term()) {\n            index = index.next();\n        }\n        Some(index)\n" => "        while self.log.term_at(index) == Some(run.term()) && index <= self.commit {\n            index = index.next();\n        }\n        Some(index)\n",
             "following.rs": "        if self.log.contains(run.last_position()) || run.last()" => "        if run.last()",
             "following.rs": "            if conflict <= self.verified() {" => "            if conflict <= self.commit {"),
@@ -365,7 +365,7 @@ pub const CANARIES: &[Canary] = &[
     Canary {
         name: "no-pre-vote",
         what: "a server that campaigns without a pre-vote (B5)",
-        oracle: "no-disruption",
+        oracle: "progress",
         how: core!("election.rs": "if !self.config.pre_vote {" => "if true {"),
     },
     Canary {
@@ -401,7 +401,7 @@ pub const CANARIES: &[Canary] = &[
     Canary {
         name: "joint-lost-on-restart",
         what: "a joint configuration that is half forgotten over a restart (B33)",
-        oracle: "election-safety",
+        oracle: "membership",
         how: core!("node.rs": "let log = Log::new(" => "let memberships: alloc::vec::Vec<_> = memberships.into_iter().map(|(index, membership)| (index, Arc::new(membership.incoming()))).collect();\n        let log = Log::new("),
     },
     Canary {
