@@ -27,6 +27,21 @@ async fn bench_prints_figures_that_fit_each_other() {
         assert!((fraction * raw - per_second).abs() < 1e-6 * per_second);
         assert!(run["median_microseconds"].as_u64().unwrap() <= run["p99_microseconds"].as_u64().unwrap());
     }
+    let reads = figures["reads"].as_array().unwrap();
+    for (reads, (clients, at)) in
+        reads.iter().zip([(1, "leader"), (1, "followers"), (64, "leader"), (64, "followers")])
+    {
+        assert_eq!((&reads["clients"], &reads["at"]), (&clients.into(), &at.into()));
+        let per_second = reads["answered_per_second"].as_f64().unwrap();
+        let answered = reads["answered"].as_f64().unwrap();
+        assert!(0.0 < answered);
+        assert!((per_second * reads["seconds"].as_f64().unwrap() - answered).abs() < 1e-6 * answered);
+        assert!(reads["retries"].is_u64());
+        assert!(
+            reads["median_microseconds"].as_u64().unwrap() <= reads["p99_microseconds"].as_u64().unwrap()
+        );
+    }
+    assert_eq!(reads.len(), 4);
     let nowhere = folder.path().join("no/such/folder");
     let refused = run(&["bench", "--data", nowhere.to_str().unwrap(), "--http-port", &port]).await;
     assert_eq!(refused.status.code(), Some(2));

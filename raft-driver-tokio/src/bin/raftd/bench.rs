@@ -1,4 +1,5 @@
-//! `raftd bench`: acknowledged writes per second of three servers on this machine, next to what their disk can do.
+//! `raftd bench`: acknowledged writes and linearizable reads per second of three servers on this machine, next to what their
+//! disk can do.
 //!
 //! The disk: append a record, `fdatasync`, again; by one writer alone, and by three with a file each, as the three servers
 //! are. On some virtual machines one alone is several times slower, because nobody is there to wake it. Then the cluster,
@@ -7,7 +8,8 @@
 //! the disk look slower, and the cluster better than it is.
 //!
 //! With one client every write costs at least two syncs, the leader's and a follower's, side by side; with many clients,
-//! writes share them.
+//! writes share them. Reads cost no sync: those at the leader a round of heartbeats, those at followers a question to the leader
+//! before, and many share both.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -87,9 +89,25 @@ struct Figures {
     /// Of each of three files at a time, on average.
     raw_syncs_per_second_of_three: Vec<f64>,
     runs: Vec<Run>,
+    reads: Vec<Reads>,
 }
 
-/// The figures for one number of clients.
+/// The figures for reads by one number of clients.
+#[derive(Serialize)]
+struct Reads {
+    /// `leader` or `followers`.
+    at: &'static str,
+    clients: u16,
+    answered: u64,
+    /// As those of writes.
+    retries: u64,
+    seconds: f64,
+    answered_per_second: f64,
+    median_microseconds: u64,
+    p99_microseconds: u64,
+}
+
+/// The figures for writes by one number of clients.
 #[derive(Serialize)]
 struct Run {
     clients: u16,
@@ -183,8 +201,7 @@ fn report(figures: &Figures, json: bool) -> serde_json::Result<()> {
         best(&figures.raw_syncs_per_second_of_three)
     ));
     for run in &figures.runs {
-        let clients =
-            if run.clients == 1 { "1 client".to_owned() } else { format!("{} clients", run.clients) };
+        let clients = in_words(run.clients);
         say(&format!(
             "{clients}: {:.0} acknowledged writes per second, {:.2} of the better of these; median {} us, 99% within {} us",
             run.acknowledged_per_second,
@@ -192,11 +209,27 @@ fn report(figures: &Figures, json: bool) -> serde_json::Result<()> {
             run.median_microseconds,
             run.p99_microseconds
         ));
-        if run.retries != 0 {
-            say(&format!("{clients}: {} requests were sent again; the cluster was not quiet", run.retries));
-        }
+        say_retries(&clients, run.retries);
+    }
+    for reads in &figures.reads {
+        let clients = in_words(reads.clients);
+        say(&format!(
+            "{clients}: {:.0} linearizable reads per second at the {}; median {} us, 99% within {} us",
+            reads.answered_per_second, reads.at, reads.median_microseconds, reads.p99_microseconds
+        ));
+        say_retries(&clients, reads.retries);
     }
     Ok(())
+}
+
+fn in_words(clients: u16) -> String {
+    if clients == 1 { "1 client".to_owned() } else { format!("{clients} clients") }
+}
+
+fn say_retries(clients: &str, retries: u64) {
+    if retries != 0 {
+        say(&format!("{clients}: {retries} requests were sent again; the cluster was not quiet"));
+    }
 }
 
 /// The first server that dies. A figure with a restart in it would measure something else.
@@ -219,25 +252,37 @@ async fn measure(bases: &[Base], within: Duration, mut disk: Disk) -> Result<Fig
     bases.sort_by_key(|base| *base != leader);
     let mut runs = Vec::new();
     for clients in CLIENTS {
-        note(&format!("{} s with {clients} at a time, to {leader}", within.as_secs()));
-        let (Written { mut latencies, acknowledged, retries }, elapsed) =
-            write(&client, &bases, clients, within).await?;
-        latencies.sort_unstable();
-        let at = |percent: usize| {
-            latencies.get(latencies.len().saturating_sub(1) * percent / 100).copied().unwrap_or(0)
-        };
+        note(&format!("{} s of {clients} writes at a time, to {leader}", within.as_secs()));
+        let done = ask(&client, &bases, Kind::Write, clients, within).await?;
         runs.push(Run {
             clients,
-            acknowledged,
-            retries,
-            seconds: elapsed.as_secs_f64(),
-            acknowledged_per_second: acknowledged as f64 / elapsed.as_secs_f64(),
+            acknowledged: done.answered,
+            retries: done.retries,
+            seconds: done.elapsed.as_secs_f64(),
+            acknowledged_per_second: done.per_second(),
             // Known only once the disk was measured for the last time.
             fraction_of_raw_syncs: 0.0,
-            median_microseconds: at(50),
-            p99_microseconds: at(99),
+            median_microseconds: done.microseconds(50),
+            p99_microseconds: done.microseconds(99),
         });
         disk.measure().await?;
+    }
+    let mut reads = Vec::new();
+    for clients in CLIENTS {
+        for (kind, at) in [(Kind::ReadAtLeader, "leader"), (Kind::ReadAtFollowers, "followers")] {
+            note(&format!("{} s of {clients} reads at a time, at the {at}", within.as_secs()));
+            let done = ask(&client, &bases, kind, clients, within).await?;
+            reads.push(Reads {
+                at,
+                clients,
+                answered: done.answered,
+                retries: done.retries,
+                seconds: done.elapsed.as_secs_f64(),
+                answered_per_second: done.per_second(),
+                median_microseconds: done.microseconds(50),
+                p99_microseconds: done.microseconds(99),
+            });
+        }
     }
     let best = disk.best();
     for run in &mut runs {
@@ -249,6 +294,7 @@ async fn measure(bases: &[Base], within: Duration, mut disk: Disk) -> Result<Fig
         raw_syncs_per_second_alone: disk.alone,
         raw_syncs_per_second_of_three: disk.of_three,
         runs,
+        reads,
     })
 }
 
@@ -275,69 +321,108 @@ async fn wait_for_leader(client: &Client, bases: &[Base]) -> Result<Base, BenchE
     Err(BenchError::NoLeader)
 }
 
-/// What one client, or all of them, have measured.
-#[derive(Default)]
-struct Written {
-    /// In microseconds, each from the first attempt to the acknowledgement.
-    latencies: Vec<u64>,
-    acknowledged: u64,
-    retries: u64,
+/// What clients ask, and whom first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Write,
+    ReadAtLeader,
+    /// Each client at one of the two.
+    ReadAtFollowers,
 }
 
-/// Writes with so many clients for so long, and the time it took.
-async fn write(
+impl Kind {
+    fn method(self) -> Method {
+        if self == Kind::Write { Method::PUT } else { Method::GET }
+    }
+
+    /// Whether this is an answer to it. A key may not have been written before it is read.
+    fn is_answered(self, status: StatusCode) -> bool {
+        status.is_success() || self != Kind::Write && status == StatusCode::NOT_FOUND
+    }
+
+    /// Which of the servers, of which the first leads, the nth client asks first.
+    fn first(self, nth: u16, servers: usize) -> usize {
+        if self == Kind::ReadAtFollowers { 1 + usize::from(nth) % (servers - 1) } else { 0 }
+    }
+}
+
+/// What one client, or all of them, have measured.
+#[derive(Default)]
+struct Done {
+    /// In microseconds, each from the first attempt to the answer.
+    latencies: Vec<u64>,
+    answered: u64,
+    retries: u64,
+    elapsed: Duration,
+}
+
+impl Done {
+    fn per_second(&self) -> f64 {
+        self.answered as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// Within how many microseconds so many percent were answered. The latencies are sorted.
+    fn microseconds(&self, percent: usize) -> u64 {
+        self.latencies.get(self.latencies.len().saturating_sub(1) * percent / 100).copied().unwrap_or(0)
+    }
+}
+
+/// Asks with so many clients for so long.
+async fn ask(
     client: &Client,
     bases: &[Base],
+    kind: Kind,
     clients: u16,
     within: Duration,
-) -> Result<(Written, Duration), BenchError> {
+) -> Result<Done, BenchError> {
     let next = Arc::new(AtomicU64::new(0));
-    let mut writers = JoinSet::new();
+    let mut askers = JoinSet::new();
     let began = Instant::now();
-    for _ in 0..clients {
+    for nth in 0..clients {
         let (client, bases, next) = (client.clone(), bases.to_vec(), Arc::clone(&next));
-        writers.spawn(async move {
-            let value = Bytes::from(vec![b'v'; VALUE_BYTES]);
-            let mut written = Written::default();
-            let mut at = bases[0].clone();
+        askers.spawn(async move {
+            let value = Bytes::from(if kind == Kind::Write { vec![b'v'; VALUE_BYTES] } else { Vec::new() });
+            let mut done = Done::default();
+            let mut at = bases[kind.first(nth, bases.len())].clone();
             while began.elapsed() < within {
                 let key = format!("{:08}", next.fetch_add(1, Ordering::Relaxed) % KEYS);
                 let sent = Instant::now();
-                at = insist(&client, &bases, at, &key::path(key.as_bytes()), &value, &mut written.retries)
-                    .await?;
-                written.acknowledged += 1;
-                if written.latencies.len() < LATENCIES_MAX {
-                    written.latencies.push(u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX));
+                let request = (kind, &*key::path(key.as_bytes()), &value);
+                at = insist(&client, &bases, at, request, &mut done.retries).await?;
+                done.answered += 1;
+                if done.latencies.len() < LATENCIES_MAX {
+                    done.latencies.push(u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX));
                 }
             }
-            Ok(written)
+            Ok(done)
         });
     }
-    let mut all = Written::default();
-    while let Some(writer) = writers.join_next().await {
-        let written: Written = writer.map_err(|_| BenchError::Task)??;
-        all.latencies.extend(written.latencies);
-        all.acknowledged += written.acknowledged;
-        all.retries += written.retries;
+    let mut all = Done::default();
+    while let Some(asker) = askers.join_next().await {
+        let done: Done = asker.map_err(|_| BenchError::Task)??;
+        all.latencies.extend(done.latencies);
+        all.answered += done.answered;
+        all.retries += done.retries;
     }
-    Ok((all, began.elapsed()))
+    all.elapsed = began.elapsed();
+    all.latencies.sort_unstable();
+    Ok(all)
 }
 
-/// Writes one value until it is acknowledged, and counts further attempts; who has acknowledged it. The first of `bases` leads,
-/// or did when the measurement began.
+/// Asks until there is an answer, and counts further attempts; who has answered. The first of `bases` leads, or did when the
+/// measurement began.
 async fn insist(
     client: &Client,
     bases: &[Base],
     mut at: Base,
-    path: &str,
-    value: &Bytes,
+    (kind, path, value): (Kind, &str, &Bytes),
     retries: &mut u64,
 ) -> Result<Base, BenchError> {
     let began = Instant::now();
     let mut others = bases.iter().cycle();
     loop {
-        let problem = match client.send(&Method::PUT, &at, path, value, ANSWER_WITHIN).await {
-            Ok(answer) if answer.status.is_success() => return Ok(answer.from),
+        let problem = match client.send(&kind.method(), &at, path, value, ANSWER_WITHIN).await {
+            Ok(answer) if kind.is_answered(answer.status) => return Ok(answer.from),
             Ok(answer) => format!("{} says {}", answer.from, answer.status),
             Err(error) => error.to_string(),
         };
