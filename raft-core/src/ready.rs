@@ -14,6 +14,8 @@ use crate::write::Write;
 
 /// What has to happen in the world after a step. Nothing in it waits for anything else in it: packets may be sent before
 /// the write is durable, because what may not is not in here yet.
+///
+/// Take it apart without `..`, and the compiler says where a later version wants something that the embedder does not do yet.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Ready {
     /// Packets to send, each at once. They may be lost.
