@@ -57,6 +57,11 @@ pub struct Config {
     pub uncommitted_bytes_max: u64,
     /// The most proposals that wait for their answer; above it proposals are refused as busy. At least 1. Default 65,536.
     pub proposals_max: u32,
+    /// For how many ticks a server waits for what the leader says of a proposal that it has passed on. At least 1. Default 200.
+    pub forward_ticks: u32,
+    /// Whenever log time passes a multiple of so many ticks, the leader appends a [`Payload::Timer`](crate::Payload::Timer), once the
+    /// one before it is committed; best the same on all servers. 0: never. Default 0.
+    pub timer_ticks: u64,
     /// The most reads that wait for their answer; above it reads are refused as busy. At least 1. Default 65,536.
     pub reads_max: u32,
     /// The most writes outstanding at the disk; above it, what there is to write gathers into the next. At least 1.
@@ -95,6 +100,8 @@ impl Default for Config {
             in_flight_bytes_max: 4 << 20,
             uncommitted_bytes_max: 64 << 20,
             proposals_max: 65_536,
+            forward_ticks: 200,
+            timer_ticks: 0,
             reads_max: 65_536,
             writes_outstanding_max: 4,
             apply_bytes_max: 1 << 20,
@@ -175,6 +182,7 @@ impl Config {
             (self.in_flight_bytes_max, "in_flight_bytes_max"),
             (self.uncommitted_bytes_max, "uncommitted_bytes_max"),
             (u64::from(self.proposals_max), "proposals_max"),
+            (u64::from(self.forward_ticks), "forward_ticks"),
             (u64::from(self.reads_max), "reads_max"),
             (u64::from(self.writes_outstanding_max), "writes_outstanding_max"),
             (self.apply_bytes_max, "apply_bytes_max"),

@@ -18,6 +18,7 @@ use crate::position::{Attempt, LogIndex, Position, Term};
 use crate::ready::{Event, Fault, Ready};
 use crate::role::{Due, Role};
 use crate::timeouts::election_timeout;
+use crate::timers::Timer;
 use crate::write::HardState;
 
 impl Node {
@@ -295,6 +296,7 @@ impl Node {
             since_heartbeat: self.config.heartbeat_ticks,
             since_entry: 0,
             lease: Lease::default(),
+            timer: Timer::behind(self.log.last_time(), self.config.timer_ticks),
         };
         self.set_role(role, ready);
         self.note_followers(next);

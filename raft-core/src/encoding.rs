@@ -27,8 +27,10 @@ use crate::entry::{Entry, RunError, Runs};
 use crate::identity::{Boot, ClusterId, Incarnation, NodeId, Pair};
 use crate::leases::{Leases, LeasesError};
 use crate::membership::{Membership, MembershipError, Server, Suffrage};
+use crate::message::Commands;
 use crate::packet::{Body, Packet, Versions};
 use crate::position::{Attempt, LogIndex, LogTime, Position, Round, Term, Token, WriteNumber};
+use crate::ready::{Outcome, Refusal};
 use crate::snapshot::{Compaction, Digest, Import, Snapshot};
 use crate::write::{HardState, Write};
 
@@ -357,6 +359,15 @@ fn wire_body(body: &Body) -> Option<wire::packet::Body> {
         Body::InstallSnapshot { snapshot } => {
             WireBody::InstallSnapshot(wire::InstallSnapshot { snapshot: Some(wire_snapshot(snapshot)) })
         }
+        Body::Propose { token, commands } => {
+            let commands = commands.as_slice().to_vec();
+            WireBody::Propose(wire::Propose { token: token.raw(), commands })
+        }
+        Body::Proposed { boot, token, outcome } => WireBody::Proposed(wire::Proposed {
+            boot: boot.raw(),
+            token: token.raw(),
+            outcome: wire_proposed(outcome),
+        }),
         Body::NewerTerm => WireBody::NewerTerm(wire::NewerTerm {}),
         Body::Reject { boot, previous, hint, hint_first } => WireBody::Reject(wire::Reject {
             boot: boot.raw(),
@@ -367,7 +378,60 @@ fn wire_body(body: &Body) -> Option<wire::packet::Body> {
     })
 }
 
+/// What came of a proposal of another server; `None` for what is never said of one.
+fn wire_proposed(outcome: &Outcome) -> Option<wire::proposed::Outcome> {
+    use wire::proposed::Outcome as WireOutcome;
+    let span = |first: &Position, last: &Position| wire::Span {
+        first: Some(wire_position(*first)),
+        last: Some(wire_position(*last)),
+    };
+    Some(match outcome {
+        Outcome::Committed { first, last } => WireOutcome::Committed(span(first, last)),
+        Outcome::Lost { first, last } => WireOutcome::Lost(span(first, last)),
+        Outcome::Replaced { first, last } => WireOutcome::Replaced(span(first, last)),
+        Outcome::Refused(refusal) => {
+            let (why, to) = match refusal {
+                Refusal::Busy => (wire::Refusal::Busy, None),
+                Refusal::Empty => (wire::Refusal::Empty, None),
+                Refusal::TooLarge => (wire::Refusal::TooLarge, None),
+                Refusal::Transferring { to } => (wire::Refusal::Transferring, Some(wire_pair(*to))),
+                _ => return None,
+            };
+            WireOutcome::Refused(wire::Refused { why: why.into(), to })
+        }
+        _ => return None,
+    })
+}
+
 // From the wire to the strong types.
+
+fn outcome(outcome: wire::proposed::Outcome, term: Term) -> Result<Outcome, DecodeError> {
+    use wire::proposed::Outcome as WireOutcome;
+    let span = |span: wire::Span| -> Result<(Position, Position), DecodeError> {
+        let (first, last) = (position(span.first)?, position(span.last)?);
+        if last.index < first.index {
+            return Err(DecodeError::Index);
+        }
+        if term < last.term {
+            return Err(DecodeError::EntryTerm);
+        }
+        Ok((first, last))
+    };
+    Ok(match outcome {
+        WireOutcome::Committed(one) => span(one).map(|(first, last)| Outcome::Committed { first, last })?,
+        WireOutcome::Lost(one) => span(one).map(|(first, last)| Outcome::Lost { first, last })?,
+        WireOutcome::Replaced(one) => span(one).map(|(first, last)| Outcome::Replaced { first, last })?,
+        WireOutcome::Refused(refused) => Outcome::Refused(match refused.why() {
+            wire::Refusal::Busy => Refusal::Busy,
+            wire::Refusal::Empty => Refusal::Empty,
+            wire::Refusal::TooLarge => Refusal::TooLarge,
+            wire::Refusal::Transferring => {
+                Refusal::Transferring { to: pair(refused.to.as_ref().ok_or(DecodeError::Missing("to"))?)? }
+            }
+            wire::Refusal::Unspecified => return Err(DecodeError::Unknown("refusal")),
+        }),
+    })
+}
 
 fn pair(pair: &wire::Pair) -> Result<Pair, DecodeError> {
     let id = NodeId::new(pair.id).ok_or(DecodeError::ZeroId)?;
@@ -519,6 +583,23 @@ fn body(body: wire::packet::Body, term: Term) -> Result<Body, DecodeError> {
         WireBody::InstallSnapshot(install) => {
             Body::InstallSnapshot { snapshot: snapshot(install.snapshot, term)? }
         }
+        WireBody::Propose(propose) => {
+            let mut commands = propose.commands;
+            let commands = match commands.pop() {
+                Some(one) if commands.is_empty() => Commands::One(one),
+                Some(last) => {
+                    commands.push(last);
+                    Commands::Many(commands)
+                }
+                None => return Err(DecodeError::Missing("commands")),
+            };
+            Body::Propose { token: Token::new(propose.token), commands }
+        }
+        WireBody::Proposed(proposed) => Body::Proposed {
+            boot: Boot::new(proposed.boot),
+            token: Token::new(proposed.token),
+            outcome: outcome(proposed.outcome.ok_or(DecodeError::Missing("outcome"))?, term)?,
+        },
         WireBody::NewerTerm(_) => Body::NewerTerm,
         WireBody::Reject(reject) => Body::Reject {
             boot: Boot::new(reject.boot),

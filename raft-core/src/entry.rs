@@ -37,6 +37,8 @@ pub enum Payload {
     /// The state machine becomes, here, what these bytes say, whatever it was. A server has the bytes durable before it takes
     /// the entry into its log.
     Import(Import),
+    /// Log time has passed a multiple of [`Config::timer_ticks`](crate::Config::timer_ticks): the leader says so by itself.
+    Timer,
 }
 
 impl Payload {
@@ -72,7 +74,7 @@ impl Entry {
     #[inline]
     pub fn size(&self) -> u64 {
         let payload = match &self.payload {
-            Payload::Noop => 0,
+            Payload::Noop | Payload::Timer => 0,
             Payload::Import(_) => core::mem::size_of::<Import>() as u64,
             Payload::Command(bytes) => bytes.len() as u64,
             Payload::Membership(membership) => membership.size(),

@@ -40,6 +40,8 @@ impl Node {
                 (Position { term, index: pending.first }, Position { term, index: pending.last });
             ready.answers.push(Answer { id: pending.id, outcome: Outcome::Replaced { first, last } });
         }
+        let replaced = |first, last| Outcome::Replaced { first, last };
+        self.answer_taken(LogIndex::MAX, term, replaced, ready);
         self.proposals.push(Pending { id, first: index, last: index, bytes });
     }
 

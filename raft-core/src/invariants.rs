@@ -63,6 +63,7 @@ impl Node {
         hold(durable.term < self.hard_state.term || same_vote, "a durable vote of the term is the vote")?;
         self.role_invariants(last.index)?;
         let leads = matches!(self.role, Role::Leader { .. });
+        self.forwards.check(leads, last.index).map_err(Broken)?;
         hold(leads || self.proposals.len() == 0, "only a leader has proposals that wait")?;
         hold(leads || self.change.is_none(), "only a leader has a change that waits")?;
         let idle = matches!(self.role, Role::Follower { following: None, .. });

@@ -212,6 +212,8 @@ mod following;
 mod compaction;
 mod leases;
 mod reads;
+mod forwarding;
+mod timers;
 mod replication;
 mod transfer;
 mod staging;

@@ -31,6 +31,15 @@ pub enum Message {
         /// The commands, at least one: appended whole and consecutively, or refused whole.
         commands: Commands,
     },
+    /// A client wants commands appended, wherever the leader is: as [`Propose`](Self::Propose) on a leader, else passed on to the leader
+    /// that this server follows. Answered exactly once, within [`Config::forward_ticks`](crate::Config::forward_ticks) if it was passed
+    /// on: then also as [`Outcome::Unanswered`](crate::Outcome::Unanswered).
+    Forward {
+        /// The caller's name for it.
+        id: RequestId,
+        /// The commands, at least one.
+        commands: Commands,
+    },
     /// Replace the state machine by a state that was made elsewhere, whose bytes are durable on this server. It is an entry of the
     /// log ([`Payload::Import`](crate::Payload::Import)), which only servers take that have the bytes too. Answered exactly once,
     /// like a proposal; proposals that wait are answered as [`Outcome::Replaced`](crate::Outcome::Replaced).
@@ -49,6 +58,14 @@ pub enum Message {
     Read {
         /// The caller's name for it.
         id: RequestId,
+    },
+    /// Read what may be out of date by this much. Answered exactly once: as [`Outcome::Stale`](crate::Outcome::Stale), at once and whoever
+    /// leads, where this server knows well enough how far the log was; else like [`Read`](Self::Read), which tells it.
+    ReadWithin {
+        /// The caller's name for it.
+        id: RequestId,
+        /// By how many ticks of this server's clock at most; with 0 it is a `Read`.
+        ticks: u32,
     },
     /// Wait until the state machine of this server, which leads, has everything that was proposed to it before. Answered exactly once:
     /// [`Outcome::Readable`](crate::Outcome::Readable), or refused where it does not lead, or not long enough.

@@ -7,6 +7,7 @@ use core::fmt;
 use crate::config::{Config, ConfigError};
 use crate::disk::Disk;
 use crate::fetches::{Fetches, Purpose};
+use crate::forwarding::Forwards;
 use crate::identity::{ClusterId, Identity, Pair};
 use crate::import::Imports;
 use crate::leases::Leases;
@@ -55,6 +56,7 @@ pub struct Node {
     pub(crate) fetches: Fetches,
     pub(crate) proposals: Proposals,
     pub(crate) reads: Reads,
+    pub(crate) forwards: Forwards,
     /// In which half of the configuration in force this server's vote counts: without a vote it does not campaign.
     pub(crate) votes: Votes,
     /// Whether the configuration in force is joint.
@@ -187,6 +189,7 @@ impl Node {
             fetches: Fetches::default(),
             proposals: Proposals::default(),
             reads: Reads::default(),
+            forwards: Forwards::default(),
             votes: Votes::default(),
             joint: false,
             removed: false,
@@ -308,6 +311,7 @@ impl Node {
         if kind_before == RoleKind::Leader {
             self.log.seal();
             self.lose_proposals(ready);
+            self.lose_taken(ready);
             self.lose_change(ready);
         }
         let (kind, term) = (self.role.kind(), self.hard_state.term);
@@ -317,6 +321,9 @@ impl Node {
         if self.leader() != leader_before {
             if !self.reads.is_empty() {
                 self.refuse_reads(ready);
+            }
+            if self.forwards.is_waiting() {
+                self.give_up_forwards(ready);
             }
             ready.events.push(Event::Leader { leader: self.leader(), term });
         }
@@ -356,6 +363,10 @@ impl Node {
             let last = Position { term, index: pending.last };
             ready.answers.push(Answer { id, outcome: Outcome::Committed { first, last } });
         }
+        if self.forwards.has_taken() {
+            let committed = |first, last| Outcome::Committed { first, last };
+            self.answer_taken(commit, self.hard_state.term, committed, ready);
+        }
     }
 
     fn lose_proposals(&mut self, ready: &mut Ready) {
@@ -377,6 +388,7 @@ impl Node {
         self.end_transfer(Outcome::NotTransferred, ready);
         self.fault = Some(fault);
         self.reads.refuse_all(ready);
+        self.give_up_forwards(ready);
         ready.events.push(Event::Fault(fault));
     }
 }

@@ -5,7 +5,9 @@ use core::fmt;
 
 use crate::entry::Runs;
 use crate::identity::{Boot, ClusterId, Identity, Pair};
+use crate::message::Commands;
 use crate::position::{Attempt, LogIndex, Position, Round, Term, Token};
+use crate::ready::Outcome;
 use crate::snapshot::Snapshot;
 
 /// The versions of the protocol that a server speaks, from the first to the last. Two servers understand each other where their ranges
@@ -194,6 +196,23 @@ pub enum Body {
         token: Token,
         /// Up to where the log was committed then. Who has applied this much can read.
         index: LogIndex,
+    },
+    /// A server passes a proposal on to the leader of the packet's term. No other takes it, and that one takes it once.
+    Propose {
+        /// Which one: 1, 2, 3 … within the sender's boot.
+        token: Token,
+        /// The commands, at least one.
+        commands: Commands,
+    },
+    /// The answer to [`Propose`](Self::Propose).
+    Proposed {
+        /// The boot that passed it on.
+        boot: Boot,
+        /// Which one.
+        token: Token,
+        /// What came of it: [`Committed`](Outcome::Committed), [`Lost`](Outcome::Lost), [`Replaced`](Outcome::Replaced), or
+        /// [`Refused`](Outcome::Refused) as busy, empty, too large or because of a transfer.
+        outcome: Outcome,
     },
     /// What came is of an older term than the sender's. Says nothing else: least of all something of this term, which the
     /// receiver may come to lead.

@@ -67,12 +67,39 @@ pub(crate) struct Reads {
     token: Token,
     /// Whether a heartbeat has come since.
     heard_since: bool,
+    /// Ticks since that question was asked, saturating; `None` where it was given up.
+    asked_ago: Option<u32>,
+    /// What this server knows of how far the log was when.
+    known: Option<Known>,
+}
+
+/// Everything that was answered to anybody `ago` ticks ago or earlier stands in the log at `index` or before.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Known {
+    index: LogIndex,
+    ago: u32,
 }
 
 impl Reads {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.confirmed.is_empty() && self.asking.is_empty()
+    }
+
+    /// Whether something is to be told how time passes.
+    #[inline]
+    pub(crate) fn has_clock(&self) -> bool {
+        self.known.is_some() || self.asked_ago.is_some()
+    }
+
+    #[cold]
+    pub(crate) fn tick(&mut self, elapsed: u32) {
+        self.asked_ago = self.asked_ago.map(|ago| ago.saturating_add(elapsed));
+        if let Some(known) = &mut self.known {
+            known.ago = known.ago.saturating_add(elapsed);
+        }
+        // So long ago that it can not be counted.
+        self.known = self.known.filter(|known| known.ago < u32::MAX);
     }
 
     fn len(&self) -> usize {
@@ -141,6 +168,22 @@ impl Node {
         }
     }
 
+    /// A client wants to read what is out of date by at most so many ticks. What this server has once been told of the log holds for the
+    /// moment when it asked; it is its own clock that says how long ago that was.
+    #[cold]
+    pub(crate) fn read_within(&mut self, id: RequestId, ticks: u32, ready: &mut Ready) {
+        let applied = self.applying.applied;
+        match self.reads.known {
+            // A tick that has begun counts as a whole one.
+            Some(known) if known.ago < ticks && known.index <= applied && self.fault.is_none() => {
+                reached(Mark::ReadStale);
+                let outcome = Outcome::Stale { index: applied, ticks: known.ago + 1 };
+                ready.answers.push(Answer { id, outcome });
+            }
+            _ => self.read(id, ready),
+        }
+    }
+
     /// Somebody wants to know that this server leads, now.
     #[cold]
     pub(crate) fn verify_leader(&mut self, id: RequestId, ready: &mut Ready) {
@@ -202,6 +245,13 @@ impl Node {
     pub(crate) fn index_told(&mut self, from: Pair, boot: Boot, token: Token, index: LogIndex) {
         if boot != self.identity.boot || self.leader() != Some(from) {
             return;
+        }
+        if token == self.reads.token
+            && let Some(ago) = self.reads.asked_ago
+        {
+            // Whatever was answered before the question was asked stood before the index by the time the leader took note of that.
+            self.reads.known = Some(Known { index, ago });
+            self.reads.asked_ago = None;
         }
         while let Some(asking) = self.reads.asking.front()
             && asking.token.is_some_and(|asked| asked <= token)
@@ -297,6 +347,7 @@ impl Node {
         }
         self.reads.token = self.reads.token.next();
         self.reads.heard_since = false;
+        self.reads.asked_ago = Some(0);
         let token = self.reads.token;
         for asking in &mut self.reads.asking {
             asking.token = Some(asking.token.unwrap_or(token));
@@ -308,6 +359,7 @@ impl Node {
     #[cold]
     pub(crate) fn refuse_reads(&mut self, ready: &mut Ready) {
         let leader = self.leader();
+        self.reads.asked_ago = None;
         let waiting = self.reads.waiting.drain(..).filter_map(|read| match read.reader {
             Reader::Client(id) | Reader::Verifier(id) => Some(id),
             Reader::Server { .. } => None,

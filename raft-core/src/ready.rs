@@ -141,6 +141,16 @@ pub enum Outcome {
         /// Up to where it has applied the log.
         index: LogIndex,
     },
+    /// The state machine of this server can be read: it has every write that was answered so long ago or earlier.
+    Stale {
+        /// Up to where it has applied the log.
+        index: LogIndex,
+        /// How long ago, in ticks of this server's clock; never more than was asked for.
+        ticks: u32,
+    },
+    /// It was passed on to the leader, and what came of it is not known: it may commit, or not
+    /// ([`Message::Forward`](crate::Message::Forward)).
+    Unanswered,
     /// When it was asked, or later, this server led.
     Leads {
         /// Its term.

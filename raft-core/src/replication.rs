@@ -26,7 +26,7 @@ use crate::role::{Due, Recipients, Role};
 use crate::snapshot::{SendSnapshot, Snapshot, Transfers};
 
 /// So many indexes at the end of all are for what keeps the protocol going: a change of the configuration takes two, an election one.
-const INDEXES_KEPT: u64 = 1 << 20;
+pub(crate) const INDEXES_KEPT: u64 = 1 << 20;
 
 impl Node {
     /// Lets the leader's clocks run, and gives leadership up when it has become useless: when no quorum has been heard for
@@ -58,6 +58,13 @@ impl Node {
             ready.answers.push(Answer { id, outcome: Outcome::Refused(refusal) });
             return;
         }
+        let (first, last, bytes) = self.append_commands(commands);
+        self.proposals.push(Pending { id, first, last, bytes });
+    }
+
+    /// Appends commands that were admitted. Returns the indexes of the first and the last, and what they count in bytes.
+    #[inline]
+    pub(crate) fn append_commands(&mut self, commands: Commands) -> (LogIndex, LogIndex, u64) {
         let time = self.log_time();
         let first = self.log.last().index.next();
         let mut bytes = 0;
@@ -71,7 +78,7 @@ impl Node {
             Commands::Many(commands) => commands.into_iter().for_each(append),
         }
         self.due = Due { send: Recipients::All, ..self.due };
-        self.proposals.push(Pending { id, first, last: self.log.last().index, bytes });
+        (first, self.log.last().index, bytes)
     }
 
     /// The log time of what a leader appends now.
@@ -99,8 +106,15 @@ impl Node {
     }
 
     /// Whether a proposal is taken. Nothing has been changed where it is not.
-    fn admit(&self, commands: &[Bytes]) -> Result<(), Refusal> {
+    pub(crate) fn admit(&self, commands: &[Bytes]) -> Result<(), Refusal> {
         self.admit_anything()?;
+        let bytes = self.admit_commands(commands)?;
+        self.admit_bytes(bytes, commands.len() as u64)
+    }
+
+    /// Whether these commands can be appended when there is room; and what they count in bytes.
+    #[inline]
+    pub(crate) fn admit_commands(&self, commands: &[Bytes]) -> Result<u64, Refusal> {
         if commands.is_empty() {
             return Err(Refusal::Empty);
         }
@@ -112,7 +126,7 @@ impl Node {
         if self.config.uncommitted_bytes_max < bytes {
             return Err(Refusal::TooLarge);
         }
-        self.admit_bytes(bytes, commands.len() as u64)
+        Ok(bytes)
     }
 
     /// Whether so many more entries of so many bytes may wait to be committed. What keeps the protocol going always finds room behind
@@ -122,11 +136,12 @@ impl Node {
         // not leave it either, nor what earlier leaders have left uncommitted.
         let room = self.config.uncommitted_bytes_max;
         let unsettled = self.log.tail_bytes().saturating_sub(self.config.tail_bytes_max);
-        if room < self.proposals.bytes() + bytes || room < unsettled + bytes {
+        let (taken, taken_bytes) = self.forwards.taken();
+        if room < self.proposals.bytes() + taken_bytes + bytes || room < unsettled + bytes {
             reached(Mark::BusyBytes);
             return Err(Refusal::Busy);
         }
-        if self.config.proposals_max as usize <= self.proposals.len() {
+        if self.config.proposals_max as usize <= self.proposals.len() + taken {
             reached(Mark::BusyCount);
             return Err(Refusal::Busy);
         }

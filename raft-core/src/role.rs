@@ -8,6 +8,7 @@ use crate::leases::Lease;
 use crate::position::{Attempt, LogIndex, RequestId, Term};
 use crate::progress::Progress;
 use crate::ready::RoleKind;
+use crate::timers::Timer;
 
 /// The leader that a follower follows, and what is owed to it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -54,6 +55,7 @@ pub(crate) enum Role {
         /// Ticks since the last entry was appended; saturating.
         since_entry: u64,
         lease: Lease,
+        timer: Timer,
     },
 }
 

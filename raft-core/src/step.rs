@@ -12,7 +12,7 @@ use crate::message::{Fetched, Message};
 use crate::node::Node;
 use crate::packet::{Body, Packet, Versions};
 use crate::position::{FetchNumber, LogIndex, Term, WriteNumber};
-use crate::ready::{Event, Fault, Ready};
+use crate::ready::{Event, Fault, Outcome, Ready, Refusal};
 use crate::role::{Due, Role};
 use crate::snapshot::Compaction;
 use crate::write::{HardState, Write};
@@ -55,6 +55,8 @@ impl Node {
                     | Message::Reconfigure { .. }
                     | Message::Transfer { .. }
                     | Message::Import { .. }
+                    | Message::Forward { .. }
+                    | Message::ReadWithin { .. }
                     | Message::Read { .. }
                     | Message::Barrier { .. }
                     | Message::VerifyLeader { .. }
@@ -70,7 +72,9 @@ impl Node {
             Message::Tick { elapsed } => self.tick(elapsed, ready),
             Message::Packet(packet) => self.packet_received(packet, ready),
             Message::Propose { id, commands } => self.propose(id, commands, ready),
+            Message::Forward { id, commands } => self.forward(id, commands, ready),
             Message::Read { id } => self.read(id, ready),
+            Message::ReadWithin { id, ticks } => self.read_within(id, ticks, ready),
             Message::Barrier { id } => self.barrier(id, ready),
             Message::VerifyLeader { id } => self.verify_leader(id, ready),
             Message::Import { id, state } => self.import(id, state, ready),
@@ -100,6 +104,12 @@ impl Node {
         }
         self.disk.tick(elapsed, self.config.disk_stall_ticks);
         self.tick_transfer(elapsed, ready);
+        if self.forwards.is_waiting() {
+            self.tick_forwards(elapsed, ready);
+        }
+        if self.reads.has_clock() {
+            self.reads.tick(elapsed);
+        }
         if let Role::Leader { .. } = self.role {
             self.tick_leader(elapsed, ready);
         } else {
@@ -161,6 +171,8 @@ impl Node {
             }
             Body::AskReadIndex { token } => self.index_asked(from, boot, token),
             Body::ReadIndex { boot, token, index } => self.index_told(from, boot, token, index),
+            Body::Propose { token, commands } => self.proposed_by((from, boot), token, commands, ready),
+            Body::Proposed { boot, token, outcome } => self.proposed(boot, token, outcome, ready),
             Body::InstallSnapshot { snapshot } => self.snapshot_received(Some((from, boot)), snapshot, ready),
             Body::Heartbeat { round, commit } => self.heartbeat_received(from, boot, round, commit, ready),
             Body::Commit { commit } => {
@@ -269,6 +281,10 @@ impl Node {
             // no more writes for a while, the next one could be far.
             self.derive_commit(ready);
             self.derive_membership(ready);
+            self.log.seal();
+        }
+        if 0 < self.config.timer_ticks {
+            self.derive_timer();
             self.log.seal();
         }
         self.derive_write(ready);
@@ -398,10 +414,14 @@ impl Node {
             }
             // Its own vote is not durable: it is the disk that is waited for.
             Role::Candidate { announced: false, .. } => NEVER,
-            Role::Leader { since_heartbeat, .. } => pace(since_heartbeat).min(stall),
+            Role::Leader { since_heartbeat, .. } => {
+                let timer = self.timer_due_in().unwrap_or(NEVER);
+                pace(since_heartbeat).min(stall).min(timer)
+            }
         };
         // Only never does not fit.
-        u32::try_from(due.min(ticks(self.transfer_ends_in()))).ok()
+        let given_up = self.forwards.oldest_age().map(|age| self.config.forward_ticks.saturating_sub(age));
+        u32::try_from(due.min(ticks(self.transfer_ends_in())).min(ticks(given_up))).ok()
     }
 }
 
@@ -417,6 +437,15 @@ fn is_well_formed(cluster: ClusterId, term: Term, body: &Body) -> bool {
             first.is_some_and(|run| run.first() == previous.index.next() && previous.term <= run.term())
                 && last.is_some_and(|last| last.term <= term)
         }
+        Body::Proposed { outcome, .. } => match outcome {
+            Outcome::Committed { first, last }
+            | Outcome::Lost { first, last }
+            | Outcome::Replaced { first, last } => first.index <= last.index && last.term <= term,
+            Outcome::Refused(
+                Refusal::Busy | Refusal::Empty | Refusal::TooLarge | Refusal::Transferring { .. },
+            ) => true,
+            _ => false,
+        },
         Body::InstallSnapshot { snapshot } => {
             snapshot.cluster == cluster
                 && LogIndex::ZERO < snapshot.membership_index

@@ -8,10 +8,11 @@ use proptest::collection::{hash_set, vec};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use raft_core::{
-    Attempt, Body, Boot, ClusterId, Compaction, Entry, HardState, Import, Incarnation, Leases, LogIndex,
-    LogTime, Membership, NodeId, Packet, Pair, Payload, Position, Round, Run, Runs, Server, Snapshot,
-    Suffrage, Term, Token, Versions, Write, WriteNumber, decode_entry, decode_membership, decode_packet,
-    decode_write, encode_entry, encode_membership, encode_packet, encode_write,
+    Attempt, Body, Boot, ClusterId, Commands, Compaction, Entry, HardState, Import, Incarnation, Leases,
+    LogIndex, LogTime, Membership, NodeId, Outcome, Packet, Pair, Payload, Position, Refusal, Round, Run,
+    Runs, Server, Snapshot, Suffrage, Term, Token, Versions, Write, WriteNumber, decode_entry,
+    decode_membership, decode_packet, decode_write, encode_entry, encode_membership, encode_packet,
+    encode_write,
 };
 
 fn pairs() -> impl Strategy<Value = Pair> {
@@ -105,6 +106,28 @@ fn positions() -> impl Strategy<Value = Position> {
     (0..1000u64, indexes()).prop_map(|(term, index)| Position { term: Term::new(term), index })
 }
 
+fn commands() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..40).prop_map(Bytes::from)
+}
+
+fn outcomes() -> impl Strategy<Value = Outcome> {
+    let span = || {
+        (0..1000u64, indexes(), indexes()).prop_map(|(term, one, other)| {
+            let at = |index: LogIndex| Position::new(term, index.raw());
+            (at(one.min(other)), at(one.max(other)))
+        })
+    };
+    prop_oneof![
+        span().prop_map(|(first, last)| Outcome::Committed { first, last }),
+        span().prop_map(|(first, last)| Outcome::Lost { first, last }),
+        span().prop_map(|(first, last)| Outcome::Replaced { first, last }),
+        Just(Outcome::Refused(Refusal::Busy)),
+        Just(Outcome::Refused(Refusal::Empty)),
+        Just(Outcome::Refused(Refusal::TooLarge)),
+        pairs().prop_map(|to| Outcome::Refused(Refusal::Transferring { to })),
+    ]
+}
+
 fn bodies() -> impl Strategy<Value = Body> {
     let boot = any::<u64>().prop_map(Boot::new);
     let round = any::<u64>().prop_map(Round::new);
@@ -123,6 +146,18 @@ fn bodies() -> impl Strategy<Value = Body> {
         positions().prop_map(|last| Body::Removed { last }),
         snapshots().prop_map(|snapshot| Body::InstallSnapshot { snapshot: Arc::new(snapshot) }),
         appends(),
+        (any::<u64>(), vec(commands(), 1..4)).prop_map(|(token, many)| Body::Propose {
+            token: Token::new(token),
+            commands: match &many[..] {
+                [one] => Commands::One(one.clone()),
+                _ => Commands::Many(many),
+            },
+        }),
+        (boot.clone(), any::<u64>(), outcomes()).prop_map(|(boot, token, outcome)| Body::Proposed {
+            boot,
+            token: Token::new(token),
+            outcome,
+        }),
         any::<u64>().prop_map(|token| Body::AskReadIndex { token: Token::new(token) }),
         (boot.clone(), any::<u64>(), indexes()).prop_map(|(boot, token, index)| Body::ReadIndex {
             boot,

@@ -32,7 +32,7 @@ proptest! {
 fn stories_are_eventful() {
     const STORIES: u32 = 2500;
     let mut runner = TestRunner::deterministic();
-    let (mut counts, mut handed_over, mut joint) = ([0; 17], 0, 0);
+    let (mut counts, mut handed_over, mut joint) = ([0; 18], 0, 0);
     let mut dead = 0;
     for _ in 0..STORIES {
         let story = stories().new_tree(&mut runner).expect("nothing is rejected").current();
@@ -57,6 +57,7 @@ fn stories_are_eventful() {
             0 < world.observer.seen.restored,
             0 < world.observer.seen.imports,
             0 < world.observer.seen.reads,
+            0 < world.observer.seen.forwards,
         ];
         dead += world.observer.seen.dead;
         joint += world.observer.seen.joint;

@@ -274,3 +274,84 @@ fn reads_beyond_the_limit_and_on_a_halted_node_are_refused() {
     let refused = readers.read(1);
     assert_eq!(readers.cluster.outcome(refused), Some(Outcome::Refused(Refusal::Halted)));
 }
+
+impl Readers {
+    fn read_within(&mut self, id: u64, ticks: u32) -> RequestId {
+        self.ask(id, |id| Message::ReadWithin { id, ticks })
+    }
+
+    fn stale(&self, request: RequestId) -> Option<(u64, u32)> {
+        match self.cluster.outcome(request) {
+            Some(Outcome::Stale { index, ticks }) => Some((index.raw(), ticks)),
+            _ => None,
+        }
+    }
+}
+
+/// R4: what a follower was told for one read holds for later ones, as of the moment when it asked, by its own clock; also without a leader.
+/// What is wanted newer is asked for.
+#[test]
+fn stale_reads_are_within_their_bound() {
+    let mut readers = Readers::new(3);
+    let first = readers.read_within(2, 100);
+    assert_eq!(readers.stale(first), None, "it knows nothing yet, and asks");
+    // The answer takes its time, and counts from the question.
+    readers.cluster.tick(2, 4);
+    readers.cluster.deliver_all();
+    assert_eq!(readers.readable(first), Some(3));
+    let again = readers.read_within(2, 100);
+    assert_eq!(readers.stale(again), Some((3, 5)), "four ticks, and the one that has begun");
+    assert!(readers.cluster.network.is_empty());
+    for (within, served) in [(5, true), (4, false), (0, false)] {
+        let read = readers.read_within(2, within);
+        assert_eq!(readers.stale(read).is_some(), served, "{within}");
+        readers.cluster.network.clear();
+    }
+    // A write that this server has not heard of: a stale read may miss it, and says by how much.
+    readers.cluster.cut.extend([(1, 2), (3, 2), (2, 1), (2, 3)]);
+    readers.cluster.propose(1, "b");
+    readers.cluster.deliver_all();
+    readers.cluster.tick(2, 40);
+    assert_eq!(readers.cluster.node(2).status().leader, None);
+    let alone = readers.read_within(2, 45);
+    assert_eq!(readers.stale(alone), Some((3, 45)));
+    let refused = readers.read_within(2, 44);
+    assert!(readers.is_refused(refused), "nobody is there to ask");
+    readers.cluster.restart(2);
+    let forgotten = readers.read_within(2, u32::MAX);
+    assert!(readers.is_refused(forgotten), "a start knows nothing of time");
+}
+
+/// A question that was given up with its leader says nothing later: nobody has counted since when.
+#[test]
+fn answers_to_questions_that_were_given_up_bound_nothing() {
+    let mut readers = Readers::new(3);
+    let read = readers.read(2);
+    readers.cluster.deliver_one_way(2);
+    readers.cluster.tick(2, 3);
+    readers.cluster.step(2, Message::ForgetLeader);
+    assert!(readers.is_refused(read));
+    readers.cluster.tick(2, 2);
+    readers.cluster.deliver_all();
+    readers.cluster.tick(1, 3);
+    readers.cluster.deliver_all();
+    assert!(readers.cluster.node(2).status().leader.is_some(), "the same leader again, and its late answer");
+    let stale = readers.read_within(2, 100);
+    assert_eq!(readers.stale(stale), None);
+}
+
+/// What was told is of no use before it is applied here: such a read waits like any.
+#[test]
+fn stale_read_waits_for_what_it_was_told() {
+    let mut readers = Readers::new(3);
+    readers.cluster.machine(2).sync_at_once = false;
+    readers.cluster.propose(1, "b");
+    readers.cluster.deliver_all();
+    let first = readers.read(2);
+    readers.cluster.deliver_all();
+    let second = readers.read_within(2, 100);
+    assert_eq!((readers.readable(first), readers.stale(second)), (None, None));
+    readers.cluster.sync(2);
+    readers.cluster.deliver_all();
+    assert!(readers.readable(first) == Some(4) && readers.readable(second) == Some(4));
+}

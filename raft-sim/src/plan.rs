@@ -202,6 +202,8 @@ impl Plan {
             uncommitted_bytes_max: random.pick(&[1000, 5000, 1_000_000]),
             proposals_max: random.pick(&[2, 16, 1000]),
             reads_max: 1000,
+            forward_ticks: 200,
+            timer_ticks: 0,
             writes_outstanding_max: random.pick(&[1, 2, 4, 16]),
             apply_bytes_max: random.pick(&[1, 300, 1_000_000]),
             fetch_bytes_max: random.pick(&[1, 300, 1_000_000]),

@@ -33,6 +33,8 @@ config in_flight_bytes_max 1000000
 config uncommitted_bytes_max 1000000
 config proposals_max 1000
 config reads_max 1000
+config forward_ticks 200
+config timer_ticks 0
 config writes_outstanding_max 16
 config apply_bytes_max 1000000
 config fetch_bytes_max 1000000
@@ -82,6 +84,8 @@ config in_flight_bytes_max 1000000
 config uncommitted_bytes_max 1000000
 config proposals_max 1000
 config reads_max 1000
+config forward_ticks 200
+config timer_ticks 0
 config writes_outstanding_max 16
 config apply_bytes_max 1000000
 config fetch_bytes_max 1000000
@@ -168,6 +172,8 @@ config in_flight_bytes_max 1000000
 config uncommitted_bytes_max 1000000
 config proposals_max 1000
 config reads_max 1000
+config forward_ticks 200
+config timer_ticks 0
 config writes_outstanding_max 16
 config apply_bytes_max 1000000
 config fetch_bytes_max 1000000

@@ -25,6 +25,7 @@ const ENTRY_NOOP: u8 = 2 * 8 + 2;
 const ENTRY_COMMAND: u8 = 3 * 8 + 2;
 const ENTRY_MEMBERSHIP: u8 = 4 * 8 + 2;
 const ENTRY_IMPORT: u8 = 5 * 8 + 2;
+const ENTRY_TIMER: u8 = 6 * 8 + 2;
 
 /// How long bytes are with their key, of one byte, and their length before them.
 fn field_len(len: usize) -> usize {
@@ -54,7 +55,7 @@ pub(super) fn entry_len(entry: &Entry) -> usize {
         return original.len();
     }
     let payload = match &entry.payload {
-        Payload::Noop => 0,
+        Payload::Noop | Payload::Timer => 0,
         Payload::Command(command) => command.len(),
         Payload::Membership(membership) => wire_membership(membership).encoded_len(),
         Payload::Import(import) => wire_import(*import).encoded_len(),
@@ -70,6 +71,7 @@ pub(super) fn put_entry(entry: &Entry, out: &mut Vec<u8>) {
     put_number(ENTRY_TIME, entry.time.raw(), out);
     match &entry.payload {
         Payload::Noop => put_key_and_len(ENTRY_NOOP, 0, out),
+        Payload::Timer => put_key_and_len(ENTRY_TIMER, 0, out),
         Payload::Command(command) => {
             put_key_and_len(ENTRY_COMMAND, command.len(), out);
             out.extend_from_slice(command);
@@ -153,6 +155,7 @@ fn entry_in_shortest_form(buffer: &Bytes, from: usize, to: usize) -> Option<Entr
     match key {
         ENTRY_COMMAND => Some(Entry::new(time, Payload::Command(buffer.slice(from..to)))),
         ENTRY_NOOP if from == to => Some(Entry::new(time, Payload::Noop)),
+        ENTRY_TIMER if from == to => Some(Entry::new(time, Payload::Timer)),
         _ => None,
     }
 }
@@ -163,6 +166,7 @@ fn entry_in_any_form(bytes: &Bytes) -> Result<Entry, DecodeError> {
     let original = (entry.encoded_len() != bytes.len()).then(|| Box::new(Bytes::clone(bytes)));
     let payload = match entry.payload.ok_or(DecodeError::Unknown("entry"))? {
         wire::entry::Payload::Noop(_) => Payload::Noop,
+        wire::entry::Payload::Timer(_) => Payload::Timer,
         wire::entry::Payload::Command(command) => Payload::Command(command),
         wire::entry::Payload::Membership(m) => Payload::Membership(Arc::new(membership(m)?)),
         wire::entry::Payload::Import(import) => Payload::Import(import_of(import)),
@@ -249,6 +253,7 @@ mod tests {
         let time = prop_oneof![Just(0), 0..300u64, any::<u64>()].prop_map(LogTime::new);
         let payload = prop_oneof![
             Just(Payload::Noop),
+            Just(Payload::Timer),
             vec_of(any::<u8>(), 0..300).prop_map(|command| Payload::Command(command.into())),
         ];
         (time, payload).prop_map(|(time, payload)| Entry::new(time, payload))
@@ -263,6 +268,7 @@ mod tests {
     fn generated_entry(entry: &Entry) -> Bytes {
         let payload = match &entry.payload {
             Payload::Noop => wire::entry::Payload::Noop(wire::Noop {}),
+            Payload::Timer => wire::entry::Payload::Timer(wire::Noop {}),
             Payload::Command(command) => wire::entry::Payload::Command(command.clone()),
             Payload::Membership(m) => wire::entry::Payload::Membership(wire_membership(m)),
             Payload::Import(import) => wire::entry::Payload::Import(wire_import(*import)),

@@ -40,7 +40,7 @@ pub struct Packet {
     pub version_last: u32,
     #[prost(
         oneof = "packet::Body",
-        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30"
+        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32"
     )]
     pub body: ::core::option::Option<packet::Body>,
 }
@@ -78,6 +78,10 @@ pub mod packet {
         AskReadIndex(super::AskReadIndex),
         #[prost(message, tag = "30")]
         ReadIndex(super::ReadIndex),
+        #[prost(message, tag = "31")]
+        Propose(super::Propose),
+        #[prost(message, tag = "32")]
+        Proposed(super::Proposed),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -110,6 +114,54 @@ pub struct PreVote {
     pub attempt: u64,
     #[prost(bool, tag = "3")]
     pub granted: bool,
+}
+/// A proposal that is passed on to the leader of the packet's term.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Propose {
+    #[prost(uint64, tag = "1")]
+    pub token: u64,
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub commands: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+/// What came of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Proposed {
+    /// of who has passed it on
+    #[prost(uint64, tag = "1")]
+    pub boot: u64,
+    #[prost(uint64, tag = "2")]
+    pub token: u64,
+    #[prost(oneof = "proposed::Outcome", tags = "3, 4, 5, 6")]
+    pub outcome: ::core::option::Option<proposed::Outcome>,
+}
+/// Nested message and enum types in `Proposed`.
+pub mod proposed {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Outcome {
+        #[prost(message, tag = "3")]
+        Committed(super::Span),
+        #[prost(message, tag = "4")]
+        Lost(super::Span),
+        #[prost(message, tag = "5")]
+        Replaced(super::Span),
+        #[prost(message, tag = "6")]
+        Refused(super::Refused),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Span {
+    #[prost(message, optional, tag = "1")]
+    pub first: ::core::option::Option<Position>,
+    #[prost(message, optional, tag = "2")]
+    pub last: ::core::option::Option<Position>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Refused {
+    #[prost(enumeration = "Refusal", tag = "1")]
+    pub why: i32,
+    /// where leadership is being handed over
+    #[prost(message, optional, tag = "2")]
+    pub to: ::core::option::Option<Pair>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TimeoutNow {}
@@ -226,7 +278,7 @@ pub struct Entry {
     /// log time, in ticks
     #[prost(uint64, tag = "1")]
     pub time: u64,
-    #[prost(oneof = "entry::Payload", tags = "2, 3, 4, 5")]
+    #[prost(oneof = "entry::Payload", tags = "2, 3, 4, 5, 6")]
     pub payload: ::core::option::Option<entry::Payload>,
 }
 /// Nested message and enum types in `Entry`.
@@ -241,6 +293,9 @@ pub mod entry {
         Membership(super::Membership),
         #[prost(message, tag = "5")]
         Import(super::Import),
+        /// log time has passed a multiple of the interval of timers
+        #[prost(message, tag = "6")]
+        Timer(super::Noop),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -381,6 +436,42 @@ pub struct Session {
     /// the answers, in the same order
     #[prost(bytes = "bytes", repeated, tag = "5")]
     pub responses: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Refusal {
+    /// not allowed
+    Unspecified = 0,
+    Busy = 1,
+    Empty = 2,
+    TooLarge = 3,
+    Transferring = 4,
+}
+impl Refusal {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REFUSAL_UNSPECIFIED",
+            Self::Busy => "REFUSAL_BUSY",
+            Self::Empty => "REFUSAL_EMPTY",
+            Self::TooLarge => "REFUSAL_TOO_LARGE",
+            Self::Transferring => "REFUSAL_TRANSFERRING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REFUSAL_UNSPECIFIED" => Some(Self::Unspecified),
+            "REFUSAL_BUSY" => Some(Self::Busy),
+            "REFUSAL_EMPTY" => Some(Self::Empty),
+            "REFUSAL_TOO_LARGE" => Some(Self::TooLarge),
+            "REFUSAL_TRANSFERRING" => Some(Self::Transferring),
+            _ => None,
+        }
+    }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arbitrary::Arbitrary;
 use bytes::Bytes;
 use raft_core::{
-    Attempt, Body, Boot, ClusterId, Entry, Incarnation, LogIndex, LogTime, Node, Packet, Pair, Payload,
-    Position, Round, Run, Runs, Snapshot, Term, Token,
+    Attempt, Body, Boot, ClusterId, Commands, Entry, Incarnation, LogIndex, LogTime, Node, Outcome, Packet,
+    Pair, Payload, Position, Refusal, Round, Run, Runs, Snapshot, Term, Token,
 };
 
 #[derive(Arbitrary, Clone, Debug)]
@@ -31,6 +31,8 @@ enum Content {
     Heartbeat { round: u8, commit: Place },
     Commit { commit: Place },
     AskReadIndex { token: u8 },
+    Propose { token: u8, commands: u8 },
+    Proposed { boot: u8, token: u8, outcome: u8, place: Place },
     ReadIndex { boot: u8, token: u8, index: Place },
     Acknowledge { boot: u8, round: Option<u8>, held: Place, durable: Place },
     Reject { boot: u8, previous: Place, hint: Place, hint_term: u8 },
@@ -152,6 +154,25 @@ impl Letter {
                 Body::Heartbeat { round: round(nth), commit: commit.index(node) }
             }
             Content::Commit { commit } => Body::Commit { commit: commit.index(node) },
+            Content::Propose { token, commands } => Body::Propose {
+                token: Token::new(if token == 255 { u64::MAX } else { u64::from(token) }),
+                commands: Commands::Many(vec![Bytes::from_static(b"another's"); usize::from(commands % 4)]),
+            },
+            Content::Proposed { boot, token, outcome, place } => {
+                let last = Position { term: node.status().last.term, index: place.index(node) };
+                Body::Proposed {
+                    boot: asked(boot),
+                    token: Token::new(u64::from(token % 8)),
+                    outcome: match outcome % 8 {
+                        0 => Outcome::Committed { first: last, last },
+                        1 => Outcome::Lost { first: last, last },
+                        2 => Outcome::Replaced { first: last, last },
+                        3 => Outcome::Refused(Refusal::TermNotCommitted),
+                        4 => Outcome::Unanswered,
+                        _ => Outcome::Refused(Refusal::Busy),
+                    },
+                }
+            }
             Content::AskReadIndex { token } => Body::AskReadIndex { token: Token::new(u64::from(token % 8)) },
             Content::ReadIndex { boot, token, index } => Body::ReadIndex {
                 boot: asked(boot),

@@ -103,6 +103,10 @@ pub enum Action {
     },
     /// The bytes that the node lacks for an import have come.
     Obtain,
+    /// A client proposes, wherever the leader is.
+    Forward {
+        commands: u8,
+    },
     /// A client reads, waits for all that was proposed, or asks whether this server leads.
     Read {
         what: u8,
@@ -201,6 +205,8 @@ impl Settings {
             disk_stall_ticks: 40,
             apply_before_durable: self.limits & 4 != 0,
             pre_vote: self.plain % 4 != 1,
+            timer_ticks: if self.plain & 128 != 0 { 5 } else { 0 },
+            forward_ticks: 12,
             dead_after_ticks: if self.plain & 32 != 0 { 15 } else { 0 },
             ..Config::default()
         };
@@ -308,6 +314,13 @@ impl World {
                 self.tell(message);
             }
             Action::Obtain => self.together.extend(self.observer.imports.obtained()),
+            Action::Forward { commands } => {
+                let id = RequestId::new(self.next_request);
+                self.next_request += 1;
+                self.observer.forwards.insert(id);
+                let commands = vec![Bytes::from_static(b"ours"); usize::from(commands % 4)].into();
+                self.tell(Message::Forward { id, commands });
+            }
             Action::Read { what } => {
                 let id = RequestId::new(self.next_request);
                 self.next_request += 1;

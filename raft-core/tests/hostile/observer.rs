@@ -36,6 +36,8 @@ pub struct Observer {
     pub snapshots: Snapshots,
     pub imports: Imports,
     pub reads: Reads,
+    /// Proposals for whoever leads that are not answered.
+    pub forwards: BTreeSet<RequestId>,
     /// Whether the driver has lied in this story.
     pub lied: bool,
     pub seen: Seen,
@@ -56,6 +58,8 @@ pub struct Seen {
     pub joint: u32,
     /// How many fetches were asked for.
     pub fetches: u32,
+    /// How many proposals for whoever leads were not refused.
+    pub forwards: u32,
     /// How many reads were not refused.
     pub reads: u32,
     /// How many imports were taken into the log.
@@ -91,6 +95,7 @@ impl Observer {
             snapshots: Snapshots::of(node),
             imports: Imports::default(),
             reads: Reads::default(),
+            forwards: BTreeSet::new(),
             lied: false,
             seen: Seen { roles: vec![status.role], ..Seen::default() },
         }
@@ -226,6 +231,18 @@ impl Observer {
     fn answered(&mut self, answer: &Answer, node: &Node, installed: bool) {
         if self.reads.answered(answer, node) {
             self.seen.reads += u32::from(!matches!(answer.outcome, Outcome::Refused(_)));
+            return;
+        }
+        if self.forwards.remove(&answer.id) {
+            // What a leader says of another log can not be judged here.
+            let known = match &answer.outcome {
+                Outcome::Committed { first, last }
+                | Outcome::Lost { first, last }
+                | Outcome::Replaced { first, last } => first.index <= last.index,
+                outcome => matches!(outcome, Outcome::Refused(_) | Outcome::Unanswered),
+            };
+            assert!(known, "{answer:?} is no answer to a proposal");
+            self.seen.forwards += u32::from(!matches!(answer.outcome, Outcome::Refused(_)));
             return;
         }
         if self.transfers.remove(&answer.id) {

@@ -9,6 +9,7 @@ use raft_core::{Answer, LogIndex, Message, Node, Outcome, RequestId};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
     Read,
+    ReadWithin(u32),
     Barrier,
     Verification,
 }
@@ -22,9 +23,13 @@ pub struct Reads {
 impl Reads {
     pub fn asked(&mut self, id: RequestId, what: u8, node: &Node) -> Message {
         let status = node.status();
-        let (kind, least, message) = match what % 4 {
+        let (kind, least, message) = match what % 6 {
             0 => (Kind::Barrier, status.commit, Message::Barrier { id }),
             1 => (Kind::Verification, LogIndex::ZERO, Message::VerifyLeader { id }),
+            2 | 3 => {
+                let ticks = u32::from(what / 6);
+                (Kind::ReadWithin(ticks), status.commit, Message::ReadWithin { id, ticks })
+            }
             _ => (Kind::Read, status.commit, Message::Read { id }),
         };
         self.waiting.insert(id, (kind, least));
@@ -42,7 +47,11 @@ impl Reads {
                 assert!(*term <= status.term, "who has led says in which term");
                 assert!(*commit <= status.commit, "what it says of the log is so");
             }
-            (Kind::Read | Kind::Barrier, Outcome::Readable { index }) => {
+            (Kind::ReadWithin(within), Outcome::Stale { index, ticks }) => {
+                assert!(*ticks <= within, "no older than was asked for");
+                assert!(*index <= status.applied, "what may be read is applied");
+            }
+            (Kind::Read | Kind::ReadWithin(_) | Kind::Barrier, Outcome::Readable { index }) => {
                 assert!(*index <= status.applied, "what may be read is applied");
                 assert!(least <= *index, "what was committed when it was asked for can be read");
             }

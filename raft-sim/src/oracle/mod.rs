@@ -666,6 +666,7 @@ fn digest_entry(entry: &Entry) -> u64 {
     let seed = entry.time.raw() << 2;
     match &entry.payload {
         Payload::Noop => xxh3_64_with_seed(&[], seed),
+        Payload::Timer => xxh3_64_with_seed(&[], seed | 3),
         Payload::Command(bytes) => xxh3_64_with_seed(bytes, seed | 1),
         Payload::Membership(membership) => {
             let mut bytes = Vec::new();

@@ -54,6 +54,8 @@ settings! {
     uncommitted_bytes_max,
     proposals_max,
     reads_max,
+    forward_ticks,
+    timer_ticks,
     writes_outstanding_max,
     apply_bytes_max,
     fetch_bytes_max,

@@ -82,6 +82,8 @@ fn plain() -> Config {
         uncommitted_bytes_max: limit,
         proposals_max: 1000,
         reads_max: 1000,
+        forward_ticks: 200,
+        timer_ticks: 0,
         writes_outstanding_max: 16,
         apply_bytes_max: limit,
         fetch_bytes_max: limit,
