@@ -289,6 +289,31 @@ pub enum Action {
         /// For what.
         asked: Asked,
     },
+    /// A client reads a register without an entry in the log: from the state machine of the server that it asks.
+    Read {
+        /// Whom.
+        host: HostId,
+        /// The request's number; it shares the row of numbers with proposals.
+        request: u64,
+        /// Who asks.
+        client: u8,
+        /// Which register.
+        key: u8,
+    },
+    /// A client waits until all is applied that was proposed to a leader.
+    Barrier {
+        /// Whom it asks.
+        host: HostId,
+        /// The request's number; it shares the row of numbers with proposals.
+        request: u64,
+    },
+    /// A client wants to know whether a server leads, now.
+    Verify {
+        /// Whom it asks.
+        host: HostId,
+        /// The request's number; it shares the row of numbers with proposals.
+        request: u64,
+    },
     /// An operator asks a node to try to become leader.
     Campaign {
         /// Whom.
@@ -455,6 +480,11 @@ impl Action {
             Action::Sent { link } => [33, way(*link), 0, 0],
             Action::Lose { link } => [34, way(*link), 0, 0],
             Action::Compact { host } => [35, at(*host), 0, 0],
+            Action::Read { host, request, client, key } => {
+                [36, at(*host) | u64::from(*client) << 8 | u64::from(*key) << 16, *request, 0]
+            }
+            Action::Barrier { host, request } => [37, at(*host), *request, 0],
+            Action::Verify { host, request } => [38, at(*host), *request, 0],
         }
     }
 }

@@ -165,6 +165,8 @@ fn said(packet: &Packet) -> String {
         Body::NewerTerm => "newer term".to_owned(),
         Body::Removed { last } => format!("removed at {last}"),
         Body::InstallSnapshot { snapshot } => format!("snapshot to {}", snapshot.last),
+        Body::AskReadIndex { token } => format!("read index? {token}"),
+        Body::ReadIndex { token, index, .. } => format!("read index {index} for {token}"),
         _ => "?".to_owned(),
     };
     format!("{what} t{}", packet.term)

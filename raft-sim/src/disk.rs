@@ -107,13 +107,16 @@ impl Disk {
     /// give up.
     pub(crate) fn compact(&mut self) -> bool {
         let foldable = self.foldable();
+        if foldable == 0 {
+            return false;
+        }
         let Ok(base) = self.absorbed(foldable) else { return false };
         let start = base.start.index;
         self.base = Some(Box::new(base));
         self.folded += foldable as u32;
         self.durable.drain(..foldable);
         self.begin_behind(start);
-        foldable != 0
+        true
     }
 
     /// What the base and the oldest `records` have come to.
@@ -443,7 +446,7 @@ mod tests {
         }
         disk.write(snapshot(5, (2, 3), false));
         disk.sync(4);
-        assert!(!disk.is_compactable() && !disk.compact());
+        assert!(!disk.is_compactable() && !disk.compact() && disk.base.is_none());
         disk.sync(1);
         disk.write(batch(6, 1, 5, 1));
         disk.sync(1);

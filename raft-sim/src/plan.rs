@@ -95,6 +95,8 @@ pub struct Profile {
     pub wait: Delay,
     /// Between two requests of clients.
     pub propose: Delay,
+    /// Between two times that clients read without an entry in the log; `None`: they never do.
+    pub read: Option<Delay>,
     /// How often a client asks any server, and not one that leads.
     pub wander: u64,
     /// How many uncommitted entries of the leader make the other clients wait; they wait for a leader too. `None`: for nothing.
@@ -201,7 +203,7 @@ impl Plan {
             in_flight_bytes_max: random.pick(&[1, 500, 1_000_000]),
             uncommitted_bytes_max: random.pick(&[1000, 5000, 1_000_000]),
             proposals_max: random.pick(&[2, 16, 1000]),
-            reads_max: 1000,
+            reads_max: random.pick(&[1, 4, 1000]),
             forward_ticks: 200,
             timer_ticks: 0,
             writes_outstanding_max: random.pick(&[1, 2, 4, 16]),
@@ -225,6 +227,7 @@ impl Plan {
             fetch: delay(random, &[0, tick / 8, tick]),
             wait: delay(random, &[0, 0, 0, tick / 8, tick / 2]),
             propose: delay(random, &[tick, 2 * tick, 4 * tick, 8 * tick]),
+            read: random.chance(900).then(|| delay(random, &[4 * tick, 6 * tick, 10 * tick])),
             wander: random.pick(&[20, 100, 500]),
             backlog_max: None,
             commands_max: random.pick(&[1, 3, 10]),

@@ -9,6 +9,7 @@ mod clock;
 mod disturb;
 mod partitions;
 mod peace;
+mod reads;
 mod snapshots;
 mod weather;
 
@@ -68,6 +69,8 @@ enum Event {
     Move(Link),
     Compact(HostId),
     Client,
+    /// Somebody reads.
+    Read,
     Change,
     Crash,
     Down(HostId),
@@ -155,6 +158,7 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
         for recurring in plan.faults.recurring {
             scheduler.plan_fault(recurring.fault);
         }
+        scheduler.plan_read();
         scheduler.plan_change();
         scheduler.plan_save();
         Ok(scheduler)
@@ -311,6 +315,7 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
             Event::Move(link) => self.carry(link),
             Event::Compact(host) => self.compact(host),
             Event::Client => self.client(),
+            Event::Read => self.read(),
             Event::Change => self.change(),
             Event::Crash => self.crash(),
             Event::Down(host) => self.take_down(host),
@@ -389,7 +394,7 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
                 self.pause(host, lasts);
                 Ok(())
             }
-            (None, None) => Ok(()),
+            (None, None) => self.read_of_the_deposed(host),
         }
     }
 

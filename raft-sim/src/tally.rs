@@ -126,6 +126,22 @@ counts! {
     restored,
     /// Times that a disk gave up entries or snapshots.
     compactions,
+    /// Reads without an entry in the log.
+    reads,
+    /// Of these: answered by a leader.
+    leader_reads,
+    /// Of these: answered by a follower with a vote.
+    voter_reads,
+    /// Of these: answered by a server without a vote.
+    learner_reads,
+    /// Requests to be told when all that was proposed before is applied.
+    barriers,
+    /// Of these: told so.
+    passed,
+    /// Requests to be told whether a server leads.
+    verifications,
+    /// Of these: it does.
+    verified,
     /// Runs in whose end nothing could be demanded, because no quorum was to be had.
     excused,
 }
@@ -136,7 +152,9 @@ impl Counts {
             Outcome::Committed { .. } => self.committed += 1,
             Outcome::Lost { .. } => self.lost += 1,
             Outcome::Transferred { .. } => self.transferred += 1,
-            Outcome::NotTransferred | Outcome::Unchanged { .. } => {}
+            Outcome::Leads { .. } => self.verified += 1,
+            // Those are counted where it is known who has answered.
+            Outcome::Readable { .. } | Outcome::NotTransferred | Outcome::Unchanged { .. } => {}
             _ => self.refused += 1,
         }
     }
@@ -249,13 +267,19 @@ fn words_of(packet: &Packet) -> [u64; 9] {
             let (before, index, at) = (last.term.raw(), last.index.raw(), membership_index.raw());
             [13, to, term, before, index, time.raw(), at, *size, digest.raw() as u64]
         }
+        Body::AskReadIndex { token } => [14, to, term, token.raw(), 0, 0, 0, 0, 0],
+        Body::ReadIndex { boot, token, index } => {
+            [15, to, term, boot.raw(), token.raw(), index.raw(), 0, 0, 0]
+        }
         body => unreachable!("digests do not know {body:?}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use raft_core::{Attempt, Boot, ClusterId, Entry, LogIndex, LogTime, Payload, Position, Run, Term};
+    use raft_core::{
+        Attempt, Boot, ClusterId, Entry, LogIndex, LogTime, Payload, Position, Run, Term, Token,
+    };
 
     use super::*;
     use crate::action::HostId;
@@ -311,6 +335,8 @@ mod tests {
                 digest: raft_core::Digest::new(digest),
             }),
         };
+        let token = Token::new;
+        let told = |at, nth, to| Body::ReadIndex { boot: boot(at), token: token(nth), index: index(to) };
         let bodies = [
             vec![
                 Body::RequestVote { last: one, transfer: false },
@@ -339,6 +365,8 @@ mod tests {
                 .map(installs)
                 .into(),
             vec![installs((one, 1, 1, 1, 2))],
+            vec![Body::AskReadIndex { token: token(1) }, Body::AskReadIndex { token: token(2) }],
+            vec![told(1, 1, 1), told(2, 1, 1), told(1, 2, 1), told(1, 1, 2)],
         ];
         let packet = |to, term, body: &Body| Packet {
             cluster: ClusterId::new(1),

@@ -15,12 +15,13 @@
 mod calls;
 mod enabled;
 mod faults;
+mod reads;
 mod snapshots;
 mod watching;
 
 use raft_core::{
-    Bootstrap, Config, Event, Fetched, LogIndex, LogTime, Membership, Message, NodeId, Outcome as Told,
-    Payload, Recovered, RequestId, Runs, Suffrage, WriteNumber,
+    Bootstrap, Config, Event, Fetched, LogIndex, LogTime, Membership, Message, NodeId, Payload, Recovered,
+    RequestId, Runs, Suffrage, WriteNumber,
 };
 
 use crate::action::{Action, HostId, Link, PacketName, Wanted, server_of};
@@ -290,6 +291,9 @@ impl<R: Rig> World<R> {
             Action::Call { host, request, client, key, asked } => {
                 self.call(host, request, (client, key), asked)
             }
+            Action::Read { host, request, client, key } => self.read(host, request, (client, key)),
+            Action::Barrier { host, request } => self.barrier(host, request),
+            Action::Verify { host, request } => self.verify(host, request),
             Action::Save { host } => self.save(host),
             Action::Saved { host } => self.saved(host),
             Action::Move { link } => self.move_snapshot(link),
@@ -420,9 +424,8 @@ impl<R: Rig> World<R> {
     /// Performs effects of the last step, at most so many: packets, answers, the write, the state machine, reads.
     fn perform(&mut self, host: HostId, effects: u32) -> Result<(), Box<Violation>> {
         let machine = &mut self.hosts[host.nth()];
-        let Some(running) = &mut machine.up else { return Ok(()) };
         let spare = &mut machine.spare;
-        if !spare.unfinished {
+        if machine.up.is_none() || !spare.unfinished {
             return Ok(());
         }
         let mut left = effects;
@@ -438,22 +441,17 @@ impl<R: Rig> World<R> {
         }
         if left != 0 && !spare.ready.answers.is_empty() {
             left -= 1;
-            for answer in spare.ready.answers.drain(..) {
+            let mut answers = std::mem::take(&mut spare.ready.answers);
+            for answer in answers.drain(..) {
                 for _ in 0..self.rig.answers(host, &answer) {
-                    self.counts.answered(&answer);
-                    self.oracles.answered(host, &answer)?;
-                    let request = answer.id.raw();
-                    if !self.oracles.is_call(request) {
-                        continue;
-                    }
-                    match answer.outcome {
-                        // The reply comes when its state machine is there.
-                        Told::Committed { first, .. } => running.expected.push_back((first.index, request)),
-                        _ => self.news.push(News::Told { request, reply: None }),
-                    }
+                    self.tell(host, &answer)?;
                 }
             }
+            self.hosts[host.nth()].spare.ready.answers = answers;
         }
+        let machine = &mut self.hosts[host.nth()];
+        let Some(running) = &mut machine.up else { return Ok(()) };
+        let spare = &mut machine.spare;
         if left != 0
             && let Some(write) = spare.ready.write.take()
         {

@@ -65,6 +65,11 @@ impl fmt::Display for Action {
             Action::Call { host, request, client, key, asked } => {
                 write!(f, "call {host} request {request} client {client} key {key} {asked}")
             }
+            Action::Read { host, request, client, key } => {
+                write!(f, "read {host} request {request} client {client} key {key}")
+            }
+            Action::Barrier { host, request } => write!(f, "barrier {host} request {request}"),
+            Action::Verify { host, request } => write!(f, "verify {host} request {request}"),
             Action::Campaign { host } => write!(f, "campaign {host}"),
             Action::StepDown { host } => write!(f, "step-down {host}"),
             Action::ForgetLeader { host } => write!(f, "forget-leader {host}"),
@@ -159,6 +164,14 @@ fn parse(line: &str) -> Option<Action> {
             key: number(key)?,
             asked: Asked::parse(asked)?,
         },
+        ["read", at, "request", request, "client", client, "key", key] => Action::Read {
+            host: host(at)?,
+            request: number(request)?,
+            client: number(client)?,
+            key: number(key)?,
+        },
+        ["barrier", at, "request", request] => Action::Barrier { host: host(at)?, request: number(request)? },
+        ["verify", at, "request", request] => Action::Verify { host: host(at)?, request: number(request)? },
         ["campaign", at] => Action::Campaign { host: host(at)? },
         ["step-down", at] => Action::StepDown { host: host(at)? },
         ["forget-leader", at] => Action::ForgetLeader { host: host(at)? },
@@ -229,6 +242,9 @@ mod tests {
             "transfer 1 request 1 to 0",
             "call 1 request 1 client 1 key 1",
             "call 1 request 1 client 1 key 1 swap",
+            "read 1 request 1 client 1",
+            "barrier 1",
+            "verify request 1",
             "wipe",
             "partition ",
             "partition 1,,2",

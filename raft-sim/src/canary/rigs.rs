@@ -1,6 +1,6 @@
 //! Broken disks, networks and drivers.
 
-use raft_core::{Answer, Body, Entry, LogIndex, Packet, Position, Recovered, Runs, WriteNumber};
+use raft_core::{Answer, Body, Entry, LogIndex, Outcome, Packet, Position, Recovered, Runs, WriteNumber};
 
 use crate::action::HostId;
 use crate::disk::{Disk, DiskError};
@@ -75,13 +75,14 @@ impl Rig for AnsweredTwice {
     }
 }
 
-/// A driver that drops the answers to some requests.
+/// A driver that drops the answers to some requests, few enough that they do not seem to be too many that wait.
 #[derive(Clone)]
 pub(super) struct AnswerDropped;
 
 impl Rig for AnswerDropped {
     fn answers(&mut self, _host: HostId, answer: &Answer) -> u32 {
-        u32::from(!answer.id.raw().is_multiple_of(8))
+        let committed = matches!(answer.outcome, Outcome::Committed { .. });
+        u32::from(!committed || !answer.id.raw().is_multiple_of(64))
     }
 }
 

@@ -18,7 +18,8 @@ const SEEDS_OF_A_CAMPAIGN: u64 = 1000;
 /// What that is.
 const MEDIANS: Counts = {
     let nothing = Counts::NONE;
-    Counts { actions: 25_000, commits: 200, changed: 10, elections: 3, crashes: 2, partitions: 1, ..nothing }
+    let clients = Counts { commits: 200, changed: 10, leader_reads: 20, voter_reads: 10, ..nothing };
+    Counts { actions: 25_000, elections: 3, crashes: 2, partitions: 1, ..clients }
 };
 
 /// A run that broke a rule, in words.

@@ -40,8 +40,9 @@ struct Request {
 enum Kind {
     Proposal,
     Transfer,
-    // What became of it is judged apart.
+    // What became of these is judged apart.
     Change,
+    Read,
 }
 
 const UNKNOWN: Request =
@@ -54,8 +55,9 @@ pub(super) struct Answers {
     requests: Vec<Request>,
     // By machine: the numbers of those that wait there. Few, since a node limits them.
     waiting: Vec<Vec<u64>>,
-    // By machine: the bytes of the entries of these.
+    // By machine: the bytes of the entries of these, and how many of them are reads.
     waiting_bytes: Vec<u64>,
+    waiting_reads: Vec<u64>,
 }
 
 impl Answers {
@@ -72,6 +74,10 @@ impl Answers {
         self.asked(host, request, Request { state: State::Waiting(host), kind: Kind::Change, ..UNKNOWN });
     }
 
+    pub(super) fn read_asked(&mut self, host: HostId, request: u64) {
+        self.asked(host, request, Request { state: State::Waiting(host), kind: Kind::Read, ..UNKNOWN });
+    }
+
     fn asked(&mut self, host: HostId, request: u64, what: Request) {
         let place = request.saturating_sub(1) as usize;
         if self.requests.len() <= place {
@@ -80,6 +86,7 @@ impl Answers {
         self.requests[place] = what;
         self.waiting_at(host).push(request);
         self.waiting_bytes[host.nth()] += u64::from(what.bytes);
+        self.waiting_reads[host.nth()] += u64::from(what.kind == Kind::Read);
     }
 
     pub(super) fn waiting(&self, host: HostId) -> u64 {
@@ -89,11 +96,17 @@ impl Answers {
     /// What waits at a machine besides what it answers right now.
     pub(super) fn under_way(&self, host: HostId, answers: &[Answer]) -> UnderWay {
         let place = |answer: &Answer| answer.id.raw().saturating_sub(1) as usize;
-        let bytes = |answer| self.requests.get(place(answer)).map_or(0, |request| u64::from(request.bytes));
-        let answered = answers.iter().map(bytes).sum::<u64>();
-        let waiting = self.waiting_bytes.get(host.nth()).copied().unwrap_or(0);
-        let requests = self.waiting(host).saturating_sub(answers.len() as u64);
-        UnderWay { requests, bytes: waiting.saturating_sub(answered) }
+        let of = |list: &Vec<u64>| list.get(host.nth()).copied().unwrap_or(0);
+        let mut under_way =
+            UnderWay { requests: 0, bytes: of(&self.waiting_bytes), reads: of(&self.waiting_reads) };
+        let mut all = self.waiting(host);
+        for request in answers.iter().filter_map(|answer| self.requests.get(place(answer))) {
+            all = all.saturating_sub(1);
+            under_way.bytes = under_way.bytes.saturating_sub(u64::from(request.bytes));
+            under_way.reads = under_way.reads.saturating_sub(u64::from(request.kind == Kind::Read));
+        }
+        under_way.requests = all.saturating_sub(under_way.reads);
+        under_way
     }
 
     /// Whether this request was answered as committed.
@@ -106,13 +119,16 @@ impl Answers {
         if self.waiting.len() <= host.nth() {
             self.waiting.resize(host.nth() + 1, Vec::new());
             self.waiting_bytes.resize(host.nth() + 1, 0);
+            self.waiting_reads.resize(host.nth() + 1, 0);
         }
         &mut self.waiting[host.nth()]
     }
 
     pub(super) fn crashed(&mut self, host: HostId) {
-        if let Some(bytes) = self.waiting_bytes.get_mut(host.nth()) {
-            *bytes = 0;
+        for list in [&mut self.waiting_bytes, &mut self.waiting_reads] {
+            if let Some(number) = list.get_mut(host.nth()) {
+                *number = 0;
+            }
         }
         for number in std::mem::take(self.waiting_at(host)) {
             if let Some(request) = self.requests.get_mut(number.saturating_sub(1) as usize) {
@@ -166,6 +182,7 @@ impl Answers {
         }
         self.waiting_at(host).retain(|waiting| *waiting != number);
         self.waiting_bytes[host.nth()] -= u64::from(bytes);
+        self.waiting_reads[host.nth()] -= u64::from(kind == Kind::Read);
         match answer.outcome {
             Outcome::Refused(why) if in_some_log => {
                 broken(NAME, REFUSED, || format!("request {number} is refused ({why:?}), but it is in a log"))

@@ -25,6 +25,8 @@ struct Window {
 pub(super) struct UnderWay {
     pub(super) requests: u64,
     pub(super) bytes: u64,
+    /// How many reads, barriers and the like; not counted as requests.
+    pub(super) reads: u64,
 }
 
 /// The limits of every node, and what is in its windows.
@@ -144,6 +146,7 @@ impl Caps {
         }
         // A transfer and a change may wait beside them.
         within(step, "requests under way", under_way.requests, u64::from(config.proposals_max) + 2)?;
+        within(step, "reads under way", under_way.reads, u64::from(config.reads_max))?;
         within(step, "bytes of requests under way", under_way.bytes, config.uncommitted_bytes_max)
     }
 }

@@ -84,6 +84,19 @@ impl ElectionSafety {
         broken(NAME, MAJORITY, || format!("{pair} leads term {term}, in which only {voters:?} voted for it"))
     }
 
+    /// Leaders of these terms, with empty logs.
+    #[cfg(test)]
+    pub(super) fn led(terms: &[(u64, Pair)]) -> Self {
+        let leader = |(term, pair): &(u64, Pair)| Leader {
+            term: Term::new(*term),
+            pair: *pair,
+            boot: Boot::new(1),
+            base: LogIndex::ZERO,
+            log: TermLog::default(),
+        };
+        ElectionSafety { leaders: terms.iter().map(leader).collect() }
+    }
+
     pub(super) fn leader_of(&self, term: Term) -> Option<&Leader> {
         let nth = self.leaders.partition_point(|leader| leader.term < term);
         self.leaders.get(nth).filter(|leader| leader.term == term)

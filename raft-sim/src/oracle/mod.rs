@@ -27,6 +27,7 @@ mod monotone;
 mod peace;
 mod progress;
 mod promises;
+mod reads;
 mod recollection;
 mod snapshots;
 #[cfg(test)]
@@ -51,6 +52,7 @@ use self::disks::DiskModels;
 pub use self::peace::{Duties, Way};
 pub(crate) use self::progress::NAME as PROGRESS;
 pub use self::progress::{Demand, Need, Standing};
+pub(crate) use self::reads::Kind as Reading;
 pub use self::term_log::{LogView, TermLog};
 use crate::action::{Action, HostId, HostSet, Link};
 use crate::history::{History, Operation, Registers, Reply};
@@ -172,6 +174,7 @@ pub struct Oracles {
     monotone: monotone::Monotone,
     machines: machines::StateMachineSafety,
     answers: answers::Answers,
+    reads: reads::Reads,
     linearizability: linearizability::Linearizability,
     caps: caps::Caps,
     health: health::Health,
@@ -204,6 +207,7 @@ impl Oracles {
             monotone: monotone::Monotone::new(hosts, founding.cluster_id()),
             machines: machines::StateMachineSafety::new(hosts),
             answers: answers::Answers::default(),
+            reads: reads::Reads::default(),
             linearizability: linearizability::Linearizability::default(),
             caps: caps::Caps::new(hosts, config),
             health: health::Health::default(),
@@ -500,6 +504,7 @@ impl Oracles {
         self.monotone.back_at(host, self.disks.of(host).term);
         self.answers.crashed(host);
         self.changes.crashed(host);
+        self.reads.crashed(host);
         if !machine_is_durable {
             self.machines.forgot(host);
         }
@@ -545,9 +550,24 @@ impl Oracles {
         self.linearizability.called(request, client, key, operation, moment);
     }
 
-    /// Whether this request is an operation on a register.
-    pub fn is_call(&self, request: u64) -> bool {
-        self.linearizability.place(request).is_some()
+    /// Which register this request is an operation on, if it is one.
+    pub fn register_of(&self, request: u64) -> Option<u64> {
+        let place = self.linearizability.place(request)?;
+        self.linearizability.history().calls.get(place).map(|call| call.key)
+    }
+
+    /// A client has asked a node, which was seen to be this, for something that takes no entry in the log.
+    pub fn read_asked(&mut self, host: HostId, request: u64, kind: Reading, seen: &Seen) {
+        self.answers.read_asked(host, request);
+        self.reads.asked(host, request, kind, seen, &self.commit);
+    }
+
+    /// A client of server `pair`, whose state machine has applied this much, was told what became of its request.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub fn read_answered(&mut self, pair: Pair, applied: LogIndex, answer: &Answer) -> Verdict {
+        self.reads.answered(answer, (pair, applied), (&self.commit, &self.election))
     }
 
     /// A client was told the reply of a state machine that stands at `position`, at this moment.

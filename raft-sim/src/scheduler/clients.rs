@@ -15,7 +15,7 @@ use crate::scheduler::Watch;
 pub(super) const CALLS: u64 = 200;
 
 const CLIENTS: usize = 6;
-const KEYS: u64 = 3;
+pub(super) const KEYS: u64 = 3;
 
 /// After how many election timeouts a client gives up.
 const PATIENCE: u64 = 6;

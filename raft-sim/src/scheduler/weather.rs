@@ -65,7 +65,7 @@ impl Weather {
 }
 
 /// How many kinds there are.
-pub(super) const KINDS: u64 = 13;
+pub(super) const KINDS: u64 = 15;
 
 fn kind(body: &Body) -> u64 {
     match body {
@@ -81,6 +81,8 @@ fn kind(body: &Body) -> u64 {
         Body::Reject { .. } => 9,
         Body::NewerTerm => 10,
         Body::InstallSnapshot { .. } => 12,
+        Body::AskReadIndex { .. } => 13,
+        Body::ReadIndex { .. } => 14,
         // And what tells a server that it was removed.
         _ => 11,
     }

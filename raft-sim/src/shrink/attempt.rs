@@ -59,6 +59,8 @@ const fn kind_of(body: &Body) -> u8 {
         Body::NewerTerm => 11,
         Body::Removed { .. } => 12,
         Body::InstallSnapshot { .. } => 13,
+        Body::AskReadIndex { .. } => 14,
+        Body::ReadIndex { .. } => 15,
         // Kinds of a later core are told apart by nothing until they are listed here.
         _ => 0,
     }

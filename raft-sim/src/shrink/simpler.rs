@@ -58,6 +58,9 @@ pub(super) fn renamed(action: Action, name: &mut dyn FnMut(HostId) -> Option<Hos
         | Action::RollBack { host, .. }
         | Action::Propose { host, .. }
         | Action::Call { host, .. }
+        | Action::Read { host, .. }
+        | Action::Barrier { host, .. }
+        | Action::Verify { host, .. }
         | Action::Campaign { host }
         | Action::StepDown { host }
         | Action::ForgetLeader { host }

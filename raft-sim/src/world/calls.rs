@@ -1,6 +1,6 @@
 //! Clients of the registers in a world: their calls, and the replies of the replicated state machines.
 
-use raft_core::{LogIndex, Message, RequestId};
+use raft_core::{Answer, LogIndex, Message, Outcome as Told, RequestId};
 
 use super::{Applied, News, Outcome, World};
 use crate::action::HostId;
@@ -35,6 +35,40 @@ impl<R: Rig> World<R> {
         let commands = client::call(request, key, asked);
         self.oracles.proposed(host, request, 1, client::bytes_of(&commands));
         self.mail(host, Message::Propose { id: RequestId::new(request), commands })
+    }
+
+    /// The driver hands an answer to its client.
+    pub(super) fn tell(&mut self, host: HostId, answer: &Answer) -> Result<(), Box<Violation>> {
+        let machine = &mut self.hosts[host.nth()];
+        let (pair, position) = (machine.pair, machine.machine.last.index);
+        self.counts.answered(answer);
+        self.oracles.answered(host, answer)?;
+        self.oracles.read_answered(pair, position, answer)?;
+        let request = answer.id.raw();
+        let register = self.oracles.register_of(request);
+        match (register, &answer.outcome) {
+            // The reply comes when its state machine is there.
+            (Some(_), Told::Committed { first, .. }) => {
+                if let Some(running) = &mut machine.up {
+                    running.expected.push_back((first.index, request));
+                }
+                Ok(())
+            }
+            (Some(key), Told::Readable { .. }) => {
+                let reply = Reply::Value(machine.machine.registers.value(key));
+                self.count_read(host);
+                self.reply(request, reply, position)
+            }
+            (Some(_), _) => {
+                self.news.push(News::Told { request, reply: None });
+                Ok(())
+            }
+            (None, Told::Readable { .. }) => {
+                self.counts.passed += 1;
+                Ok(())
+            }
+            (None, _) => Ok(()),
+        }
     }
 
     fn reply(&mut self, request: u64, reply: Reply, position: LogIndex) -> Result<(), Box<Violation>> {

@@ -64,6 +64,9 @@ impl<R: Rig> World<R> {
         let request = self.requests + 1;
         actions.push(Action::Propose { host, request, commands: 1, bytes: 8 });
         actions.push(Action::Call { host, request, client: 1, key: 1, asked: Asked::Write });
+        actions.push(Action::Read { host, request, client: 1, key: 1 });
+        actions.push(Action::Barrier { host, request });
+        actions.push(Action::Verify { host, request });
         actions.push(Action::Campaign { host });
         actions.push(Action::StepDown { host });
         actions.push(Action::ForgetLeader { host });
