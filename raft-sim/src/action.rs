@@ -314,6 +314,39 @@ pub enum Action {
         /// The request's number; it shares the row of numbers with proposals.
         request: u64,
     },
+    /// A client asks for a session.
+    Register {
+        /// Whom it asks.
+        host: HostId,
+        /// The request's number; it shares the row of numbers with proposals.
+        request: u64,
+        /// Who asks.
+        client: u8,
+    },
+    /// A client with a session asks for another operation on a register.
+    Submit {
+        /// Whom it asks.
+        host: HostId,
+        /// The request's number; it shares the row of numbers with proposals.
+        request: u64,
+        /// Who asks.
+        client: u8,
+        /// On which register.
+        key: u8,
+        /// For what.
+        asked: Asked,
+    },
+    /// A client with a session sends a command again that it has no answer to.
+    Again {
+        /// To whom.
+        host: HostId,
+        /// The request's number; it shares the row of numbers with proposals.
+        request: u64,
+        /// Who sends.
+        client: u8,
+        /// The how-manieth of those without an answer, from 0.
+        nth: u8,
+    },
     /// An operator asks a node to try to become leader.
     Campaign {
         /// Whom.
@@ -485,6 +518,17 @@ impl Action {
             }
             Action::Barrier { host, request } => [37, at(*host), *request, 0],
             Action::Verify { host, request } => [38, at(*host), *request, 0],
+            Action::Register { host, request, client } => {
+                [39, at(*host) | u64::from(*client) << 8, *request, 0]
+            }
+            Action::Submit { host, request, client, key, asked } => {
+                let [kind, expected] = asked.words();
+                let who = at(*host) | u64::from(*client) << 8 | u64::from(*key) << 16 | kind << 24;
+                [40, who, *request, expected]
+            }
+            Action::Again { host, request, client, nth } => {
+                [41, at(*host) | u64::from(*client) << 8 | u64::from(*nth) << 16, *request, 0]
+            }
         }
     }
 }

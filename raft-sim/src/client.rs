@@ -39,7 +39,7 @@ impl Asked {
         }
     }
 
-    fn from_words(words: [u64; 2]) -> Option<Self> {
+    pub(crate) fn from_words(words: [u64; 2]) -> Option<Self> {
         Some(match words {
             [1, 0] => Asked::Read,
             [2, 0] => Asked::Write,

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use raft_core::{
-    Boot, Event, Fetch, LogIndex, Message, Node, Packet, Pair, Position, Ready, Runs, SendNumber, Snapshot,
+    Boot, Event, Fetch, LogIndex, Message, Node, Packet, Pair, Position, Ready, Runs, SendNumber,
+    SessionLimits, Snapshot,
 };
 
 use crate::action::HostId;
@@ -89,13 +90,13 @@ pub(crate) struct Spare {
 }
 
 impl Host {
-    pub(crate) fn new(pair: Pair) -> Self {
+    pub(crate) fn new(pair: Pair, sessions: SessionLimits) -> Self {
         Host {
             pair,
             disk: Disk::default(),
             wipes: 0,
             boot: Boot::new(0),
-            machine: Machine::default(),
+            machine: Machine::new(sessions),
             snapshots: Snapshots::default(),
             up: None,
             spare: Spare::default(),

@@ -8,15 +8,17 @@
 
 use std::sync::Arc;
 
-use raft_core::{Digest, LogTime, Position};
+use raft_core::{Digest, LogTime, Position, SessionLimits, Sessions, encode_sessions};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::history::Registers;
 use crate::tally::RunDigest;
 
 /// A state machine: what it has come to, and by which entry.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Machine {
     pub(crate) registers: Registers,
+    pub(crate) sessions: Sessions,
     /// The last entry that it was fed.
     pub(crate) last: Position,
     /// The log time of that.
@@ -24,9 +26,19 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// One that has not been fed anything, with a session table of these limits.
+    pub(crate) fn new(limits: SessionLimits) -> Self {
+        Machine {
+            registers: Registers::default(),
+            sessions: Sessions::new(limits),
+            last: Position::ZERO,
+            time: LogTime::ZERO,
+        }
+    }
+
     /// How many bytes a snapshot of it has.
     pub(crate) fn size(&self) -> u64 {
-        24 + 16 * self.registers.iter().count() as u64
+        24 + 16 * self.registers.iter().count() as u64 + encode_sessions(&self.sessions).len() as u64
     }
 
     /// The digest of these bytes.
@@ -36,6 +48,7 @@ impl Machine {
         for (key, value) in self.registers.iter() {
             digest.add(&[key, value]);
         }
+        digest.add(&[xxh3_64(&encode_sessions(&self.sessions))]);
         Digest::new(u128::from(digest.value()))
     }
 }
@@ -108,8 +121,12 @@ impl Snapshots {
 mod tests {
     use super::*;
 
+    fn empty() -> Machine {
+        Machine::new(SessionLimits::default())
+    }
+
     fn state(index: u64) -> Arc<Machine> {
-        Arc::new(Machine { last: Position::new(1, index), ..Machine::default() })
+        Arc::new(Machine { last: Position::new(1, index), ..empty() })
     }
 
     /// Goal: a finished snapshot stays, an unfinished one goes with the first start, and none is whole before it was finished. Method:
@@ -145,11 +162,13 @@ mod tests {
     /// Goal: the digest tells states apart. Method: each part of one changed.
     #[test]
     fn states_that_differ_have_other_digests() {
-        let one = Machine::default();
+        let one = empty();
         let mut written = one.clone();
         written.registers.apply(1, crate::history::Operation::Write(1));
+        let mut registered = one.clone();
+        registered.sessions.register(raft_core::LogIndex::new(1), LogTime::ZERO).unwrap();
         let later = Machine { time: LogTime::new(1), ..one.clone() };
-        let digests = [&one, &written, &later, &*state(1)].map(Machine::digest);
-        assert!((0..4).all(|nth| !digests[..nth].contains(&digests[nth])));
+        let digests = [&one, &written, &registered, &later, &*state(1)].map(Machine::digest);
+        assert!((0..5).all(|nth| !digests[..nth].contains(&digests[nth])));
     }
 }

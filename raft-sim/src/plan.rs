@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use raft_core::Config;
+use raft_core::{Config, SessionLimits};
 
 use crate::random::{Delay, Random, Spread};
 use crate::swarm::Faults;
@@ -97,6 +97,8 @@ pub struct Profile {
     pub propose: Delay,
     /// Between two times that clients read without an entry in the log; `None`: they never do.
     pub read: Option<Delay>,
+    /// Between two requests of clients with sessions; `None`: there are none.
+    pub session: Option<Delay>,
     /// How often a client asks any server, and not one that leads.
     pub wander: u64,
     /// How many uncommitted entries of the leader make the other clients wait; they wait for a leader too. `None`: for nothing.
@@ -154,7 +156,8 @@ impl Plan {
         let durable_machines = random.chance(512);
         // A durable state machine could find itself ahead of its own log: see the setting's own warning.
         config.apply_before_durable &= !durable_machines;
-        let mut setup = Setup { hosts, spares: 0, config, durable_machines };
+        let sessions = Self::sessions(random);
+        let mut setup = Setup { hosts, spares: 0, config, durable_machines, sessions };
         let mut profile = Self::profile(random);
         let mut faults = match options.mix {
             Mix::Default => Faults::usual(),
@@ -214,6 +217,16 @@ impl Plan {
         }
     }
 
+    /// Small tables, and in most runs sessions expire.
+    fn sessions(random: &mut Random) -> SessionLimits {
+        SessionLimits {
+            sessions_max: random.pick(&[2, 4, 100]),
+            responses_max: random.pick(&[1, 2, 64]),
+            idle_ticks: random.pick(&[20, 60, 200, 100_000]),
+            ..SessionLimits::default()
+        }
+    }
+
     fn profile(random: &mut Random) -> Profile {
         let tick = Profile::TICK;
         Profile {
@@ -228,6 +241,7 @@ impl Plan {
             wait: delay(random, &[0, 0, 0, tick / 8, tick / 2]),
             propose: delay(random, &[tick, 2 * tick, 4 * tick, 8 * tick]),
             read: random.chance(900).then(|| delay(random, &[4 * tick, 6 * tick, 10 * tick])),
+            session: random.chance(900).then(|| delay(random, &[4 * tick, 6 * tick, 10 * tick])),
             wander: random.pick(&[20, 100, 500]),
             backlog_max: None,
             commands_max: random.pick(&[1, 3, 10]),

@@ -3,12 +3,16 @@
 //!
 //! Every method's default is honest. The oracles never ask a rig: they see what the world claims and what the nodes do.
 
-use raft_core::{Answer, Entry, LogIndex, Packet, Position, Recovered, Runs, WriteNumber};
+use raft_core::{
+    Answer, Applied, Entry, LogIndex, LogTime, Packet, Position, Recovered, Runs, SessionRefusal, Sessions,
+    WriteNumber,
+};
 
 use crate::action::HostId;
 use crate::disk::{Disk, DiskError};
 use crate::history::{Operation, Registers, Reply};
 use crate::machine::{Machine, Snapshots};
+use crate::session::{self, Submission};
 
 /// The behaviour of disks, network and driver.
 pub trait Rig: Clone {
@@ -45,6 +49,22 @@ pub trait Rig: Clone {
     /// The state machine performs an operation.
     fn perform(&mut self, _host: HostId, registers: &mut Registers, key: u64, operation: Operation) -> Reply {
         registers.apply(key, operation)
+    }
+
+    /// The state machine is fed a command of a client with a session.
+    ///
+    /// # Errors
+    /// Why its table refuses it.
+    fn submit(
+        &mut self,
+        host: HostId,
+        sessions: &mut Sessions,
+        registers: &mut Registers,
+        what: &Submission,
+        time: LogTime,
+    ) -> Result<Applied, SessionRefusal> {
+        let run = || session::bytes_of(self.perform(host, registers, what.key.into(), what.operation()));
+        sessions.apply(what.session, what.number, what.answered, time, run)
     }
 
     /// The driver looks at the snapshots on its disk at a start.

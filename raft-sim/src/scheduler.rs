@@ -10,6 +10,7 @@ mod disturb;
 mod partitions;
 mod peace;
 mod reads;
+mod sessions;
 mod snapshots;
 mod weather;
 
@@ -71,6 +72,8 @@ enum Event {
     Client,
     /// Somebody reads.
     Read,
+    /// A client with a session sends something.
+    Session,
     Change,
     Crash,
     Down(HostId),
@@ -159,6 +162,7 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
             scheduler.plan_fault(recurring.fault);
         }
         scheduler.plan_read();
+        scheduler.plan_session();
         scheduler.plan_change();
         scheduler.plan_save();
         Ok(scheduler)
@@ -316,6 +320,7 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
             Event::Compact(host) => self.compact(host),
             Event::Client => self.client(),
             Event::Read => self.read(),
+            Event::Session => self.session(),
             Event::Change => self.change(),
             Event::Crash => self.crash(),
             Event::Down(host) => self.take_down(host),

@@ -142,6 +142,16 @@ counts! {
     verifications,
     /// Of these: it does.
     verified,
+    /// Sessions of clients that know of them.
+    sessions,
+    /// Commands of clients with sessions.
+    submissions,
+    /// Times that such a command was sent again.
+    retries,
+    /// Answers to such commands that had been done before.
+    repeated,
+    /// Commands refused because their session had expired.
+    expired,
     /// Runs in whose end nothing could be demanded, because no quorum was to be had.
     excused,
 }

@@ -16,22 +16,26 @@ mod calls;
 mod enabled;
 mod faults;
 mod reads;
+mod sessions;
 mod snapshots;
 mod watching;
 
+use self::sessions::{Deed, Tenants};
+
 use raft_core::{
     Bootstrap, Config, Event, Fetched, LogIndex, LogTime, Membership, Message, NodeId, Payload, Recovered,
-    RequestId, Runs, Suffrage, WriteNumber,
+    RequestId, Runs, SessionLimits, Suffrage, WriteNumber,
 };
 
 use crate::action::{Action, HostId, Link, PacketName, Wanted, server_of};
 use crate::client;
 use crate::disk::pair_of;
-use crate::history::{Operation, Reply};
+use crate::history::Reply;
 use crate::host::{Host, Work};
 use crate::network::Network;
 use crate::oracle::{Oracles, Seen, Step, Violation};
 use crate::rig::{Honest, Rig};
+use crate::session;
 use crate::tally::{Counts, RunDigest};
 
 /// How a world is set up.
@@ -46,6 +50,8 @@ pub struct Setup {
     pub config: Config,
     /// Whether state machines keep what they applied over a crash.
     pub durable_machines: bool,
+    /// What the session tables of state machines are limited to.
+    pub sessions: SessionLimits,
 }
 
 /// Something that an action has brought about and that a scheduler may want to follow up.
@@ -96,8 +102,9 @@ pub struct World<R: Rig = Honest> {
     counts: Counts,
     digest: RunDigest,
     news: Vec<News>,
-    /// A list that keeps its memory: operations that a state machine was fed.
-    operations: Vec<(LogIndex, (u64, u64, Operation))>,
+    tenants: Tenants,
+    /// A list that keeps its memory: what a state machine was fed that it has to do something for.
+    deeds: Vec<(LogIndex, LogTime, Deed)>,
 }
 
 type Outcome = Result<Applied, Box<Violation>>;
@@ -120,8 +127,8 @@ impl<R: Rig> World<R> {
         let founding = Membership::new(servers.collect());
         let founding = founding.expect("machines have different numbers, and there is at least one");
         let mut world = World {
-            oracles: Oracles::new(&pairs, &founding, &setup.config),
-            hosts: pairs.iter().map(|pair| Host::new(*pair)).collect(),
+            oracles: Oracles::new(&pairs, &founding, &setup),
+            hosts: pairs.iter().map(|pair| Host::new(*pair, setup.sessions)).collect(),
             network: Network::new(setup.hosts),
             founding,
             setup,
@@ -130,7 +137,8 @@ impl<R: Rig> World<R> {
             counts: Counts::default(),
             digest: RunDigest::default(),
             news: Vec::new(),
-            operations: Vec::new(),
+            tenants: Tenants::default(),
+            deeds: Vec::new(),
         };
         for (host, pair) in machines {
             let empty = Recovered::default();
@@ -294,6 +302,11 @@ impl<R: Rig> World<R> {
             Action::Read { host, request, client, key } => self.read(host, request, (client, key)),
             Action::Barrier { host, request } => self.barrier(host, request),
             Action::Verify { host, request } => self.verify(host, request),
+            Action::Register { host, request, client } => self.register(host, request, client),
+            Action::Submit { host, request, client, key, asked } => {
+                self.submit(host, request, client, (key, asked))
+            }
+            Action::Again { host, request, client, nth } => self.submit_again(host, request, client, nth),
             Action::Save { host } => self.save(host),
             Action::Saved { host } => self.saved(host),
             Action::Move { link } => self.move_snapshot(link),
@@ -530,24 +543,28 @@ impl<R: Rig> World<R> {
     fn feed(&mut self, host: HostId, runs: &Runs) -> Result<(), Box<Violation>> {
         let mut verdict = Ok(());
         let oracles = &mut self.oracles;
-        let mut operations = std::mem::take(&mut self.operations);
+        let mut deeds = std::mem::take(&mut self.deeds);
         let mut time = LogTime::ZERO;
         self.rig.feed(host, runs, &mut |position, entry| {
             if verdict.is_ok() {
                 verdict = oracles.applied(host, position, entry);
             }
             time = entry.time;
-            if let Payload::Command(bytes) = &entry.payload
-                && let Some(call) = client::call_of(bytes)
-            {
-                operations.push((position.index, call));
-            }
+            let Payload::Command(bytes) = &entry.payload else { return };
+            let deed = match session::sent_by(bytes) {
+                Some((_, sent)) => Some(Deed::Session(sent)),
+                None => client::call_of(bytes).map(|(_, key, operation)| Deed::Call(key, operation)),
+            };
+            deeds.extend(deed.map(|deed| (position.index, time, deed)));
         });
         verdict?;
-        for (index, (_, key, operation)) in operations.drain(..) {
-            self.perform_operation(host, index, key, operation)?;
+        for (index, time, deed) in deeds.drain(..) {
+            match deed {
+                Deed::Call(key, operation) => self.perform_operation(host, index, key, operation)?,
+                Deed::Session(sent) => self.perform_for_session(host, (index, time), sent)?,
+            }
         }
-        self.operations = operations;
+        self.deeds = deeds;
         let machine = &mut self.hosts[host.nth()].machine;
         (machine.last, machine.time) = (runs.last_position().unwrap_or_default(), time);
         Ok(())

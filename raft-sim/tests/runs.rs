@@ -18,12 +18,12 @@ fn digests_of_seeds_are_golden() {
         .map(|seed| format!("{:016x}", run(seed, &Options::default(), Honest, &mut ()).digest))
         .collect();
     let golden = [
-        "137182bc361d2a90",
-        "67afa1f7090eb4e4",
-        "b7a62e0757d4f67c",
-        "02872ce84396c8a6",
-        "27276842fff6996e",
-        "32249d6ffcea760f",
+        "8ee6dc3d12457120",
+        "56fae48ea6217f87",
+        "bf50781a65d1de22",
+        "a4f8ae682d55fd7b",
+        "43e7b61037174388",
+        "689d6961e6e8f9d7",
     ];
     assert_eq!(digests, golden);
 }
@@ -116,6 +116,9 @@ fn enabled_actions_happen() {
                     | Action::Read { .. }
                     | Action::Barrier { .. }
                     | Action::Verify { .. }
+                    | Action::Register { .. }
+                    | Action::Submit { .. }
+                    | Action::Again { .. }
                     | Action::Crash { .. }
             );
             if tame && random.chance(900) {
@@ -150,6 +153,9 @@ fn impossible_actions_change_nothing() {
         "propose 1 request 0 commands 1 bytes 8",
         "read 1 request 0 client 1 key 1",
         "barrier 3 request 1",
+        "register 3 request 1 client 1",
+        "submit 1 request 1 client 1 key 1 write",
+        "again 1 request 1 client 1 nth 0",
         "verify 1 request 0",
         "cut 1>3",
         "watch 1",
@@ -202,6 +208,8 @@ fn swarm_runs_are_clean_and_busy() {
         "{medians:?}"
     );
     assert!(sums.passed != 0 && sums.verified != 0, "{sums:?}");
+    // Commands are sent again when they were done, and when their session has expired.
+    assert!(medians.sessions != 0 && sums.repeated != 0 && sums.expired != 0, "{sums:?}");
     // Most of the leaders that are left in peace get as far as that nothing may depose them.
     assert!(sums.sieges != 0 && sums.sieges / 2 < sums.settled, "{sums:?}");
 }

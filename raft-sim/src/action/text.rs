@@ -70,6 +70,15 @@ impl fmt::Display for Action {
             }
             Action::Barrier { host, request } => write!(f, "barrier {host} request {request}"),
             Action::Verify { host, request } => write!(f, "verify {host} request {request}"),
+            Action::Register { host, request, client } => {
+                write!(f, "register {host} request {request} client {client}")
+            }
+            Action::Submit { host, request, client, key, asked } => {
+                write!(f, "submit {host} request {request} client {client} key {key} {asked}")
+            }
+            Action::Again { host, request, client, nth } => {
+                write!(f, "again {host} request {request} client {client} nth {nth}")
+            }
             Action::Campaign { host } => write!(f, "campaign {host}"),
             Action::StepDown { host } => write!(f, "step-down {host}"),
             Action::ForgetLeader { host } => write!(f, "forget-leader {host}"),
@@ -172,6 +181,22 @@ fn parse(line: &str) -> Option<Action> {
         },
         ["barrier", at, "request", request] => Action::Barrier { host: host(at)?, request: number(request)? },
         ["verify", at, "request", request] => Action::Verify { host: host(at)?, request: number(request)? },
+        ["register", at, "request", request, "client", client] => {
+            Action::Register { host: host(at)?, request: number(request)?, client: number(client)? }
+        }
+        ["submit", at, "request", request, "client", client, "key", key, ref asked @ ..] => Action::Submit {
+            host: host(at)?,
+            request: number(request)?,
+            client: number(client)?,
+            key: number(key)?,
+            asked: Asked::parse(asked)?,
+        },
+        ["again", at, "request", request, "client", client, "nth", nth] => Action::Again {
+            host: host(at)?,
+            request: number(request)?,
+            client: number(client)?,
+            nth: number(nth)?,
+        },
         ["campaign", at] => Action::Campaign { host: host(at)? },
         ["step-down", at] => Action::StepDown { host: host(at)? },
         ["forget-leader", at] => Action::ForgetLeader { host: host(at)? },
@@ -244,6 +269,9 @@ mod tests {
             "call 1 request 1 client 1 key 1 swap",
             "read 1 request 1 client 1",
             "barrier 1",
+            "register 1 request 1",
+            "submit 1 request 1 client 1 key 1 swap",
+            "again 1 request 1 client 1",
             "verify request 1",
             "wipe",
             "partition ",

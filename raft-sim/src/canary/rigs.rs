@@ -1,12 +1,16 @@
 //! Broken disks, networks and drivers.
 
-use raft_core::{Answer, Body, Entry, LogIndex, Outcome, Packet, Position, Recovered, Runs, WriteNumber};
+use raft_core::{
+    Answer, Applied, Body, Entry, LogIndex, LogTime, Outcome, Packet, Position, Recovered, Runs,
+    SessionRefusal, Sessions, WriteNumber,
+};
 
 use crate::action::HostId;
 use crate::disk::{Disk, DiskError};
 use crate::history::{Operation, Registers, Reply};
 use crate::machine::Machine;
-use crate::rig::Rig;
+use crate::rig::{Honest, Rig};
+use crate::session::{self, Submission};
 
 /// A disk that loses its newest synced batch in a crash.
 #[derive(Clone)]
@@ -180,5 +184,54 @@ pub(super) struct HalfRestored;
 impl Rig for HalfRestored {
     fn restore(&mut self, _host: HostId, machine: &mut Machine, snapshot: &Machine) {
         (machine.last, machine.time) = (snapshot.last, snapshot.time);
+    }
+}
+
+/// A state machine that executes a command again, and answers by that.
+#[derive(Clone)]
+pub(super) struct RetryExecuted;
+
+impl Rig for RetryExecuted {
+    fn submit(
+        &mut self,
+        _host: HostId,
+        sessions: &mut Sessions,
+        registers: &mut Registers,
+        what: &Submission,
+        time: LogTime,
+    ) -> Result<Applied, SessionRefusal> {
+        let mut run = || session::bytes_of(registers.apply(what.key.into(), what.operation()));
+        let done = sessions.apply(what.session, what.number, what.answered, time, &mut run)?;
+        Ok(if done.repeated { Applied { response: run(), repeated: false } } else { done })
+    }
+}
+
+/// A state machine whose sessions expire by a clock of its own, which is ahead on every server by another time.
+#[derive(Clone)]
+pub(super) struct LocalExpiry;
+
+impl Rig for LocalExpiry {
+    fn submit(
+        &mut self,
+        host: HostId,
+        sessions: &mut Sessions,
+        registers: &mut Registers,
+        what: &Submission,
+        time: LogTime,
+    ) -> Result<Applied, SessionRefusal> {
+        let own = LogTime::new(time.raw() + 10 * u64::from(host.raw()));
+        Honest.submit(host, sessions, registers, what, own)
+    }
+}
+
+/// A state machine that is restored from a snapshot without its session table.
+#[derive(Clone)]
+pub(super) struct SessionsNotSaved;
+
+impl Rig for SessionsNotSaved {
+    fn restore(&mut self, _host: HostId, machine: &mut Machine, snapshot: &Machine) {
+        let limits = machine.sessions.limits();
+        machine.clone_from(snapshot);
+        machine.sessions = Sessions::new(limits);
     }
 }

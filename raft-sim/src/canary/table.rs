@@ -81,7 +81,7 @@ pub const CANARIES: &[Canary] = &[
     Canary {
         name: "lost-update",
         what: "a write answered as done and forgotten",
-        oracle: "linearizability",
+        oracle: "sessions",
         how: Break::Rig(&rigs::LostUpdate),
     },
     Canary {
@@ -95,6 +95,24 @@ pub const CANARIES: &[Canary] = &[
         what: "a snapshot told of before its bytes are there",
         oracle: "snapshots",
         how: Break::Rig(&rigs::EarlyPacket),
+    },
+    Canary {
+        name: "retry-executed",
+        what: "a command that is executed again when it is sent again",
+        oracle: "sessions",
+        how: Break::Rig(&rigs::RetryExecuted),
+    },
+    Canary {
+        name: "sessions-expire-locally",
+        what: "sessions that expire by each server's own time",
+        oracle: "snapshots",
+        how: Break::Rig(&rigs::LocalExpiry),
+    },
+    Canary {
+        name: "sessions-not-in-snapshots",
+        what: "a session table that a snapshot does not restore",
+        oracle: "sessions",
+        how: Break::Rig(&rigs::SessionsNotSaved),
     },
     Canary {
         name: "half-restored",
@@ -378,7 +396,7 @@ pub const CANARIES: &[Canary] = &[
         name: "endless-proposals",
         what: "uncommitted bytes without a limit",
         oracle: "caps",
-        how: core!("replication.rs": "room < self.proposals.bytes() + bytes || room < unsettled + bytes" => "room == 0 && room < unsettled + bytes"),
+        how: core!("replication.rs": "room < self.proposals.bytes() + taken_bytes + bytes || room < unsettled + bytes" => "room == 0 && room < unsettled + bytes"),
     },
     Canary {
         name: "stale-votes",
@@ -483,7 +501,7 @@ pub const CANARIES: &[Canary] = &[
         name: "read-by-older-round",
         what: "a read that an answer to an earlier round releases (B41)",
         oracle: "reads",
-        how: core!("reads.rs": "Waiting { reader, round: None, index }" => "Waiting { reader, round: Some(self.round), index }"),
+        how: core!("reads.rs": "        self.reads.waiting.push_back(Waiting { reader, round: None, index });\n" => "        let round = Some(self.quorum_round(Progress::answered_round));\n        self.reads.waiting.push_back(Waiting { reader, round, index });\n"),
     },
     Canary {
         name: "reads-wait-when-alone",
@@ -532,5 +550,23 @@ pub const CANARIES: &[Canary] = &[
         what: "reads without a limit",
         oracle: "caps",
         how: core!("reads.rs": "if self.config.reads_max as usize <= self.reads.len() {" => "if usize::MAX <= self.reads.len() {"),
+    },
+    Canary {
+        name: "session-revived",
+        what: "a command of an expired session that is executed",
+        oracle: "sessions",
+        how: core!("sessions.rs": "        self.keep_alive(session, time)?;\n" => "        if self.keep_alive(session, time).is_err() { self.put(session, Session { active: self.time, answered: 0, responses: BTreeMap::new() }); }\n"),
+    },
+    Canary {
+        name: "answer-forgotten-early",
+        what: "a session table that forgets an answer which its client has not got",
+        oracle: "sessions",
+        how: core!("sessions.rs": "found.responses.split_off(&answered)" => "found.responses.split_off(&answered.saturating_add(1))"),
+    },
+    Canary {
+        name: "session-half-encoded",
+        what: "a session table in a snapshot without what its clients have got",
+        oracle: "sessions",
+        how: core!("encoding/sessions.rs": "        answered: session.answered,\n        numbers" => "        answered: 0,\n        numbers"),
     },
 ];

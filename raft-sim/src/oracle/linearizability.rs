@@ -3,10 +3,10 @@
 //! The log says where every call took effect. What can be seen at once is reported at once; in the end the history as a
 //! whole is judged by [`History::by_witness`], which knows nothing of all this.
 
-use raft_core::{Entry, LogIndex, Payload, Position};
+use raft_core::{LogIndex, Position};
 
+use super::sessions::Effect;
 use super::{Verdict, broken};
-use crate::client;
 use crate::history::{Call, History, Operation, Outcome, Registers, Reply};
 
 pub(super) const NAME: &str = "linearizability";
@@ -21,6 +21,7 @@ struct Known {
     floor: u64,
     /// The log's reply.
     reply: Option<Reply>,
+    may_be_sent_again: bool,
 }
 
 /// The history of a run.
@@ -30,7 +31,6 @@ pub(super) struct Linearizability {
     // In the same order, so requests rise.
     known: Vec<Known>,
     registers: Registers,
-    replayed: LogIndex,
     highest: u64,
 }
 
@@ -38,7 +38,7 @@ impl Linearizability {
     pub(super) fn called(&mut self, request: u64, client: u8, key: u8, operation: Operation, invoked: u64) {
         let (client, key) = (u64::from(client), u64::from(key));
         self.history.push(Call { client, key, operation, invoked, outcome: Outcome::Open, position: None });
-        self.known.push(Known { request, floor: self.highest, reply: None });
+        self.known.push(Known { request, floor: self.highest, reply: None, may_be_sent_again: false });
     }
 
     /// Whether this request is a call.
@@ -48,6 +48,9 @@ impl Linearizability {
 
     pub(super) fn refused(&mut self, request: u64) -> Verdict {
         let Some(place) = self.place(request) else { return Ok(()) };
+        if self.known[place].may_be_sent_again {
+            return Ok(());
+        }
         self.history.calls[place].outcome = Outcome::Refused;
         let call = self.history.calls[place];
         if call.position.is_some() {
@@ -56,14 +59,33 @@ impl Linearizability {
         Ok(())
     }
 
-    /// A state machine has applied an entry, which others may have applied before.
-    pub(super) fn applied(&mut self, position: Position, entry: &Entry) -> Verdict {
-        if position.index <= self.replayed {
-            return Ok(());
+    /// A client with a session has asked. What is refused or lost it sends again, as another request but the same call.
+    pub(super) fn submitted(
+        &mut self,
+        request: u64,
+        client: u8,
+        key: u8,
+        operation: Operation,
+        invoked: u64,
+    ) {
+        self.called(request, client, key, operation, invoked);
+        if let Some(known) = self.known.last_mut() {
+            known.may_be_sent_again = true;
         }
-        self.replayed = position.index;
-        let Payload::Command(bytes) = &entry.payload else { return Ok(()) };
-        let Some((request, key, operation)) = client::call_of(bytes) else { return Ok(()) };
+    }
+
+    /// A client with a session was told the reply. It stands where it took effect, not where it was sent again.
+    pub(super) fn submission_answered(&mut self, request: u64, reply: Reply, at: u64) -> Verdict {
+        let place = self.place(request);
+        match place.and_then(|place| self.history.calls[place].position) {
+            Some(position) => self.replied(request, reply, LogIndex::new(position), at),
+            None => broken(NAME, RULE, || format!("request {request} was answered and had no effect")),
+        }
+    }
+
+    /// An entry has taken effect, for the first time on any server.
+    pub(super) fn applied(&mut self, position: Position, effect: Effect) -> Verdict {
+        let Effect { request, key, operation } = effect;
         let reply = self.registers.apply(key, operation);
         let Some(place) = self.place(request) else { return Ok(()) };
         let (call, known) = (&mut self.history.calls[place], &mut self.known[place]);

@@ -29,6 +29,7 @@ mod progress;
 mod promises;
 mod reads;
 mod recollection;
+mod sessions;
 mod snapshots;
 #[cfg(test)]
 mod snapshots_tests;
@@ -43,8 +44,8 @@ mod watched;
 use core::fmt;
 
 use raft_core::{
-    Answer, Boot, Change, Config, Digest, Entry, Event, Fault, LogIndex, Membership, Node, NodeId, Outcome,
-    Packet, Pair, Position, Ready, RoleKind, SendNumber, Snapshot, Status, Suffrage, Term, Write,
+    Answer, Boot, Change, Digest, Entry, Event, Fault, LogIndex, Membership, Node, NodeId, Outcome, Packet,
+    Pair, Position, Ready, RoleKind, SendNumber, SessionRefusal, Snapshot, Status, Suffrage, Term, Write,
 };
 
 use self::configurations::Configurations;
@@ -53,9 +54,11 @@ pub use self::peace::{Duties, Way};
 pub(crate) use self::progress::NAME as PROGRESS;
 pub use self::progress::{Demand, Need, Standing};
 pub(crate) use self::reads::Kind as Reading;
+pub(crate) use self::sessions::Judged;
 pub use self::term_log::{LogView, TermLog};
 use crate::action::{Action, HostId, HostSet, Link};
 use crate::history::{History, Operation, Registers, Reply};
+use crate::world::Setup;
 
 /// A rule that a run has broken.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -175,6 +178,7 @@ pub struct Oracles {
     machines: machines::StateMachineSafety,
     answers: answers::Answers,
     reads: reads::Reads,
+    sessions: sessions::Sessions,
     linearizability: linearizability::Linearizability,
     caps: caps::Caps,
     health: health::Health,
@@ -188,7 +192,8 @@ pub struct Oracles {
 
 impl Oracles {
     /// For these machines, in order, of which those in the founding configuration found the cluster.
-    pub fn new(pairs: &[Pair], founding: &Membership, config: &Config) -> Self {
+    pub fn new(pairs: &[Pair], founding: &Membership, setup: &Setup) -> Self {
+        let config = &setup.config;
         let hosts = pairs.len();
         let spares = pairs.iter().filter(|pair| !configurations::is_member(founding, **pair));
         Oracles {
@@ -208,6 +213,7 @@ impl Oracles {
             machines: machines::StateMachineSafety::new(hosts),
             answers: answers::Answers::default(),
             reads: reads::Reads::default(),
+            sessions: sessions::Sessions::new(setup.sessions),
             linearizability: linearizability::Linearizability::default(),
             caps: caps::Caps::new(hosts, config),
             health: health::Health::default(),
@@ -516,8 +522,9 @@ impl Oracles {
     /// A broken rule.
     pub fn applied(&mut self, host: HostId, position: Position, entry: &Entry) -> Verdict {
         self.machines.applied(host, position, entry, &self.commit)?;
-        self.snapshots.applied(position, entry);
-        self.linearizability.applied(position, entry)
+        let effect = self.sessions.applied(position, entry);
+        self.snapshots.applied(position, entry, effect);
+        effect.map_or(Ok(()), |effect| self.linearizability.applied(position, effect))
     }
 
     /// A state machine is now what it was in this snapshot, with these registers.
@@ -548,6 +555,32 @@ impl Oracles {
     /// A client has asked for an operation, at this moment.
     pub fn called(&mut self, request: u64, client: u8, key: u8, operation: Operation, moment: u64) {
         self.linearizability.called(request, client, key, operation, moment);
+    }
+
+    /// A client with a session has asked for an operation that is to take effect once, by this request or a later one.
+    pub fn submitted(&mut self, request: u64, client: u8, key: u8, operation: Operation, moment: u64) {
+        self.linearizability.submitted(request, client, key, operation, moment);
+    }
+
+    /// Such a client was told the reply to what it had asked for by the request `first`.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub fn submission_answered(&mut self, first: u64, reply: Reply, moment: u64) -> Verdict {
+        self.linearizability.submission_answered(first, reply, moment)
+    }
+
+    /// The session table of a server has made this of what was sent at `index`.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub fn judged(&self, host: HostId, index: LogIndex, judged: &Result<Judged, SessionRefusal>) -> Verdict {
+        self.sessions.judged(host, index, judged)
+    }
+
+    /// A session table in a snapshot does not read back from its encoding.
+    pub fn of_other_table(&self, host: HostId, last: Position) -> Box<Violation> {
+        sessions::of_other_table(host, last)
     }
 
     /// Which register this request is an operation on, if it is one.

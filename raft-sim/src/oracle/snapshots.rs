@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use raft_core::{
-    Body, ClusterId, Compaction, Digest, Entry, Event, LogIndex, LogTime, Membership, Pair, Payload,
-    Position, SendNumber, Snapshot, Write,
+    Body, ClusterId, Compaction, Digest, Entry, Event, LogIndex, LogTime, Membership, Pair, Position,
+    SendNumber, Snapshot, Write,
 };
 
 use super::commit::CommitRule;
 use super::configurations::Configurations;
+use super::sessions::Effect;
 use super::term_log::TermLog;
 use super::{LogView, Step, Verdict, broken};
 use crate::action::HostId;
-use crate::client;
 use crate::history::Registers;
 
 pub(super) const NAME: &str = "snapshots";
@@ -75,13 +75,12 @@ impl Snapshots {
     }
 
     /// A state machine has applied an entry, which others may have applied before.
-    pub(super) fn applied(&mut self, position: Position, entry: &Entry) {
+    pub(super) fn applied(&mut self, position: Position, entry: &Entry, effect: Option<Effect>) {
         if position.index.raw() != self.times.len() as u64 + 1 {
             return;
         }
         self.times.push(entry.time);
-        let Payload::Command(bytes) = &entry.payload else { return };
-        let Some((_, key, operation)) = client::call_of(bytes) else { return };
+        let Some(Effect { key, operation, .. }) = effect else { return };
         let before = self.registers.value(key);
         self.registers.apply(key, operation);
         if let Some(value) = self.registers.value(key).filter(|value| before != Some(*value)) {

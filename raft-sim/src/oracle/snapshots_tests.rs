@@ -21,7 +21,7 @@ fn committed() -> (CommitRule, Configurations, Snapshots) {
     let mut snapshots = Snapshots::new(2, &voters([1, 2]));
     for index in 1..=5 {
         let entry = Entry::new(LogTime::new(10 * index), Payload::Noop);
-        snapshots.applied(Position::new(u64::from(1 < index), index), &entry);
+        snapshots.applied(Position::new(u64::from(1 < index), index), &entry, None);
     }
     for index in 2..=5 {
         snapshots.taken(Position::new(1, index), 7, Digest::new(index.into()));

@@ -1,8 +1,8 @@
 //! Every oracle can fail: steps made by hand, each with one thing wrong. What canaries show is not repeated.
 
 use raft_core::{
-    Body, Boot, ClusterId, Entry, Event, HardState, LogIndex, LogTime, Packet, Pair, Payload, Position,
-    Ready, Run, Runs, Term, Write, WriteNumber,
+    Body, Boot, ClusterId, Config, Entry, Event, HardState, LogIndex, LogTime, Packet, Pair, Payload,
+    Position, Ready, Run, Runs, Term, Write, WriteNumber,
 };
 
 use super::*;
@@ -21,9 +21,14 @@ pub(super) fn voters(numbers: impl IntoIterator<Item = u8>) -> Membership {
     Membership::new(numbers.into_iter().map(server).collect()).unwrap()
 }
 
+fn setup(hosts: u8, config: &Config) -> Setup {
+    let (durable_machines, sessions) = (false, raft_core::SessionLimits::default());
+    Setup { hosts, spares: 0, config: *config, durable_machines, sessions }
+}
+
 fn oracles_with(hosts: u8, config: &Config) -> Oracles {
     let pairs: Vec<_> = (1..=hosts).map(pair).collect();
-    Oracles::new(&pairs, &voters(1..=hosts), config)
+    Oracles::new(&pairs, &voters(1..=hosts), &setup(hosts, config))
 }
 
 fn oracles(hosts: u8) -> Oracles {
@@ -348,7 +353,7 @@ fn strangers_sees_promises_and_damage() {
     for (wiped, expected) in [(true, strangers::NAME), (false, "none")] {
         // One that was wiped is in no configuration.
         let founders = if wiped { voters([1]) } else { voters([1, 2]) };
-        let mut oracles = Oracles::new(&[pair(1), pair(2)], &founders, &Config::default());
+        let mut oracles = Oracles::new(&[pair(1), pair(2)], &founders, &setup(2, &Config::default()));
         if wiped {
             oracles.wiped(host(2), pair(2));
         }

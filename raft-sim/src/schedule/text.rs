@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use raft_core::Config;
+use raft_core::{Config, SessionLimits};
 
 use super::{Ending, Schedule, Shortened, Stage, settings};
 use crate::action::{Action, HostId};
@@ -72,12 +72,16 @@ impl fmt::Display for Schedule {
         for note in &self.notes {
             writeln!(f, "# {note}")?;
         }
-        let Setup { hosts, spares, config, durable_machines } = &self.setup;
+        let Setup { hosts, spares, config, durable_machines, sessions } = &self.setup;
         writeln!(f, "servers {hosts}")?;
         if *spares != 0 {
             writeln!(f, "spares {spares}")?;
         }
         writeln!(f, "machines {}", if *durable_machines { "durable" } else { "volatile" })?;
+        if *sessions != SessionLimits::default() {
+            let SessionLimits { sessions_max, responses_max, response_bytes_max, idle_ticks } = sessions;
+            writeln!(f, "sessions {sessions_max} {responses_max} {response_bytes_max} {idle_ticks}")?;
+        }
         settings::write(config, f)?;
         if let Some(name) = &self.broken {
             writeln!(f, "broken {name}")?;
@@ -120,12 +124,23 @@ fn shortened(words: &[&str]) -> Option<Shortened> {
     Some(Shortened { source, stage: Some(Stage { round, pass, size, at, changed: changed == 1 }) })
 }
 
+fn sessions(limits: &[&str]) -> Option<SessionLimits> {
+    let [sessions_max, responses_max, response_bytes_max, idle_ticks] = limits else { return None };
+    Some(SessionLimits {
+        sessions_max: sessions_max.parse().ok()?,
+        responses_max: responses_max.parse().ok()?,
+        response_bytes_max: response_bytes_max.parse().ok()?,
+        idle_ticks: idle_ticks.parse().ok()?,
+    })
+}
+
 /// What of the head has been read so far.
 #[derive(Default)]
 struct Head {
     hosts: Option<u8>,
     spares: Option<u8>,
     durable_machines: Option<bool>,
+    sessions: Option<SessionLimits>,
     config: Config,
     settings: [bool; settings::COUNT],
     broken: Option<String>,
@@ -156,6 +171,7 @@ impl Head {
                 let durable = ["volatile", "durable"].iter().position(|known| *known == kind);
                 once(&mut self.durable_machines, durable.map(|nth| nth == 1), line)
             }
+            ["sessions", ref limits @ ..] => once(&mut self.sessions, sessions(limits), line),
             ["config", name, value] => {
                 let Some(nth) = settings::read(&mut self.config, name, value) else {
                     return Err(ScheduleProblem::UnknownHead(line.to_owned()));
@@ -187,7 +203,13 @@ impl Head {
         config.check().map_err(|error| ScheduleProblem::Settings(error.to_string()))?;
         Ok(Schedule {
             notes,
-            setup: Setup { hosts, spares, config, durable_machines },
+            setup: Setup {
+                hosts,
+                spares,
+                config,
+                durable_machines,
+                sessions: self.sessions.unwrap_or_default(),
+            },
             broken: self.broken,
             expects: self.expects,
             ending: self.ending.ok_or(ScheduleProblem::Missing("afterwards"))?,

@@ -59,6 +59,9 @@ pub(super) fn renamed(action: Action, name: &mut dyn FnMut(HostId) -> Option<Hos
         | Action::Propose { host, .. }
         | Action::Call { host, .. }
         | Action::Read { host, .. }
+        | Action::Register { host, .. }
+        | Action::Submit { host, .. }
+        | Action::Again { host, .. }
         | Action::Barrier { host, .. }
         | Action::Verify { host, .. }
         | Action::Campaign { host }

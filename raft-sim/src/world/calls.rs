@@ -46,6 +46,15 @@ impl<R: Rig> World<R> {
         self.oracles.read_answered(pair, position, answer)?;
         let request = answer.id.raw();
         let register = self.oracles.register_of(request);
+        if self.tenants.has_sent(request) {
+            match (&answer.outcome, &mut machine.up) {
+                (Told::Committed { first, .. }, Some(running)) => {
+                    running.expected.push_back((first.index, request));
+                }
+                _ => self.tenants.forget(request),
+            }
+            return Ok(());
+        }
         match (register, &answer.outcome) {
             // The reply comes when its state machine is there.
             (Some(_), Told::Committed { first, .. }) => {

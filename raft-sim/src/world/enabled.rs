@@ -67,6 +67,16 @@ impl<R: Rig> World<R> {
         actions.push(Action::Read { host, request, client: 1, key: 1 });
         actions.push(Action::Barrier { host, request });
         actions.push(Action::Verify { host, request });
+        let client = 11;
+        match self.tenant(client) {
+            (false, _) => actions.push(Action::Register { host, request, client }),
+            (true, open) => {
+                let (key, asked) = (1, Asked::Write);
+                let submits = (open < 4).then_some(Action::Submit { host, request, client, key, asked });
+                actions.extend(submits);
+                actions.extend((open != 0).then_some(Action::Again { host, request, client, nth: 0 }));
+            }
+        }
         actions.push(Action::Campaign { host });
         actions.push(Action::StepDown { host });
         actions.push(Action::ForgetLeader { host });

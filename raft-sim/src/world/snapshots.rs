@@ -163,6 +163,11 @@ impl<R: Rig> World<R> {
         let Some(state) = machine.snapshots.whole(snapshot.last) else {
             return Err(lacking(host, snapshot.last, "is to be restored from"));
         };
+        // A snapshot is bytes: what is restored has to be what was encoded.
+        let bytes = raft_core::encode_sessions(&state.sessions).into();
+        if raft_core::decode_sessions(bytes).as_ref() != Ok(&state.sessions) {
+            return Err(self.oracles.of_other_table(host, snapshot.last));
+        }
         self.rig.restore(host, &mut machine.machine, state);
         self.counts.restored += 1;
         // Whom it has to answer by what it skips now learns nothing.
@@ -171,6 +176,7 @@ impl<R: Rig> World<R> {
                 running.expected.iter().take_while(|(index, _)| *index <= snapshot.last.index).count();
             for (_, request) in running.expected.drain(..skipped) {
                 self.news.push(News::Told { request, reply: None });
+                self.tenants.forget(request);
             }
         }
         self.oracles.restored(host, snapshot, &machine.machine.registers)
