@@ -275,7 +275,9 @@ impl Node {
         if heartbeat {
             *since_heartbeat = 0;
             self.round = self.round.next();
-            self.reads.round_begun(self.round);
+            if !self.reads.is_empty() {
+                self.reads.round_begun(self.round);
+            }
             if self.leases.is_some() {
                 lease.round_begun(self.round);
             }

@@ -289,10 +289,11 @@ impl Node {
         }
         self.derive_write(ready);
         if let Role::Leader { since_heartbeat, .. } = self.role {
+            let mut heartbeat = since_heartbeat == self.config.heartbeat_ticks;
             if !self.reads.is_empty() {
                 self.derive_confirmed(ready);
+                heartbeat |= self.reads.want_round();
             }
-            let heartbeat = since_heartbeat == self.config.heartbeat_ticks || self.reads.want_round();
             self.derive_replication(heartbeat, ready);
             // A leader that leaves ends what it was handing over, in this very step.
             self.derive_departure(ready);
@@ -414,14 +415,19 @@ impl Node {
             }
             // Its own vote is not durable: it is the disk that is waited for.
             Role::Candidate { announced: false, .. } => NEVER,
+            Role::Leader { since_heartbeat, .. } if self.config.timer_ticks == 0 => {
+                pace(since_heartbeat).min(stall)
+            }
             Role::Leader { since_heartbeat, .. } => {
-                let timer = self.timer_due_in().unwrap_or(NEVER);
-                pace(since_heartbeat).min(stall).min(timer)
+                pace(since_heartbeat).min(stall).min(self.timer_due_in().unwrap_or(NEVER))
             }
         };
         // Only never does not fit.
-        let given_up = self.forwards.oldest_age().map(|age| self.config.forward_ticks.saturating_sub(age));
-        u32::try_from(due.min(ticks(self.transfer_ends_in())).min(ticks(given_up))).ok()
+        let mut due = due.min(ticks(self.transfer_ends_in()));
+        if let Some(age) = self.forwards.oldest_age() {
+            due = due.min(u64::from(self.config.forward_ticks.saturating_sub(age)));
+        }
+        u32::try_from(due).ok()
     }
 }
 

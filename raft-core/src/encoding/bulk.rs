@@ -57,8 +57,7 @@ pub(super) fn entry_len(entry: &Entry) -> usize {
     let payload = match &entry.payload {
         Payload::Noop | Payload::Timer => 0,
         Payload::Command(command) => command.len(),
-        Payload::Membership(membership) => wire_membership(membership).encoded_len(),
-        Payload::Import(import) => wire_import(*import).encoded_len(),
+        Payload::Membership(_) | Payload::Import(_) => special(&entry.payload).len(),
     };
     number_len(entry.time.raw()) + field_len(payload)
 }
@@ -76,17 +75,28 @@ pub(super) fn put_entry(entry: &Entry, out: &mut Vec<u8>) {
             put_key_and_len(ENTRY_COMMAND, command.len(), out);
             out.extend_from_slice(command);
         }
-        Payload::Membership(membership) => {
-            let membership = wire_membership(membership).encode_to_vec();
-            put_key_and_len(ENTRY_MEMBERSHIP, membership.len(), out);
-            out.extend_from_slice(&membership);
-        }
-        Payload::Import(import) => {
-            let import = wire_import(*import).encode_to_vec();
-            put_key_and_len(ENTRY_IMPORT, import.len(), out);
-            out.extend_from_slice(&import);
-        }
+        Payload::Membership(_) => put_special(ENTRY_MEMBERSHIP, &entry.payload, out),
+        Payload::Import(_) => put_special(ENTRY_IMPORT, &entry.payload, out),
     }
+}
+
+/// What the core has to look at is rare and larger to encode than all the rest: apart, so that the rest is not made slower by it.
+#[cold]
+#[inline(never)]
+fn special(payload: &Payload) -> Vec<u8> {
+    match payload {
+        Payload::Membership(membership) => wire_membership(membership).encode_to_vec(),
+        Payload::Import(import) => wire_import(*import).encode_to_vec(),
+        Payload::Noop | Payload::Timer | Payload::Command(_) => Vec::new(),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn put_special(key: u8, payload: &Payload, out: &mut Vec<u8>) {
+    let encoded = special(payload);
+    put_key_and_len(key, encoded.len(), out);
+    out.extend_from_slice(&encoded);
 }
 
 fn run_len(run: &Run) -> usize {
