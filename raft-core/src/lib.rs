@@ -144,14 +144,17 @@
 //! - **Under load** collect what has come and hand it over in one [`Node::step_all`]: one write, one packet of entries for
 //!   each follower, one batch to apply, and a `Ready` whose memory is reused.
 //! - **Refused** proposals certainly had no effect: try again, elsewhere if the refusal names a leader. **Lost** ones may have:
-//!   try again only what may happen twice.
+//!   try again only what may happen twice. [`Message::Forward`] is for callers who do not care who leads: a follower passes it on, and
+//!   what it does not hear of is [`Outcome::Unanswered`], which is as good as lost.
 //! - **Reads** need no entry: [`Message::Read`] is answered [`Outcome::Readable`] when the state machine of this very server has all that was
 //!   committed when it was asked for, on the leader, a follower or a learner. [`Message::Barrier`] waits for all that was proposed to this
 //!   leader, and [`Message::VerifyLeader`] asks whether it still leads.
 //!   They cost a round of heartbeats, shared by all that wait; where clocks can be trusted within a bound, a cluster may be founded with
-//!   [`Leases`], which save it.
+//!   [`Leases`], which save it. What may be out of date by a stated number of ticks is read by [`Message::ReadWithin`].
 //! - **Commands that must not be done twice** carry a session: [`Sessions`] is a table that the state machine embeds, and saves in its
 //!   snapshots by [`encode_sessions`].
+//! - **Time** as a state machine may see it is the log time of entries ([`Entry::time`]), which is the same on every server; with
+//!   [`Config::timer_ticks`] the leader appends a [`Payload::Timer`] whenever it passes a multiple of an interval.
 //! - **Leadership** moves by [`Message::Transfer`], [`Message::Campaign`] and [`Message::StepDown`]; [`Node::status`] and
 //!   [`Node::followers`] say who and how far everybody is.
 //! - **Changing the servers**: [`Message::Reconfigure`] with a [`Change`]; a new server has an empty disk, starts with the identity of
@@ -212,9 +215,9 @@ mod following;
 mod compaction;
 mod leases;
 mod reads;
+mod replication;
 mod forwarding;
 mod timers;
-mod replication;
 mod transfer;
 mod staging;
 mod import;
