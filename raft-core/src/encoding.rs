@@ -9,8 +9,14 @@
 mod generated;
 
 mod bulk;
+#[cfg(feature = "serde")]
+mod json;
+mod ready;
+mod recording;
 mod sessions;
 
+pub(crate) use self::ready::{differences, encode_ready};
+pub(crate) use self::recording::{decode_start, decode_step, encode_start, encode_step};
 pub use self::sessions::{decode_sessions, encode_sessions};
 
 use alloc::boxed::Box;
@@ -125,7 +131,10 @@ fn put(message: &impl prost::Message, out: &mut Vec<u8>) {
 /// # Errors
 /// Where the bytes are not a valid packet. They are to be dropped then, like a packet that was lost.
 pub fn decode_packet(bytes: Bytes) -> Result<Packet, DecodeError> {
-    let packet = wire::Packet::decode(bytes).map_err(|_| DecodeError::Malformed)?;
+    packet(wire::Packet::decode(bytes).map_err(|_| DecodeError::Malformed)?)
+}
+
+fn packet(packet: wire::Packet) -> Result<Packet, DecodeError> {
     let term = Term::new(packet.term);
     let versions = Versions { first: packet.version_first, last: packet.version_last };
     if packet.body.is_none() && !Versions::OURS.meet(versions) {
@@ -260,21 +269,24 @@ const fn wire_position(position: Position) -> wire::Position {
     wire::Position { term: position.term.raw(), index: position.index.raw() }
 }
 
-fn wire_membership(membership: &Membership) -> wire::Membership {
-    let one = |server: &Server| wire::Server {
+fn wire_server(server: &Server) -> wire::Server {
+    let suffrage = match server.suffrage {
+        Suffrage::Voter => wire::Suffrage::Voter,
+        Suffrage::Learner => wire::Suffrage::Learner,
+        Suffrage::Staging => wire::Suffrage::Staging,
+    };
+    wire::Server {
         pair: Some(wire_pair(server.pair)),
-        suffrage: match server.suffrage {
-            Suffrage::Voter => wire::Suffrage::Voter,
-            Suffrage::Learner => wire::Suffrage::Learner,
-            Suffrage::Staging => wire::Suffrage::Staging,
-        }
-        .into(),
+        suffrage: suffrage.into(),
         raft_address: server.raft_address.clone(),
         client_address: server.client_address.clone(),
-    };
+    }
+}
+
+fn wire_membership(membership: &Membership) -> wire::Membership {
     wire::Membership {
-        servers: membership.servers().iter().map(one).collect(),
-        outgoing: membership.outgoing().iter().map(one).collect(),
+        servers: membership.servers().iter().map(wire_server).collect(),
+        outgoing: membership.outgoing().iter().map(wire_server).collect(),
         leases: membership.leases().map(|leases| wire::Leases {
             election_timeout_ticks: leases.election_timeout_ticks(),
             drift_ppm: leases.drift_ppm(),
@@ -467,23 +479,24 @@ fn runs(runs: &[Bytes], first: LogIndex, lowest: Term, highest: Term) -> Result<
     Ok(all)
 }
 
-fn membership(membership: wire::Membership) -> Result<Membership, DecodeError> {
-    let one = |server: wire::Server| {
-        let suffrage = match server.suffrage() {
-            wire::Suffrage::Voter => Suffrage::Voter,
-            wire::Suffrage::Learner => Suffrage::Learner,
-            wire::Suffrage::Staging => Suffrage::Staging,
-            wire::Suffrage::Unspecified => return Err(DecodeError::Unknown("suffrage")),
-        };
-        Ok(Server {
-            pair: pair(server.pair.as_ref().ok_or(DecodeError::Missing("pair"))?)?,
-            suffrage,
-            raft_address: server.raft_address,
-            client_address: server.client_address,
-        })
+fn server(server: wire::Server) -> Result<Server, DecodeError> {
+    let suffrage = match server.suffrage() {
+        wire::Suffrage::Voter => Suffrage::Voter,
+        wire::Suffrage::Learner => Suffrage::Learner,
+        wire::Suffrage::Staging => Suffrage::Staging,
+        wire::Suffrage::Unspecified => return Err(DecodeError::Unknown("suffrage")),
     };
+    Ok(Server {
+        pair: pair(server.pair.as_ref().ok_or(DecodeError::Missing("pair"))?)?,
+        suffrage,
+        raft_address: server.raft_address,
+        client_address: server.client_address,
+    })
+}
+
+fn membership(membership: wire::Membership) -> Result<Membership, DecodeError> {
     let half = |servers: Vec<wire::Server>| {
-        let servers = servers.into_iter().map(one).collect::<Result<Vec<_>, _>>()?;
+        let servers = servers.into_iter().map(server).collect::<Result<Vec<_>, _>>()?;
         if !servers.is_sorted_by(|a, b| a.pair.id < b.pair.id) {
             return Err(DecodeError::Membership(None));
         }

@@ -169,6 +169,8 @@
 //!   bytes. Those that lack them are told where to get them, by [`Ready::obtain`].
 //! - **When most disks are gone**, [`recover`] makes another cluster of what one has, and [`Recovered::lost`] keeps one that has lost the
 //!   end of its log from doing harm until it has it back.
+//! - **Recorded runs**: [`RecordedStart`] and a [`RecordedStep`] for each step are all of a run; [`Recording`] and [`Replay`] make it again
+//!   elsewhere, and compare byte for byte. With the feature `serde` they can be JSON too.
 //! - **Upgrades** go one server at a time: every packet says which [`Versions`] its sender speaks, and those whose ranges meet understand
 //!   each other; of others there is an [`Event::WrongVersion`].
 //! - **[`Event::Fault`]** is the end of this node: say why, stop the process, and look at the disk before starting it again.
@@ -229,6 +231,7 @@ mod step;
 mod invariants;
 
 mod encoding;
+mod recording;
 
 #[cfg(feature = "marks")]
 pub mod marks;
@@ -253,6 +256,7 @@ pub use crate::position::{
     Attempt, FetchNumber, LogIndex, LogTime, Position, RequestId, Round, SendNumber, Term, Token, WriteNumber,
 };
 pub use crate::ready::{Answer, Event, Fault, Fetch, Obtain, Outcome, Ready, Refusal, RoleKind};
+pub use crate::recording::{Difference, RecordedStart, RecordedStep, Recording, RecordingError, Replay};
 pub use crate::recovery::{Recovery, RecoveryError, recover};
 pub use crate::sessions::{Applied, SessionId, SessionLimits, SessionRefusal, Sessions};
 pub use crate::snapshot::{Compaction, Digest, Import, SendSnapshot, Snapshot};

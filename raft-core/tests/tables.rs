@@ -126,7 +126,7 @@ fn labels(letter: char, numbers: impl IntoIterator<Item = u32>) -> Vec<String> {
 
 #[test]
 fn capabilities_name_tests_that_exist() {
-    let mut wanted = labels('C', (1..=13).chain(21..=24));
+    let mut wanted = labels('C', (1..=13).chain(20..=24));
     wanted.extend(labels('R', [2, 4, 7, 8]));
     wanted.extend(labels('M', (1..=10).chain(12..=15)));
     wanted.push("S7".to_owned());

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use raft_core::{
     Answer, Body, Boot, Bootstrap, Change, Config, Event, Fetched, Identity, Incarnation, LogIndex, LogTime,
-    Membership, Message, Node, NodeId, Obtain, Outcome, Packet, Pair, Payload, Position, Ready, Recovered,
-    RequestId, RoleKind, Runs, SendSnapshot, Server, Suffrage, Versions, Write, WriteNumber, bootstrap,
+    Membership, Message, Node, NodeId, Obtain, Outcome, Packet, Pair, Payload, Position, Ready,
+    RecordedStart, RecordedStep, Recovered, RequestId, RoleKind, Runs, SendSnapshot, Server, Suffrage,
+    Versions, Write, WriteNumber, bootstrap,
 };
 
 pub fn pair(id: u64) -> Pair {
@@ -83,6 +84,8 @@ pub struct Machine {
     pub tail_entries: Option<u64>,
     /// Whether writes are durable at once.
     pub sync_at_once: bool,
+    /// What it has done since its start, where that is wanted.
+    pub recording: Option<Vec<u8>>,
 }
 
 impl Machine {
@@ -101,7 +104,11 @@ impl Machine {
         self.identity.boot = Boot::new(self.identity.boot.raw() + 1);
         self.applied.clear();
         self.sending.clear();
-        let node = Node::new(self.config, self.identity, self.recovered());
+        let (config, identity, recovered) = (self.config, self.identity, self.recovered());
+        let node = Node::new(config, identity, recovered.clone());
+        if let Some(recording) = &mut self.recording {
+            *recording = RecordedStart { config, identity, recovered }.to_bytes();
+        }
         self.node = Some(node.expect("a disk that kept its promises starts"));
     }
 
@@ -184,6 +191,7 @@ impl Cluster {
                 fetches: 0,
                 tail_entries: None,
                 sync_at_once: true,
+                recording: None,
             };
             machine.start();
             machine
@@ -231,10 +239,15 @@ impl Cluster {
     pub fn step(&mut self, id: u64, message: Message) {
         let mut todo = VecDeque::from([message]);
         while let Some(message) = todo.pop_front() {
-            let Some(node) = &mut self.machine(id).node else {
+            let machine = self.machine(id);
+            let Some(node) = &mut machine.node else {
                 return;
             };
+            let recorded = machine.recording.is_some().then(|| vec![message.clone()]);
             let ready = node.step(message);
+            if let (Some(recording), Some(messages)) = (&mut machine.recording, recorded) {
+                recording.extend(RecordedStep::new(messages, &ready).to_bytes());
+            }
             self.perform(id, ready, &mut todo);
         }
     }
