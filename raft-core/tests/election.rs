@@ -128,6 +128,19 @@ fn candidate_asks_once_its_own_vote_is_durable() {
     assert_eq!(cluster.network.drain(..).count(), 2, "requests may be lost");
 }
 
+/// Requests may be lost, so they are sent again; but not to those whose vote has come.
+#[test]
+fn candidate_asks_only_those_again_whose_vote_it_lacks() {
+    let mut cluster = Cluster::with(5, plain());
+    cluster.tick(1, 20);
+    cluster.network.clear();
+    let vote = packet(&cluster, 2, 1, 1, Body::Vote { boot: Boot::new(1), granted: true });
+    cluster.step(1, vote);
+    cluster.tick(1, config().heartbeat_ticks);
+    let asked: Vec<_> = cluster.network.drain(..).map(|packet| packet.to).collect();
+    assert_eq!(asked, [3, 4, 5].map(pair));
+}
+
 /// A candidate whose disk is slower than the election timeout waits for its own vote, in one and the same term, instead of
 /// beginning one election after the other without ever asking anybody.
 #[test]

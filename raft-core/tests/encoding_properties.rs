@@ -469,3 +469,13 @@ fn round_trips_see_a_difference() {
     let forgetful = Entry::new(understood.time, understood.payload.clone());
     assert_ne!(encode_entry(&forgetful), newer);
 }
+
+/// What an entry of a newer version carries along is in memory too, and counts towards limits.
+#[test]
+fn entry_of_a_newer_version_counts_with_all_of_its_bytes() {
+    let entry = Entry::new(LogTime::new(3), Payload::Command(Bytes::from_static(b"abc")));
+    assert_eq!(entry.size(), Entry::OVERHEAD_BYTES + 3);
+    let newer = Bytes::from([&encode_entry(&entry)[..], &varint(16 << 3), &varint(9)].concat());
+    let understood = decode_entry(&newer).expect("unknown fields are ignored");
+    assert_eq!(understood.size(), Entry::OVERHEAD_BYTES + 3 + newer.len() as u64);
+}
