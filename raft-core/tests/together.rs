@@ -2,6 +2,11 @@
 //! its own takes most of the time otherwise. `.ci/mutants` runs it (see `docs/testing.md`); what checks documents, memory or
 //! generated sources is left out. No other run of the tests comes here, where each would run a second time.
 
+#![expect(
+    clippy::duplicate_mod,
+    reason = "the files share their helpers, and here they stand beside one another"
+)]
+
 mod common;
 #[path = "disturbance.rs"]
 mod disturbance;
