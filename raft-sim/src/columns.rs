@@ -147,7 +147,7 @@ impl<'a> Columns<'a> {
 }
 
 /// A packet in a few words, with its term.
-fn said(packet: &Packet) -> String {
+pub(crate) fn said(packet: &Packet) -> String {
     let what = match &packet.body {
         Body::RequestVote { last, .. } => format!("vote? {last}"),
         Body::Vote { granted, .. } => (if *granted { "vote" } else { "no vote" }).to_owned(),

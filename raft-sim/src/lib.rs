@@ -31,6 +31,7 @@ mod network;
 mod oracle;
 mod plan;
 mod random;
+pub mod recorded;
 mod replay;
 mod rig;
 mod run;

@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, Stdout, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use raft_core::{RecordingError, StartError};
 use raft_sim::canary::CanaryError;
 use raft_sim::{ScheduleError, ShrinkError};
 
@@ -27,6 +28,12 @@ pub(super) enum Failure {
     Schedule { file: PathBuf, error: ScheduleError },
     #[error("{}: {error}", file.display())]
     Json { file: PathBuf, error: serde_json::Error },
+    #[error("{}: {error}", file.display())]
+    Recording { file: PathBuf, error: RecordingError },
+    #[error("{}: no node can be made of it: {error}", file.display())]
+    NotStarted { file: PathBuf, error: StartError },
+    #[error("{}: a schedule has no JSON, only a recording has", .0.display())]
+    NotARecording(PathBuf),
     #[error("{}: not the report of a shard", .0.display())]
     NotAShard(PathBuf),
     #[error("shard {nth}/{of} is of another campaign: {}", file.display())]

@@ -3,6 +3,7 @@
 mod canaries;
 mod failure;
 mod merge;
+mod recording;
 mod replay;
 mod report;
 mod run;

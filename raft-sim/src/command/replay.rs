@@ -10,11 +10,11 @@ use raft_sim::{Counts, Honest, Transcript, Until, plan, run};
 use super::failure::{Failure, Out};
 use super::schedule::{self, Place};
 use super::stop::Stop;
-use super::{RunOptions, UNFINISHED, VIOLATION};
+use super::{RunOptions, UNFINISHED, VIOLATION, recording};
 
 #[derive(Args)]
 pub(super) struct Replay {
-    /// A schedule, as `run`, `canaries` and `shrink` write them
+    /// A schedule, as `run`, `canaries` and `shrink` write them; or a recording of one node, as `raftd serve --record` writes it
     #[arg(value_name = "FILE", required_unless_present = "seed", conflicts_with_all = ["seed", "RunOptions"])]
     file: Option<PathBuf>,
     /// Which run
@@ -23,6 +23,9 @@ pub(super) struct Replay {
     /// Print a column for every server
     #[arg(long, requires = "file", conflicts_with = "seed")]
     columns: bool,
+    /// Write a recording to this file as JSON too, one line a record
+    #[arg(long, value_name = "FILE", requires = "file", conflicts_with = "seed")]
+    json: Option<PathBuf>,
     #[command(flatten)]
     options: RunOptions,
 }
@@ -30,6 +33,10 @@ pub(super) struct Replay {
 impl Replay {
     pub(super) fn execute(&self, out: &mut Out, stop: &Stop) -> Result<ExitCode, Failure> {
         match &self.file {
+            Some(file) if recording::is_one(file)? => {
+                recording::replay(file, self.json.as_deref(), out, stop)
+            }
+            Some(file) if self.json.is_some() => Err(Failure::NotARecording(file.to_owned())),
             Some(file) => replay_file(file, self.columns, out, stop),
             None => self.print(self.seed.unwrap_or_default(), out, stop),
         }
