@@ -29,6 +29,7 @@ use crate::clock::{Clock, Ticks};
 use crate::handle::{Applied, Call, Caller, ProposeError, Reconfigured};
 use crate::log::{FetchThread, LogError, LogThread, Report};
 use crate::reads::{Leadership, Read};
+use crate::recorder::Recorder;
 use crate::state_machine::{ApplyThread, StateBesideLog, StateMachine, Work};
 use crate::status::{NodeStatus, StopReason};
 use crate::transport::{Inbound, Network};
@@ -53,6 +54,7 @@ pub(crate) struct EventLoop<S: StateMachine> {
     pub(crate) fetch: FetchThread,
     pub(crate) apply: ApplyThread<S>,
     pub(crate) network: Network,
+    pub(crate) recorder: Option<Recorder>,
     pub(crate) status: watch::Sender<NodeStatus>,
     pub(crate) clock: Clock,
     pub(crate) ticks: Ticks,
@@ -133,7 +135,7 @@ impl<S: StateMachine> EventLoop<S> {
         loop {
             let now = self.clock.now();
             messages[0] = Message::Tick { elapsed: self.ticks.elapsed(now) };
-            self.node.step_all(messages.drain(..), &mut ready);
+            self.step(&mut messages, &mut ready);
             if wants_state(&ready) {
                 return StopReason::StateBesideLog;
             }
@@ -172,6 +174,16 @@ impl<S: StateMachine> EventLoop<S> {
                 Woken::StateMachineEnded(reason) => return reason,
             }
             self.take_what_is_there(&mut messages);
+        }
+    }
+
+    /// Hands everything over to the node, and writes it down where that is wanted.
+    fn step(&mut self, messages: &mut Vec<Message>, ready: &mut Ready) {
+        let recorder = self.recorder.as_mut().filter(|recorder| recorder.goes_on());
+        let handed = recorder.is_some().then(|| messages.clone());
+        self.node.step_all(messages.drain(..), ready);
+        if let (Some(recorder), Some(handed)) = (recorder, handed) {
+            recorder.record(handed, ready);
         }
     }
 
@@ -405,11 +417,14 @@ impl<S: StateMachine> EventLoop<S> {
             caller.fail(ProposeError::Interrupted);
         }
         drop(self.network);
-        let (log, fetch, apply) = (self.log, self.fetch, self.apply);
+        let (log, fetch, apply, recorder) = (self.log, self.fetch, self.apply, self.recorder);
         let finished = tokio::task::spawn_blocking(move || {
             log.finish();
             fetch.finish();
             apply.finish();
+            if let Some(recorder) = recorder {
+                recorder.finish();
+            }
         });
         // It can fail only where the runtime itself is going down.
         let _ = finished.await;

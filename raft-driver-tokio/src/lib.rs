@@ -66,6 +66,7 @@ mod options;
 mod status;
 mod handle;
 mod reads;
+mod recorder;
 mod event_loop;
 mod start;
 

@@ -1,6 +1,7 @@
 //! How a server is run.
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use raft_core::{Config, Entry, Membership};
@@ -70,6 +71,10 @@ pub struct Options {
     /// How long a shutdown waits for proposals that are under way, and then, where this server leads, until another one has
     /// taken over. Default 500 ms.
     pub drain: Duration,
+    /// Where to write down all that the node of this start is handed, and what it wants, for `raft-sim replay`: a file that is not there
+    /// yet. It holds every command, and grows as long as the server runs. What can not be written in time ends the recording, never the
+    /// server. Default: nowhere.
+    pub record: Option<PathBuf>,
 }
 
 /// What is wrong with options.
@@ -114,6 +119,7 @@ impl Options {
             reconnect_max: Duration::from_secs(1),
             calls_max: 4096,
             drain: Duration::from_millis(500),
+            record: None,
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use raft_core::{
     Bootstrap, BootstrapError, ClusterId, ConfigError, Identity, Membership, Node, Pair, Position,
-    RecoverError, Recovered, bootstrap,
+    RecordedStart, RecoverError, Recovered, bootstrap,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
@@ -20,6 +20,7 @@ use crate::event_loop::{EventLoop, Inputs};
 use crate::handle::Handle;
 use crate::log::{FetchThread, Log, LogError, LogThread, Report};
 use crate::options::{Listen, Options, OptionsError};
+use crate::recorder::Recorder;
 use crate::state_machine::{ApplyThread, StateMachine};
 use crate::status::{NodeStatus, StopReason};
 use crate::transport::{Callers, Network, Receiver};
@@ -95,6 +96,14 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The recording can not be begun.
+    #[error("can not record to {path}: {source}")]
+    Record {
+        /// The file, [`Options::record`].
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The system has no thread left.
     #[error("could not start a thread: {0}")]
     Thread(io::Error),
@@ -132,6 +141,7 @@ struct Opened {
     founders: Arc<Membership>,
     log: Log,
     node: Node,
+    recorder: Option<Recorder>,
 }
 
 fn check_address(directory: &DataDir, options: &Options) -> Result<(), StartError> {
@@ -190,9 +200,17 @@ fn open(mut directory: DataDir, options: Options) -> Result<Opened, StartError> 
     let boot = directory.start().map_err(StartError::Directory)?;
     let identity = Identity { cluster, pair, boot };
     tracing::info!(%pair, %boot, %cluster, last = %recovered.last(), term = %recovered.hard_state.term, "starting");
-    let node =
-        Node::new(options.config, identity, recovered).map_err(|error| StartError::Node { path, error })?;
-    Ok(Opened { directory, options, founders, log, node })
+    let start = options.record.is_some().then(|| recovered.clone());
+    let config = options.config;
+    let node = Node::new(config, identity, recovered).map_err(|error| StartError::Node { path, error })?;
+    let recorder = match (&options.record, start) {
+        (Some(path), Some(recovered)) => {
+            let recorder = Recorder::create(path, &RecordedStart { config, identity, recovered });
+            Some(recorder.map_err(|source| StartError::Record { path: path.clone(), source })?)
+        }
+        _ => None,
+    };
+    Ok(Opened { directory, options, founders, log, node, recorder })
 }
 
 fn found(
@@ -222,7 +240,7 @@ fn run<S: StateMachine>(
     local_addr: SocketAddr,
     state_machine: S,
 ) -> Result<Handle<S>, StartError> {
-    let Opened { directory, options, founders, log, node } = opened;
+    let Opened { directory, options, founders, log, node, recorder } = opened;
     let (identity, limits) = (node.identity(), options.limits());
     let (reporter, reports) = mpsc::unbounded_channel::<Report>();
     let report = move || {
@@ -269,6 +287,7 @@ fn run<S: StateMachine>(
         fetch,
         apply,
         network,
+        recorder,
         status: status_sender,
         clock: Clock::start(),
         ticks: Ticks::new(options.tick),

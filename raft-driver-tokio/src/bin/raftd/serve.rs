@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// three are left. 0: never
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=31_536_000))]
     dead_after: u32,
+    /// Write down all that this server is handed, commands and all, to a new file, which `raft-sim replay` replays
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// End as on SIGTERM when stdin is closed: how a parent ends its servers, also by dying
     #[arg(long, hide = true)]
     stop_on_stdin_close: bool,
@@ -79,6 +82,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     options.bootstrap = args.bootstrap;
     options.tick = TICK;
     options.config.dead_after_ticks = args.dead_after * TICKS_PER_SECOND;
+    options.record = args.record;
     let handle = raft_driver_tokio::start(directory, options, Store::default()).await.map_err(not_started)?;
     let http_address = listener.local_addr().map_err(Failure::violated)?;
     say(&format!("{pair} serves clients on {http_address} and servers on {}", handle.local_addr()));
@@ -143,6 +147,7 @@ fn advice(error: &StartError) -> &'static str {
              Where the disk can not be mended, leave this server off; the others go on without it"
         }
         StartError::Listen { .. } => "Stop what listens there, or choose another address with --listen",
+        StartError::Record { .. } => "Give a file that is not there yet, in a folder that can be written",
         _ => "Nothing was started",
     }
 }
