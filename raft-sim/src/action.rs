@@ -300,6 +300,26 @@ pub enum Action {
         /// Which register.
         key: u8,
     },
+    /// A client reads what may be out of date.
+    ReadWithin {
+        /// Whom it asks.
+        host: HostId,
+        /// The request's number; it shares the row of numbers with proposals.
+        request: u64,
+        /// By how many ticks at most.
+        ticks: u32,
+    },
+    /// A client writes a register by way of any server, which passes that on to the leader.
+    Forward {
+        /// Whom it asks.
+        host: HostId,
+        /// The request's number; it shares the row of numbers with proposals.
+        request: u64,
+        /// Who asks.
+        client: u8,
+        /// Which register.
+        key: u8,
+    },
     /// A client waits until all is applied that was proposed to a leader.
     Barrier {
         /// Whom it asks.
@@ -528,6 +548,10 @@ impl Action {
             }
             Action::Again { host, request, client, nth } => {
                 [41, at(*host) | u64::from(*client) << 8 | u64::from(*nth) << 16, *request, 0]
+            }
+            Action::ReadWithin { host, request, ticks } => [42, at(*host), *request, u64::from(*ticks)],
+            Action::Forward { host, request, client, key } => {
+                [43, at(*host) | u64::from(*client) << 8 | u64::from(*key) << 16, *request, 0]
             }
         }
     }

@@ -167,6 +167,10 @@ pub(crate) fn said(packet: &Packet) -> String {
         Body::InstallSnapshot { snapshot } => format!("snapshot to {}", snapshot.last),
         Body::AskReadIndex { token } => format!("read index? {token}"),
         Body::ReadIndex { token, index, .. } => format!("read index {index} for {token}"),
+        Body::Propose { token, commands } => {
+            format!("propose {token}: {} commands", commands.as_slice().len())
+        }
+        Body::Proposed { token, outcome, .. } => format!("proposal {token} {outcome:?}"),
         _ => "?".to_owned(),
     };
     format!("{what} t{}", packet.term)

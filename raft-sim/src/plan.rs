@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use raft_core::{Config, SessionLimits};
+use raft_core::{Config, Leases, SessionLimits};
 
 use crate::random::{Delay, Random, Spread};
 use crate::swarm::Faults;
@@ -141,6 +141,9 @@ pub struct Plan {
     pub actions: u64,
 }
 
+/// What leases say of the length of a tick. Nobody in a world looks at it.
+const TICK_NANOS: u64 = 10_000_000;
+
 const SPREADS: [Spread; 4] = [Spread::Constant, Spread::Uniform, Spread::Exponential, Spread::HeavyTail];
 
 fn delay(random: &mut Random, means: &[u64]) -> Delay {
@@ -157,7 +160,7 @@ impl Plan {
         // A durable state machine could find itself ahead of its own log: see the setting's own warning.
         config.apply_before_durable &= !durable_machines;
         let sessions = Self::sessions(random);
-        let mut setup = Setup { hosts, spares: 0, config, durable_machines, sessions };
+        let mut setup = Setup { hosts, spares: 0, config, durable_machines, sessions, leases: None };
         let mut profile = Self::profile(random);
         let mut faults = match options.mix {
             Mix::Default => Faults::usual(),
@@ -184,7 +187,22 @@ impl Plan {
             faults.snapshot_part = delay(random, &[tick / 8, tick, 10 * tick, 50 * tick]);
             faults.snapshot_loss = random.pick(&[0, 50, 300]);
         }
+        if let Mix::Swarm | Mix::Changes = options.mix {
+            let timeout = setup.config.election_timeout_ticks;
+            setup.leases = Self::leases(random, timeout);
+            setup.config.forward_ticks = timeout * random.pick(&[1, 2, 5]) as u32;
+            setup.config.timer_ticks = random.pick(&[0, 0, 50]);
+        }
+        if let Some(leases) = setup.leases {
+            faults.keep_to(leases);
+        }
         Plan { setup, profile, faults, actions: options.actions }
+    }
+
+    /// A part of the clusters has leases.
+    fn leases(random: &mut Random, election_timeout_ticks: u32) -> Option<Leases> {
+        let (on, drift_ppm) = (random.chance(350), random.pick(&[0, 10_000, 100_000]));
+        Leases::new(election_timeout_ticks, drift_ppm as u32, TICK_NANOS).ok().filter(|_| on)
     }
 
     /// Limits are often tiny, so that a run meets all of them.
@@ -306,6 +324,10 @@ impl fmt::Display for Plan {
         )?;
         if setup.spares != 0 {
             writeln!(f, "# {} machines to spare", setup.spares)?;
+        }
+        if let Some(leases) = setup.leases {
+            let (timeout, drift) = (leases.election_timeout_ticks(), leases.drift_ppm());
+            writeln!(f, "# leases: election timeout {timeout} ticks, clocks drift by {drift} millionths")?;
         }
         writeln!(f, "# {:?}", setup.config)?;
         writeln!(f, "# {profile:?}")?;

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use raft_core::Leases;
+
 use crate::plan::Profile;
 use crate::random::{Delay, Random, Spread};
 
@@ -170,6 +172,12 @@ impl Faults {
         let queue_max = sometimes(&[1, 3, 10]);
         faults.queue_max = (queue_max != 0).then_some(queue_max as u32);
         faults
+    }
+
+    /// Clocks drift by what leases allow for, and neither stand still nor jump.
+    pub(crate) fn keep_to(&mut self, leases: Leases) {
+        self.drift = u64::from(leases.drift_ppm()) * 1024 / 1_000_000;
+        self.recurring[Fault::StallClock as usize].every = None;
     }
 
     /// What no Raft survives, and nothing else that is rare.

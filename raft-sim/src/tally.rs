@@ -1,6 +1,8 @@
 //! What is counted in a run, and its digest.
 
-use raft_core::{Answer, Body, Outcome, Packet, Ready, Round, Runs, Snapshot};
+use core::fmt;
+
+use raft_core::{Answer, Body, Outcome, Packet, Position, Ready, Refusal, Round, Runs, Snapshot};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::oracle::Step;
@@ -134,10 +136,20 @@ counts! {
     voter_reads,
     /// Of these: answered by a server without a vote.
     learner_reads,
+    /// Of these, where leaders have leases: answered in the step that took them in.
+    lease_reads,
     /// Requests to be told when all that was proposed before is applied.
     barriers,
     /// Of these: told so.
     passed,
+    /// Reads of what may be out of date.
+    loose_reads,
+    /// Of these: answered at once by what is.
+    stale_reads,
+    /// Writes by way of any server, passed on to the leader.
+    forwards,
+    /// Of these: what came of them is not known.
+    unanswered,
     /// Requests to be told whether a server leads.
     verifications,
     /// Of these: it does.
@@ -163,6 +175,8 @@ impl Counts {
             Outcome::Lost { .. } => self.lost += 1,
             Outcome::Transferred { .. } => self.transferred += 1,
             Outcome::Leads { .. } => self.verified += 1,
+            Outcome::Stale { .. } => self.stale_reads += 1,
+            Outcome::Unanswered => self.unanswered += 1,
             // Those are counted where it is known who has answered.
             Outcome::Readable { .. } | Outcome::NotTransferred | Outcome::Unchanged { .. } => {}
             _ => self.refused += 1,
@@ -235,10 +249,7 @@ fn write_of_snapshot(ready: &Ready) -> u64 {
 }
 
 /// A packet as numbers: of every kind every field, so that no two packets that differ have the same ones. (What entries hold is
-/// told by the position of the last of them, since logs match.)
-///
-/// # Panics
-/// With a kind that is not known here: digests would be blind to it.
+/// told by the position of the last of them, since logs match.) A kind that is not known here counts by how it is shown.
 fn words_of(packet: &Packet) -> [u64; 9] {
     let (to, term) = (packet.to.id.raw(), packet.term.raw());
     match &packet.body {
@@ -281,15 +292,49 @@ fn words_of(packet: &Packet) -> [u64; 9] {
         Body::ReadIndex { boot, token, index } => {
             [15, to, term, boot.raw(), token.raw(), index.raw(), 0, 0, 0]
         }
-        body => unreachable!("digests do not know {body:?}"),
+        Body::Propose { token, commands } => {
+            let commands = commands.as_slice();
+            let digest = commands.iter().fold(0, |state, command| xxh3_64_with_seed(command, state));
+            [16, to, term, token.raw(), commands.len() as u64, digest, 0, 0, 0]
+        }
+        Body::Proposed { boot, token, outcome } => {
+            let (kind, digest) = words_of_outcome(outcome);
+            [17, to, term, boot.raw(), token.raw(), kind, digest, 0, 0]
+        }
+        body => [u64::MAX, to, term, shown(body), 0, 0, 0, 0, 0],
     }
+}
+
+/// What came of a proposal that was passed on: of which kind, and all else as a digest.
+fn words_of_outcome(outcome: &Outcome) -> (u64, u64) {
+    let digest = |words: &[u64]| {
+        let mut digest = RunDigest::default();
+        digest.add(words);
+        digest.value()
+    };
+    let positions = |first: &Position, last: &Position| {
+        digest(&[first.term.raw(), first.index.raw(), last.term.raw(), last.index.raw()])
+    };
+    match outcome {
+        Outcome::Committed { first, last } => (1, positions(first, last)),
+        Outcome::Lost { first, last } => (2, positions(first, last)),
+        Outcome::Replaced { first, last } => (3, positions(first, last)),
+        Outcome::Refused(Refusal::Busy) => (4, 0),
+        Outcome::Refused(Refusal::Empty) => (5, 0),
+        Outcome::Refused(Refusal::TooLarge) => (6, 0),
+        Outcome::Refused(Refusal::Transferring { to }) => (7, to.id.raw()),
+        outcome => (u64::MAX, shown(outcome)),
+    }
+}
+
+fn shown(what: &dyn fmt::Debug) -> u64 {
+    xxh3_64_with_seed(format!("{what:?}").as_bytes(), 0)
 }
 
 #[cfg(test)]
 mod tests {
-    use raft_core::{
-        Attempt, Boot, ClusterId, Entry, LogIndex, LogTime, Payload, Position, Run, Term, Token,
-    };
+    use bytes::Bytes;
+    use raft_core::{Attempt, Boot, ClusterId, Entry, LogIndex, LogTime, Payload, Run, Term, Token};
 
     use super::*;
     use crate::action::HostId;
@@ -347,7 +392,7 @@ mod tests {
         };
         let token = Token::new;
         let told = |at, nth, to| Body::ReadIndex { boot: boot(at), token: token(nth), index: index(to) };
-        let bodies = [
+        let mut bodies = vec![
             vec![
                 Body::RequestVote { last: one, transfer: false },
                 Body::RequestVote { last: two, transfer: false },
@@ -378,6 +423,24 @@ mod tests {
             vec![Body::AskReadIndex { token: token(1) }, Body::AskReadIndex { token: token(2) }],
             vec![told(1, 1, 1), told(2, 1, 1), told(1, 2, 1), told(1, 1, 2)],
         ];
+        let propose = |nth, commands: &[&'static [u8]]| Body::Propose {
+            token: token(nth),
+            commands: commands.iter().map(|command| Bytes::from_static(command)).collect::<Vec<_>>().into(),
+        };
+        let came = |at, nth, outcome| Body::Proposed { boot: boot(at), token: token(nth), outcome };
+        let refused = |why| came(1, 1, Outcome::Refused(why));
+        bodies.extend([
+            vec![propose(1, &[b"a"]), propose(2, &[b"a"]), propose(1, &[b"b"]), propose(1, &[b"a", b"a"])],
+            [(one, one), (one, two), (two, two)]
+                .map(|(first, last)| came(1, 1, Outcome::Committed { first, last }))
+                .into(),
+            vec![came(2, 1, Outcome::Committed { first: one, last: one }), came(1, 1, Outcome::Unanswered)],
+            vec![came(1, 2, Outcome::Committed { first: one, last: one }), refused(Refusal::Halted)],
+            vec![came(1, 1, Outcome::Lost { first: one, last: one })],
+            vec![came(1, 1, Outcome::Replaced { first: one, last: one })],
+            vec![refused(Refusal::Busy), refused(Refusal::Empty), refused(Refusal::TooLarge)],
+            [1, 2].map(|to| refused(Refusal::Transferring { to: pair(to) })).into(),
+        ]);
         let packet = |to, term, body: &Body| Packet {
             cluster: ClusterId::new(1),
             from: pair(1),

@@ -23,8 +23,8 @@ mod watching;
 use self::sessions::{Deed, Tenants};
 
 use raft_core::{
-    Bootstrap, Config, Event, Fetched, LogIndex, LogTime, Membership, Message, NodeId, Payload, Recovered,
-    RequestId, Runs, SessionLimits, Suffrage, WriteNumber,
+    Answer, Bootstrap, Config, Event, Fetched, Leases, LogIndex, LogTime, Membership, Message, NodeId,
+    Outcome as Told, Payload, Recovered, RequestId, Runs, SessionLimits, Suffrage, WriteNumber,
 };
 
 use crate::action::{Action, HostId, Link, PacketName, Wanted, server_of};
@@ -52,6 +52,8 @@ pub struct Setup {
     pub durable_machines: bool,
     /// What the session tables of state machines are limited to.
     pub sessions: SessionLimits,
+    /// On which terms leaders have leases; `None`: they have none. That clocks keep to it is for whoever chooses the actions.
+    pub leases: Option<Leases>,
 }
 
 /// Something that an action has brought about and that a scheduler may want to follow up.
@@ -105,6 +107,8 @@ pub struct World<R: Rig = Honest> {
     tenants: Tenants,
     /// A list that keeps its memory: what a state machine was fed that it has to do something for.
     deeds: Vec<(LogIndex, LogTime, Deed)>,
+    /// Another one: the reads that a node takes in with its next step.
+    fresh_reads: Vec<RequestId>,
 }
 
 type Outcome = Result<Applied, Box<Violation>>;
@@ -126,6 +130,7 @@ impl<R: Rig> World<R> {
         let servers = founders.iter().map(|(host, pair)| server_of(*host, *pair, Suffrage::Voter));
         let founding = Membership::new(servers.collect());
         let founding = founding.expect("machines have different numbers, and there is at least one");
+        let founding = founding.with_leases(setup.leases);
         let mut world = World {
             oracles: Oracles::new(&pairs, &founding, &setup),
             hosts: pairs.iter().map(|pair| Host::new(*pair, setup.sessions)).collect(),
@@ -139,6 +144,7 @@ impl<R: Rig> World<R> {
             news: Vec::new(),
             tenants: Tenants::default(),
             deeds: Vec::new(),
+            fresh_reads: Vec::new(),
         };
         for (host, pair) in machines {
             let empty = Recovered::default();
@@ -300,6 +306,8 @@ impl<R: Rig> World<R> {
                 self.call(host, request, (client, key), asked)
             }
             Action::Read { host, request, client, key } => self.read(host, request, (client, key)),
+            Action::ReadWithin { host, request, ticks } => self.read_within(host, request, ticks),
+            Action::Forward { host, request, client, key } => self.forward(host, request, (client, key)),
             Action::Barrier { host, request } => self.barrier(host, request),
             Action::Verify { host, request } => self.verify(host, request),
             Action::Register { host, request, client } => self.register(host, request, client),
@@ -414,6 +422,11 @@ impl<R: Rig> World<R> {
         let machine = &mut self.hosts[host.nth()];
         let Some(running) = &mut machine.up else { return Ok(Applied::Impossible) };
         let spare = &mut machine.spare;
+        if self.setup.leases.is_some() {
+            let read = |message: &Message| if let Message::Read { id } = message { Some(*id) } else { None };
+            self.fresh_reads.clear();
+            self.fresh_reads.extend(spare.inbox.iter().filter_map(read));
+        }
         running.node.step_all(spare.inbox.drain(..), &mut spare.ready);
         let after = Seen::from(running.node.status());
         let before = std::mem::replace(&mut running.seen, after);
@@ -424,6 +437,12 @@ impl<R: Rig> World<R> {
         self.counts.steps += 1;
         let installed = |event: &&Event| matches!(event, Event::SnapshotInstalled { .. });
         self.counts.installed += ready.events.iter().filter(installed).count() as u64;
+        let by_lease = |answer: &&Answer| {
+            after.leads
+                && matches!(answer.outcome, Told::Readable { .. })
+                && self.fresh_reads.contains(&answer.id)
+        };
+        self.counts.lease_reads += ready.answers.iter().filter(by_lease).count() as u64;
         self.digest.stepped(&step);
         self.oracles.stepped(&step, health)?;
         // Effects are taken from the back, so that the rest of them keeps its place.

@@ -18,12 +18,12 @@ fn digests_of_seeds_are_golden() {
         .map(|seed| format!("{:016x}", run(seed, &Options::default(), Honest, &mut ()).digest))
         .collect();
     let golden = [
-        "8ee6dc3d12457120",
-        "56fae48ea6217f87",
-        "bf50781a65d1de22",
-        "a4f8ae682d55fd7b",
-        "43e7b61037174388",
-        "689d6961e6e8f9d7",
+        "65a4370f6627e048",
+        "908a6c190caa6617",
+        "f935f21c95813bf6",
+        "8be207ca64ea53e8",
+        "7df32b882cf416b7",
+        "bd9ffaa0f49bb7ec",
     ];
     assert_eq!(digests, golden);
 }
@@ -114,6 +114,8 @@ fn enabled_actions_happen() {
                     | Action::Propose { .. }
                     | Action::Call { .. }
                     | Action::Read { .. }
+                    | Action::ReadWithin { .. }
+                    | Action::Forward { .. }
                     | Action::Barrier { .. }
                     | Action::Verify { .. }
                     | Action::Register { .. }
@@ -152,6 +154,8 @@ fn impossible_actions_change_nothing() {
         "heal",
         "propose 1 request 0 commands 1 bytes 8",
         "read 1 request 0 client 1 key 1",
+        "read 3 request 1 within 5",
+        "forward 1 request 0 client 1 key 1",
         "barrier 3 request 1",
         "register 3 request 1 client 1",
         "submit 1 request 1 client 1 key 1 write",
@@ -208,6 +212,9 @@ fn swarm_runs_are_clean_and_busy() {
         "{medians:?}"
     );
     assert!(sums.passed != 0 && sums.verified != 0, "{sums:?}");
+    assert!(medians.stale_reads != 0 && medians.forwards != 0 && sums.unanswered != 0, "{sums:?}");
+    // Where leaders have leases they use them.
+    assert!(2_000 <= sums.lease_reads, "{sums:?}");
     // Commands are sent again when they were done, and when their session has expired.
     assert!(medians.sessions != 0 && sums.repeated != 0 && sums.expired != 0, "{sums:?}");
     // Most of the leaders that are left in peace get as far as that nothing may depose them.

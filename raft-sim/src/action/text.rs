@@ -68,6 +68,12 @@ impl fmt::Display for Action {
             Action::Read { host, request, client, key } => {
                 write!(f, "read {host} request {request} client {client} key {key}")
             }
+            Action::ReadWithin { host, request, ticks } => {
+                write!(f, "read {host} request {request} within {ticks}")
+            }
+            Action::Forward { host, request, client, key } => {
+                write!(f, "forward {host} request {request} client {client} key {key}")
+            }
             Action::Barrier { host, request } => write!(f, "barrier {host} request {request}"),
             Action::Verify { host, request } => write!(f, "verify {host} request {request}"),
             Action::Register { host, request, client } => {
@@ -179,6 +185,15 @@ fn parse(line: &str) -> Option<Action> {
             client: number(client)?,
             key: number(key)?,
         },
+        ["read", at, "request", request, "within", ticks] => {
+            Action::ReadWithin { host: host(at)?, request: number(request)?, ticks: number(ticks)? }
+        }
+        ["forward", at, "request", request, "client", client, "key", key] => Action::Forward {
+            host: host(at)?,
+            request: number(request)?,
+            client: number(client)?,
+            key: number(key)?,
+        },
         ["barrier", at, "request", request] => Action::Barrier { host: host(at)?, request: number(request)? },
         ["verify", at, "request", request] => Action::Verify { host: host(at)?, request: number(request)? },
         ["register", at, "request", request, "client", client] => {
@@ -268,6 +283,8 @@ mod tests {
             "call 1 request 1 client 1 key 1",
             "call 1 request 1 client 1 key 1 swap",
             "read 1 request 1 client 1",
+            "read 1 request 1 within",
+            "forward 1 request 1 client 1",
             "barrier 1",
             "register 1 request 1",
             "submit 1 request 1 client 1 key 1 swap",

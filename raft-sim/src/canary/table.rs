@@ -75,13 +75,13 @@ pub const CANARIES: &[Canary] = &[
     Canary {
         name: "swap-twice",
         what: "a state machine that performs a swap twice",
-        oracle: "linearizability",
+        oracle: "sessions",
         how: Break::Rig(&rigs::SwapTwice),
     },
     Canary {
         name: "lost-update",
         what: "a write answered as done and forgotten",
-        oracle: "sessions",
+        oracle: "linearizability",
         how: Break::Rig(&rigs::LostUpdate),
     },
     Canary {

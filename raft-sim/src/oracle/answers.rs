@@ -14,6 +14,8 @@ pub(super) const NAME: &str = "answers";
 const ONCE: &str = "every proposal to a live node is answered exactly once (the contract of the core)";
 const COMMITTED: &str = "a proposal answered as committed is in the log for good, whole and at these positions (the contract of the core)";
 const TRANSFER: &str = "a transfer is answered as carried out, refused or given up, and only who leads is named (the contract of the core)";
+const PASSED: &str =
+    "only a proposal that may be passed on comes to be unanswered (the contract of the core)";
 const REFUSED: &str = "a refused proposal certainly has no effect, now or later (the contract of the core)";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,6 +45,8 @@ enum Kind {
     // What became of these is judged apart.
     Change,
     Read,
+    // One command, wherever the leader is. Its bytes are not those of who passes it on.
+    Forward,
 }
 
 const UNKNOWN: Request =
@@ -64,6 +68,11 @@ impl Answers {
     /// `bytes` is what its entries count.
     pub(super) fn proposed(&mut self, host: HostId, request: u64, commands: u8, bytes: u32) {
         self.asked(host, request, Request { state: State::Waiting(host), commands, bytes, ..UNKNOWN });
+    }
+
+    pub(super) fn forwarded(&mut self, host: HostId, request: u64) {
+        let (state, commands) = (State::Waiting(host), 1);
+        self.asked(host, request, Request { state, commands, kind: Kind::Forward, ..UNKNOWN });
     }
 
     pub(super) fn transfer_asked(&mut self, host: HostId, request: u64) {
@@ -201,7 +210,10 @@ impl Answers {
             Outcome::Unchanged { .. } if kind != Kind::Change => {
                 broken(NAME, COMMITTED, || format!("request {number} was no change"))
             }
-            Outcome::Committed { first, last } if kind == Kind::Proposal => {
+            Outcome::Unanswered if kind != Kind::Forward => {
+                broken(NAME, PASSED, || format!("request {number} was not to be passed on"))
+            }
+            Outcome::Committed { first, last } if matches!(kind, Kind::Proposal | Kind::Forward) => {
                 committed(number, commands, first, last, matching, commit)
             }
             _ => Ok(()),

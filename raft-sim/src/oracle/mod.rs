@@ -17,6 +17,7 @@ mod disruption;
 mod durable;
 mod election;
 mod health;
+mod leases;
 mod linearizability;
 mod machines;
 mod matching;
@@ -174,6 +175,7 @@ pub struct Oracles {
     commit: commit::CommitRule,
     completeness: completeness::LeaderCompleteness,
     votes: votes::Votes,
+    leases: leases::Leases,
     monotone: monotone::Monotone,
     machines: machines::StateMachineSafety,
     answers: answers::Answers,
@@ -209,7 +211,8 @@ impl Oracles {
             commit: commit::CommitRule::default(),
             completeness: completeness::LeaderCompleteness,
             votes: votes::Votes::new(pairs),
-            monotone: monotone::Monotone::new(hosts, founding.cluster_id()),
+            leases: leases::Leases::new(hosts, setup.leases),
+            monotone: monotone::Monotone::new(hosts, founding.cluster_id(), setup.leases.is_some()),
             machines: machines::StateMachineSafety::new(hosts),
             answers: answers::Answers::default(),
             reads: reads::Reads::default(),
@@ -243,6 +246,7 @@ impl Oracles {
     /// # Errors
     /// A broken rule.
     pub fn started(&mut self, host: HostId, seen: &Seen, log: &dyn LogView) -> Verdict {
+        self.leases.started(host);
         self.monotone.started(host);
         self.health.started(host);
         self.memberships.started(host);
@@ -283,6 +287,7 @@ impl Oracles {
         for command in self.matching.fresh.drain(..) {
             self.answers.appended(command)?;
         }
+        self.reads.stepped(step)?;
         let known = self.commit.len();
         self.commit.stepped(step, &self.disks, &self.configurations)?;
         self.appended(step, &fresh)?;
@@ -293,6 +298,7 @@ impl Oracles {
         }
         promises::stepped(step, self.disks.of(step.host), &self.election, &self.commit)?;
         self.machines.handed(step, self.disks.of(step.host), self.apply_before_durable)?;
+        self.leases.stepped(step)?;
         self.monotone.stepped(step)?;
         let under_way = self.answers.under_way(step.host, &step.ready.answers);
         self.caps.stepped(step, (self.disks.of(step.host), self.disks.pairs()), under_way)?;
@@ -432,6 +438,10 @@ impl Oracles {
 
     /// Something has happened in the world.
     pub fn happened(&mut self, action: Action) {
+        if let Action::Tick { host, elapsed } = action {
+            self.leases.ticked(host, elapsed);
+            self.reads.ticked(host, elapsed, &self.commit);
+        }
         if let Some(peace) = &mut self.peace {
             peace.happened(action);
         }
@@ -629,10 +639,23 @@ impl Oracles {
         self.answers.proposed(host, request, commands, bytes);
     }
 
+    /// A client has asked a node for one command, wherever the leader is.
+    pub fn forwarded(&mut self, host: HostId, request: u64) {
+        self.answers.forwarded(host, request);
+    }
+
+    /// What this request is, if it waits and takes no entry in the log.
+    pub fn reading(&self, request: u64) -> Option<Reading> {
+        self.reads.kind(request)
+    }
+
     /// A packet has come to a node, which will take it at its next step.
     pub fn delivered(&mut self, host: HostId, packet: &Packet) {
         self.caps.delivered(host, packet);
-        self.monotone.delivered(host, self.disks.pairs()[host.nth()], packet);
+        let pair = self.disks.pairs()[host.nth()];
+        if !self.leases.delivered(host, pair, packet) {
+            self.monotone.delivered(host, pair, packet);
+        }
     }
 
     /// A node's read of the log was answered.

@@ -23,6 +23,8 @@ const NEWER: &str = "if one server's current term is smaller than the other's, t
 struct Host {
     /// The latest term of a packet that has come since its last step.
     heard: Term,
+    /// That of a request for its vote, where leaders have leases: they keep theirs.
+    asked: Term,
     written: u64,
     written_term: Term,
     /// To whom, in which term and up to where it has acknowledged entries as durable.
@@ -33,19 +35,22 @@ struct Host {
 #[derive(Clone, Debug)]
 pub(super) struct Monotone {
     cluster: ClusterId,
+    leases: bool,
     hosts: Vec<Host>,
 }
 
 impl Monotone {
-    pub(super) fn new(hosts: usize, cluster: ClusterId) -> Self {
-        Monotone { cluster, hosts: vec![Host::default(); hosts] }
+    pub(super) fn new(hosts: usize, cluster: ClusterId, leases: bool) -> Self {
+        Monotone { cluster, leases, hosts: vec![Host::default(); hosts] }
     }
 
     /// A packet has come to a machine that is this pair. A pre-vote is not of the term that its sender is in for good.
     pub(super) fn delivered(&mut self, host: HostId, pair: Pair, packet: &Packet) {
         let counts = packet.to == pair && packet.cluster == self.cluster;
         if counts && !matches!(packet.body, Body::RequestPreVote { .. }) {
-            let heard = &mut self.hosts[host.nth()].heard;
+            let host = &mut self.hosts[host.nth()];
+            let asks = self.leases && matches!(packet.body, Body::RequestVote { transfer: false, .. });
+            let heard = if asks { &mut host.asked } else { &mut host.heard };
             *heard = (*heard).max(packet.term);
         }
     }
@@ -79,7 +84,8 @@ impl Monotone {
             }
         }
         let host = &mut self.hosts[step.host.nth()];
-        let heard = std::mem::take(&mut host.heard);
+        let (heard, asked) = (std::mem::take(&mut host.heard), std::mem::take(&mut host.asked));
+        let heard = if before.leads || after.leads { heard } else { heard.max(asked) };
         if after.term < heard && after.fault.is_none() {
             return broken(NAME, NEWER, || {
                 format!("{} has heard of term {heard}, and stays in term {}", step.pair, after.term)

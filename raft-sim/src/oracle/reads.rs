@@ -4,13 +4,13 @@
 //! know of is at or below it. A state machine that is read for the client later must have applied that much, whichever server it is on, and
 //! a leader that says so must know that it is committed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use raft_core::{Answer, LogIndex, Outcome, Pair, Term};
 
 use super::commit::CommitRule;
 use super::election::ElectionSafety;
-use super::{Seen, Verdict, broken};
+use super::{Seen, Step, Verdict, broken};
 use crate::action::HostId;
 
 pub(super) const NAME: &str = "reads";
@@ -20,6 +20,8 @@ const BARRIER: &str = "a barrier is answered when the state machine has everythi
                        the core)";
 const LEADS: &str = "a leader that a quorum has confirmed knows all that was committed before it was asked, and nobody has committed anything \
                      in a later term (Raft thesis §6.4)";
+const STALE: &str = "what is read out of date has all that was committed so many ticks of that server's clock ago, which are no more than were \
+                     asked for (the contract of the core)";
 const KIND: &str = "reads and barriers are answered as readable or refused, verifications as leading or refused, nothing else is (the \
                     contract of the core)";
 
@@ -32,6 +34,8 @@ pub enum Kind {
     Barrier,
     /// To be told whether the server leads.
     Verify,
+    /// To read a state that is out of date by so many ticks at most.
+    Within(u32),
 }
 
 /// A question, and what an answer must not fall short of.
@@ -43,13 +47,26 @@ struct Asked {
     floor: LogIndex,
     /// The latest term in which anything was committed.
     term: Term,
+    /// What the clock showed when it was asked. The node may hear of what comes later in the same step.
+    tick: u64,
 }
 
-/// All questions that are not answered.
+/// How far some server had committed when a clock came to show this tick.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    tick: u64,
+    floor: LogIndex,
+}
+
+/// All questions that are not answered, and by machine the last moments of its clock since it came up.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reads {
     asked: BTreeMap<u64, Asked>,
+    moments: BTreeMap<HostId, VecDeque<Moment>>,
 }
+
+/// For so many moments of a clock it is known what was committed.
+const MOMENTS_MAX: usize = 256;
 
 impl Reads {
     /// Somebody asks a node that was seen to be this. What it takes in before its next step may only add to that.
@@ -58,10 +75,51 @@ impl Reads {
         let log = if seen.leads { seen.last.index } else { LogIndex::ZERO };
         let floor = if kind == Kind::Barrier { log } else { committed };
         let term = commit.at(committed).map_or(Term::ZERO, |last| last.first_in);
-        self.asked.insert(request, Asked { host, kind, floor, term });
+        let tick = self.moments.get(&host).and_then(|moments| moments.back()).map_or(0, |last| last.tick);
+        self.asked.insert(request, Asked { host, kind, floor, term, tick });
+    }
+
+    /// Which kind of question this is, while it waits for its answer.
+    pub(super) fn kind(&self, request: u64) -> Option<Kind> {
+        self.asked.get(&request).map(|asked| asked.kind)
+    }
+
+    /// The clock of this machine has moved on.
+    pub(super) fn ticked(&mut self, host: HostId, elapsed: u32, commit: &CommitRule) {
+        let moments = self.moments.entry(host).or_default();
+        let tick = moments.back().map_or(0, |last| last.tick) + u64::from(elapsed);
+        moments.push_back(Moment { tick, floor: LogIndex::new(commit.len()) });
+        if MOMENTS_MAX < moments.len() {
+            moments.pop_front();
+        }
+    }
+
+    /// What is out of date is so by no more than the answer says: what anybody had committed when fewer than so many ticks of this clock
+    /// were left to go is there.
+    pub(super) fn stepped(&self, step: &Step<'_>) -> Verdict {
+        for answer in &step.ready.answers {
+            let Outcome::Stale { index, ticks } = answer.outcome else { continue };
+            let Some(asked) = self.asked.get(&answer.id.raw()) else { continue };
+            let since = asked.tick.saturating_sub(u64::from(ticks));
+            let floor = self
+                .moments
+                .get(&step.host)
+                .and_then(|moments| moments.iter().find(|moment| since < moment.tick));
+            let floor = floor.map_or(LogIndex::ZERO, |moment| moment.floor);
+            if index < floor {
+                let (pair, request) = (step.pair, answer.id.raw());
+                return broken(NAME, STALE, || {
+                    format!(
+                        "{pair} is read at {index} (request {request}), as of {ticks} ticks ago; then {floor} was committed"
+                    )
+                });
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn crashed(&mut self, host: HostId) {
+        self.moments.remove(&host);
         self.asked.retain(|_, asked| asked.host != host);
     }
 
@@ -93,7 +151,18 @@ impl Reads {
                     )
                 })
             }
-            (None, Outcome::Readable { .. } | Outcome::Leads { .. }) | (Some(_), _) => {
+            (Some(Asked { kind: Kind::Within(most), .. }), &Outcome::Stale { index, ticks }) => {
+                if ticks <= most && index <= applied {
+                    return Ok(());
+                }
+                broken(NAME, STALE, || {
+                    format!(
+                        "{pair} is read at {applied} as {index}, {ticks} ticks out of date (request {request}, {most} asked for)"
+                    )
+                })
+            }
+            (None, Outcome::Readable { .. } | Outcome::Leads { .. } | Outcome::Stale { .. })
+            | (Some(_), _) => {
                 broken(NAME, KIND, || format!("request {request} is answered as {:?}", answer.outcome))
             }
             (None, _) => Ok(()),
@@ -125,8 +194,9 @@ fn readable(request: u64, pair: Pair, asked: Asked, (index, applied): (LogIndex,
 
 #[cfg(test)]
 mod tests {
-    use raft_core::{Position, RequestId};
+    use raft_core::{Boot, Position, Ready, RequestId};
 
+    use super::super::TermLog;
     use super::super::tests::{host, pair};
     use super::*;
 
@@ -182,6 +252,38 @@ mod tests {
         for (term, commit) in [(3, 4), (1, 4), (2, 3), (2, 5), (4, 4)] {
             assert_eq!(verdict(Some(Kind::Verify), leads(term, commit), 9), LEADS, "{term} {commit}");
         }
+    }
+
+    /// Goal: a read that is further out of date than it says is seen, and so is one that is further than was asked for. Method: a clock
+    /// that shows 3, 4 and 9 when 1, 2 and 4 entries are committed; and answers on both sides of each limit.
+    #[test]
+    fn reads_sees_what_is_too_old() {
+        let mut reads = Reads::default();
+        for (elapsed, terms) in [(3, &[0][..]), (1, &[0, 1]), (5, &[0, 1, 1, 1])] {
+            reads.ticked(host(1), elapsed, &CommitRule::of_terms(terms));
+        }
+        let (log, state) = (TermLog::default(), seen(false, 7));
+        reads.asked(host(1), 5, Kind::Within(9), &state, &CommitRule::default());
+        // That is later.
+        reads.ticked(host(1), 1, &CommitRule::of_terms(&[0, 1, 1, 1, 1]));
+        let is_known = |index, ticks| {
+            let outcome = Outcome::Stale { index: LogIndex::new(index), ticks };
+            let answers = vec![Answer { id: RequestId::new(5), outcome }];
+            let ready = Ready { answers, ..Ready::default() };
+            let (host, pair, boot) = (host(1), pair(1), Boot::new(1));
+            reads
+                .stepped(&Step { host, pair, boot, before: state, after: state, log: &log, ready: &ready })
+                .is_ok()
+        };
+        for (ticks, floor) in [(1, 4), (5, 4), (6, 2), (7, 1), (9, 1)] {
+            assert!(is_known(floor, ticks) && !is_known(floor - 1, ticks), "{ticks} ticks");
+        }
+        let stale = |index, ticks| Outcome::Stale { index: LogIndex::new(index), ticks };
+        assert_eq!(verdict(Some(Kind::Within(3)), stale(2, 3), 2), "none");
+        assert_eq!(verdict(Some(Kind::Within(2)), stale(2, 3), 2), STALE);
+        assert_eq!(verdict(Some(Kind::Within(3)), stale(3, 3), 2), STALE);
+        assert_eq!(verdict(Some(Kind::Read), stale(2, 3), 2), KIND);
+        assert_eq!(verdict(None, stale(2, 3), 2), KIND);
     }
 
     /// Goal: answers fit their questions. Method: each that does not, and a crash after which nothing is waited for.

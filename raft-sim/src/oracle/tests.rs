@@ -23,7 +23,7 @@ pub(super) fn voters(numbers: impl IntoIterator<Item = u8>) -> Membership {
 
 fn setup(hosts: u8, config: &Config) -> Setup {
     let (durable_machines, sessions) = (false, raft_core::SessionLimits::default());
-    Setup { hosts, spares: 0, config: *config, durable_machines, sessions }
+    Setup { hosts, spares: 0, config: *config, durable_machines, sessions, leases: None }
 }
 
 fn oracles_with(hosts: u8, config: &Config) -> Oracles {

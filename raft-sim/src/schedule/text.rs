@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use raft_core::{Config, SessionLimits};
+use raft_core::{Config, Leases, SessionLimits};
 
 use super::{Ending, Schedule, Shortened, Stage, settings};
 use crate::action::{Action, HostId};
@@ -72,7 +72,7 @@ impl fmt::Display for Schedule {
         for note in &self.notes {
             writeln!(f, "# {note}")?;
         }
-        let Setup { hosts, spares, config, durable_machines, sessions } = &self.setup;
+        let Setup { hosts, spares, config, durable_machines, sessions, leases } = &self.setup;
         writeln!(f, "servers {hosts}")?;
         if *spares != 0 {
             writeln!(f, "spares {spares}")?;
@@ -81,6 +81,10 @@ impl fmt::Display for Schedule {
         if *sessions != SessionLimits::default() {
             let SessionLimits { sessions_max, responses_max, response_bytes_max, idle_ticks } = sessions;
             writeln!(f, "sessions {sessions_max} {responses_max} {response_bytes_max} {idle_ticks}")?;
+        }
+        if let Some(leases) = leases {
+            let (timeout, drift) = (leases.election_timeout_ticks(), leases.drift_ppm());
+            writeln!(f, "leases {timeout} {drift} {}", leases.tick_nanos())?;
         }
         settings::write(config, f)?;
         if let Some(name) = &self.broken {
@@ -134,6 +138,11 @@ fn sessions(limits: &[&str]) -> Option<SessionLimits> {
     })
 }
 
+fn leases(terms: &[&str]) -> Option<Leases> {
+    let [timeout, drift, tick] = terms else { return None };
+    Leases::new(timeout.parse().ok()?, drift.parse().ok()?, tick.parse().ok()?).ok()
+}
+
 /// What of the head has been read so far.
 #[derive(Default)]
 struct Head {
@@ -141,6 +150,7 @@ struct Head {
     spares: Option<u8>,
     durable_machines: Option<bool>,
     sessions: Option<SessionLimits>,
+    leases: Option<Leases>,
     config: Config,
     settings: [bool; settings::COUNT],
     broken: Option<String>,
@@ -172,6 +182,7 @@ impl Head {
                 once(&mut self.durable_machines, durable.map(|nth| nth == 1), line)
             }
             ["sessions", ref limits @ ..] => once(&mut self.sessions, sessions(limits), line),
+            ["leases", ref terms @ ..] => once(&mut self.leases, leases(terms), line),
             ["config", name, value] => {
                 let Some(nth) = settings::read(&mut self.config, name, value) else {
                     return Err(ScheduleProblem::UnknownHead(line.to_owned()));
@@ -209,6 +220,7 @@ impl Head {
                 config,
                 durable_machines,
                 sessions: self.sessions.unwrap_or_default(),
+                leases: self.leases,
             },
             broken: self.broken,
             expects: self.expects,

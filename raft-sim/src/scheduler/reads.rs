@@ -55,9 +55,14 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
         for _ in 0..count {
             let request = self.world.requests() + 1;
             let key = self.random.below(super::clients::KEYS) as u8;
-            let action = match self.random.below(8) {
+            let action = match self.random.below(12) {
                 0 => Action::Barrier { host, request },
                 1 => Action::Verify { host, request },
+                2 | 3 => {
+                    let ticks = self.random.pick(&[0, 1, 5, 20, 80]) as u32;
+                    Action::ReadWithin { host, request, ticks }
+                }
+                4 => Action::Forward { host, request, client: READER, key },
                 _ => Action::Read { host, request, client: READER, key },
             };
             self.act(action)?;

@@ -65,7 +65,7 @@ impl Weather {
 }
 
 /// How many kinds there are.
-pub(super) const KINDS: u64 = 15;
+pub(super) const KINDS: u64 = 17;
 
 fn kind(body: &Body) -> u64 {
     match body {
@@ -83,6 +83,8 @@ fn kind(body: &Body) -> u64 {
         Body::InstallSnapshot { .. } => 12,
         Body::AskReadIndex { .. } => 13,
         Body::ReadIndex { .. } => 14,
+        Body::Propose { .. } => 15,
+        Body::Proposed { .. } => 16,
         // And what tells a server that it was removed.
         _ => 11,
     }

@@ -61,6 +61,8 @@ const fn kind_of(body: &Body) -> u8 {
         Body::InstallSnapshot { .. } => 13,
         Body::AskReadIndex { .. } => 14,
         Body::ReadIndex { .. } => 15,
+        Body::Propose { .. } => 16,
+        Body::Proposed { .. } => 17,
         // Kinds of a later core are told apart by nothing until they are listed here.
         _ => 0,
     }

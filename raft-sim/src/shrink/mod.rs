@@ -321,6 +321,9 @@ impl<'a, R: Rig> Shrinking<'a, R> {
         if !setup.durable_machines && !setup.config.apply_before_durable {
             setups.push(Setup { durable_machines: true, ..setup });
         }
+        if setup.leases.is_some() {
+            setups.insert(0, Setup { leases: None, ..setup });
+        }
         let Some(setup) = setups.get(stage.at as usize) else { return Next::Done };
         let mut candidate = self.keeping(|_, _| true);
         candidate.schedule.setup = *setup;

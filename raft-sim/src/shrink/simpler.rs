@@ -62,6 +62,8 @@ pub(super) fn renamed(action: Action, name: &mut dyn FnMut(HostId) -> Option<Hos
         | Action::Register { host, .. }
         | Action::Submit { host, .. }
         | Action::Again { host, .. }
+        | Action::ReadWithin { host, .. }
+        | Action::Forward { host, .. }
         | Action::Barrier { host, .. }
         | Action::Verify { host, .. }
         | Action::Campaign { host }

@@ -6,7 +6,7 @@ use super::{Applied, News, Outcome, World};
 use crate::action::HostId;
 use crate::client::{self, Asked};
 use crate::history::{History, Operation, Reply};
-use crate::oracle::Violation;
+use crate::oracle::{Reading, Violation};
 use crate::rig::Rig;
 
 impl<R: Rig> World<R> {
@@ -37,12 +37,27 @@ impl<R: Rig> World<R> {
         self.mail(host, Message::Propose { id: RequestId::new(request), commands })
     }
 
+    /// A client writes a register by way of any server, which passes that on to the leader.
+    pub(super) fn forward(&mut self, host: HostId, request: u64, (client, key): (u8, u8)) -> Outcome {
+        if self.up(host).is_none() || request <= self.requests || u64::MAX >> 8 < request {
+            return Ok(Applied::Impossible);
+        }
+        self.requests = request;
+        self.counts.forwards += 1;
+        let operation = Asked::Write.operation(request);
+        self.oracles.called(request, client, key, operation, self.counts.actions);
+        self.oracles.forwarded(host, request);
+        let commands = client::call(request, key, Asked::Write);
+        self.mail(host, Message::Forward { id: RequestId::new(request), commands })
+    }
+
     /// The driver hands an answer to its client.
     pub(super) fn tell(&mut self, host: HostId, answer: &Answer) -> Result<(), Box<Violation>> {
         let machine = &mut self.hosts[host.nth()];
         let (pair, position) = (machine.pair, machine.machine.last.index);
         self.counts.answered(answer);
         self.oracles.answered(host, answer)?;
+        let reading = self.oracles.reading(answer.id.raw());
         self.oracles.read_answered(pair, position, answer)?;
         let request = answer.id.raw();
         let register = self.oracles.register_of(request);
@@ -58,8 +73,13 @@ impl<R: Rig> World<R> {
         match (register, &answer.outcome) {
             // The reply comes when its state machine is there.
             (Some(_), Told::Committed { first, .. }) => {
+                // The answer to what was passed on may come late, when the state machine is there, or beyond what others wait for.
+                if first.index <= position {
+                    return self.reply(request, Reply::Written, first.index);
+                }
                 if let Some(running) = &mut machine.up {
-                    running.expected.push_back((first.index, request));
+                    let place = running.expected.partition_point(|(index, _)| *index <= first.index);
+                    running.expected.insert(place, (first.index, request));
                 }
                 Ok(())
             }
@@ -72,7 +92,7 @@ impl<R: Rig> World<R> {
                 self.news.push(News::Told { request, reply: None });
                 Ok(())
             }
-            (None, Told::Readable { .. }) => {
+            (None, Told::Readable { .. }) if reading == Some(Reading::Barrier) => {
                 self.counts.passed += 1;
                 Ok(())
             }

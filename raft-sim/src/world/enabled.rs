@@ -65,6 +65,8 @@ impl<R: Rig> World<R> {
         actions.push(Action::Propose { host, request, commands: 1, bytes: 8 });
         actions.push(Action::Call { host, request, client: 1, key: 1, asked: Asked::Write });
         actions.push(Action::Read { host, request, client: 1, key: 1 });
+        actions.push(Action::ReadWithin { host, request, ticks: 10 });
+        actions.push(Action::Forward { host, request, client: 1, key: 1 });
         actions.push(Action::Barrier { host, request });
         actions.push(Action::Verify { host, request });
         let client = 11;

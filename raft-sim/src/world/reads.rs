@@ -35,6 +35,14 @@ impl<R: Rig> World<R> {
         Ok(outcome)
     }
 
+    pub(super) fn read_within(&mut self, host: HostId, request: u64, ticks: u32) -> Outcome {
+        let id = RequestId::new(request);
+        let message = Message::ReadWithin { id, ticks };
+        let outcome = self.ask_to_read(host, request, Reading::Within(ticks), message)?;
+        self.counts.loose_reads += u64::from(outcome == Applied::Done);
+        Ok(outcome)
+    }
+
     fn ask_to_read(&mut self, host: HostId, request: u64, kind: Reading, message: Message) -> Outcome {
         let Some(seen) = self.host_of(host).and_then(|machine| machine.seen()).copied() else {
             return Ok(Applied::Impossible);
