@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use raft_core::{
     Bootstrap, BootstrapError, ClusterId, ConfigError, Identity, Membership, Node, Pair, Position,
@@ -62,6 +63,14 @@ pub enum StartError {
         address: String,
         /// Whose that is.
         expected: Pair,
+    },
+    /// The leases of the cluster count ticks of another length than this server's.
+    #[error("the leases of the cluster count ticks of {leases:?}, and this server's ticks are {ours:?} long")]
+    Tick {
+        /// The length of a tick by the founding configuration.
+        leases: Duration,
+        /// [`Options::tick`].
+        ours: Duration,
     },
     /// The cluster can not be founded from this folder.
     #[error("the cluster can not be founded from {path}: {error}")]
@@ -182,6 +191,12 @@ fn open(mut directory: DataDir, options: Options) -> Result<Opened, StartError> 
     let path = directory.path().to_owned();
     let pair = directory.pair();
     let founders = Arc::new(options.founders.clone());
+    // What the log says of leases is what its founders have said.
+    if let Some(leases) = founders.leases().map(|leases| Duration::from_nanos(leases.tick_nanos()))
+        && leases != options.tick
+    {
+        return Err(StartError::Tick { leases, ours: options.tick });
+    }
     let cluster = founders.cluster_id();
     let (mut log, mut recovered) =
         Log::open(directory.log_storage(), pair, options.log).map_err(StartError::Log)?;

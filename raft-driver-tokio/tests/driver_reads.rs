@@ -11,9 +11,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft_core::{Change, Config, LogIndex, LogTime, Position, Refusal, RoleKind, Server, Suffrage};
+use raft_core::{Change, Config, Leases, LogIndex, LogTime, Position, Refusal, RoleKind, Server, Suffrage};
 use raft_driver_tokio::log::Folder;
-use raft_driver_tokio::{Handle, ReadError, StateMachine, StopReason};
+use raft_driver_tokio::{Handle, ReadError, StartError, StateMachine, StopReason};
 use support::cluster::{Cluster, Commands, soon};
 use support::filling::Filling;
 use support::wires::Wires;
@@ -408,4 +408,33 @@ async fn read_ends_at_its_deadline_and_is_not_done_for_nobody() {
     assert!(!done.load(Ordering::SeqCst), "both came before it");
     server.read(LONG, look).await.expect("it leads");
     assert!(done.load(Ordering::SeqCst), "what somebody waits for is done");
+}
+
+/// Goal: a cluster with leases reads and writes like any, a restart in between included; and a server whose ticks are not those of the
+/// leases does not start. Method: leases in the founding configuration, by the servers' own ticks, and by others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_count_the_ticks_of_the_servers() {
+    let mut cluster: Cluster = Cluster::prepare(3);
+    let (tick, plain) = (cluster.options(0).tick, cluster.founders.clone());
+    let leases = |tick: Duration| Leases::new(10, 10_000, tick.as_nanos() as u64).expect("in range");
+    cluster.founders = plain.clone().with_leases(Some(leases(2 * tick)));
+    let refused = cluster.start(0).await.expect_err("other ticks");
+    assert!(matches!(refused, StartError::Tick { ours, .. } if ours == tick), "{refused}");
+
+    cluster.founders = plain.with_leases(Some(leases(tick)));
+    for nth in 0..3 {
+        cluster.start(nth).await.expect("nothing is wrong");
+    }
+    for number in 0..20 {
+        if number == 10 {
+            // One of them comes back: perhaps the leader.
+            cluster.stop(0).await;
+            cluster.start(0).await.expect("nothing is wrong");
+        }
+        let command = Bytes::from(format!("command {number}"));
+        cluster.insist(command.clone()).await;
+        for server in cluster.running() {
+            assert_eq!(read(server).await.0.last(), Some(&command));
+        }
+    }
 }

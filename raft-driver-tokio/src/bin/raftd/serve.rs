@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use raft_core::{BootstrapError, Membership};
+use raft_core::{BootstrapError, Leases, Membership};
 use raft_driver_tokio::{DataDir, Options, StartError, StopReason};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -34,6 +34,10 @@ pub(crate) struct Args {
     /// The servers that found the cluster, the same list on each: 1@INCARNATION=RAFT_HOST:PORT/HTTP_HOST:PORT,…
     #[arg(long, value_name = "LIST", value_parser = founders::parse)]
     founders: Membership,
+    /// Let leaders read without asking the others, on the word that no clock of the cluster runs too fast or too slow by more than this
+    /// many millionths; beyond it a read can be out of date. The same on every server, for ever: it is part of the cluster's identity
+    #[arg(long, value_name = "MILLIONTHS", value_parser = clap::value_parser!(u32).range(0..=500_000))]
+    lease_drift: Option<u32>,
     /// Found the cluster, if this folder has not done so yet
     #[arg(long)]
     bootstrap: bool,
@@ -79,6 +83,10 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
         args.founders.servers().iter().map(|server| format!("http://{}", server.client_address)).collect();
     let listen = args.listen.clone();
     let mut options = Options::new(args.listen, args.founders);
+    if let Some(drift) = args.lease_drift {
+        let leases = Leases::new(options.config.election_timeout_ticks, drift, TICK.as_nanos() as u64);
+        options.founders = options.founders.with_leases(Some(leases.map_err(Failure::usage)?));
+    }
     options.bootstrap = args.bootstrap;
     options.tick = TICK;
     options.config.dead_after_ticks = args.dead_after * TICKS_PER_SECOND;
@@ -131,7 +139,8 @@ fn not_started(error: StartError) -> Failure {
 fn advice(error: &StartError) -> &'static str {
     match error {
         StartError::OtherCluster { .. } => {
-            "Give the folder that belongs to this cluster, or exactly the list of founders that its cluster was founded with"
+            "Give the folder that belongs to this cluster, or exactly the list of founders, and the --lease-drift, that its cluster \
+             was founded with"
         }
         StartError::OtherServer { .. } => "Give this server's own folder, or its own address",
         StartError::Bootstrap { error: BootstrapError::NotAFounder(_), .. } => {
@@ -145,6 +154,9 @@ fn advice(error: &StartError) -> &'static str {
             "Nothing was cut off or changed. Only the very disk will do, read again once its fault is mended. Never an older \
              copy of the folder: that would forget what this server has promised, and acknowledged writes could be lost. \
              Where the disk can not be mended, leave this server off; the others go on without it"
+        }
+        StartError::Tick { .. } => {
+            "Leases are for servers that all count time alike: this one can not be part of that cluster"
         }
         StartError::Listen { .. } => "Stop what listens there, or choose another address with --listen",
         StartError::Record { .. } => "Give a file that is not there yet, in a folder that can be written",
