@@ -43,7 +43,8 @@ pub struct Config {
     /// more. A follower that has fallen behind further is repaired all the same, in more round trips. At least 1. Default
     /// 1,024.
     pub terms_max: u32,
-    /// The most that one packet carries in entries, in bytes; one entry is always let through. At least 1. Default 256 KiB.
+    /// The most that one packet carries in entries, or in commands of a proposal that is passed on, in bytes; a single one is always let
+    /// through. At least 1. Default 256 KiB.
     pub append_bytes_max: u64,
     /// The most entries that one packet carries. At least 1. Default 4,096.
     pub append_entries_max: u64,

@@ -41,7 +41,9 @@ impl Node {
         // after the other, and never ask anybody.
         let waits = matches!(self.role, Role::Candidate { announced: false, .. });
         if timeout <= self.election_elapsed && !waits {
-            return self.begin_election(ready);
+            self.begin_election(ready);
+            // Who does not campaign has lost sight of its leader all the same: whatever waits for that one would wait for ever.
+            return self.lose_sight(ready);
         }
         let again = match &mut self.role {
             Role::PreCandidate { since_asked, .. } | Role::Candidate { since_asked, announced: true, .. } => {

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 use crate::identity::{Boot, Pair};
 use crate::marks::{Mark, reached};
+use crate::membership::Membership;
 use crate::message::Commands;
 use crate::node::Node;
 use crate::packet::Body;
@@ -80,6 +81,9 @@ impl Window {
     }
 }
 
+/// So many servers have a window at most, those that were members and are gone included. What others pass on is dropped.
+const WINDOWS_MAX: usize = 2 * Membership::SERVERS_MAX;
+
 /// All of a node's forwarding, both halves.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Forwards {
@@ -120,6 +124,8 @@ impl Forwards {
     fn is_new(&mut self, from: Pair, boot: Boot, token: Token) -> bool {
         match self.windows.binary_search_by(|window| window.from.cmp(&from)) {
             Ok(place) => self.windows[place].takes(boot, token),
+            // One that has gone may come back in the same term, with old packets behind it: so none is forgotten before that.
+            Err(_) if WINDOWS_MAX <= self.windows.len() => false,
             Err(place) => {
                 self.windows.insert(place, Window { from, boot, latest: token, before: 0 });
                 true
@@ -129,7 +135,8 @@ impl Forwards {
 
     /// What must hold; `Err` names what does not.
     pub(crate) fn check(&self, leads: bool, last: LogIndex) -> Result<(), &'static str> {
-        if !leads && !(self.taken.is_empty() && self.windows.is_empty()) {
+        let leads_for = !self.taken.is_empty() || !self.windows.is_empty();
+        if leads_for && !leads {
             return Err("only a leader takes proposals for others");
         }
         if self.taken.iter().map(|taken| taken.bytes).sum::<u64>() != self.taken_bytes {
@@ -161,7 +168,10 @@ impl Node {
             _ if self.fault.is_some() => Err(Refusal::Halted),
             None => Err(Refusal::NotLeader { leader: None }),
             Some(_) if self.config.proposals_max as usize <= self.forwards.passed.len() => Err(Refusal::Busy),
-            Some(leader) => self.admit_commands(commands.as_slice()).map(|_| leader),
+            Some(leader) => self.admit_commands(commands.as_slice()).and_then(|bytes| {
+                let fits = commands.as_slice().len() == 1 || bytes <= self.config.append_bytes_max;
+                if fits { Ok(leader) } else { Err(Refusal::TooLarge) }
+            }),
         };
         let leader = match admitted {
             Ok(leader) => leader,
@@ -207,7 +217,6 @@ impl Node {
         commands: Commands,
         ready: &mut Ready,
     ) {
-        // Members only, so that there are no more windows than members were.
         if self.follower(from).is_none() || !self.forwards.is_new(from, boot, token) {
             return reached(Mark::ForwardDropped);
         }
@@ -257,9 +266,17 @@ impl Node {
 
     /// The leader says what came of a proposal that this server has passed on.
     #[cold]
-    pub(crate) fn proposed(&mut self, boot: Boot, token: Token, outcome: Outcome, ready: &mut Ready) {
+    pub(crate) fn proposed(
+        &mut self,
+        from: Pair,
+        (boot, token): (Boot, Token),
+        outcome: Outcome,
+        ready: &mut Ready,
+    ) {
+        let led = self.leader() == Some(from);
         let passed = &mut self.forwards.passed;
-        if boot == self.identity.boot
+        if led
+            && boot == self.identity.boot
             && let Ok(place) = passed.binary_search_by(|passed| passed.token.cmp(&token))
             && let Some(Passed { id, .. }) = passed.remove(place)
         {

@@ -174,6 +174,12 @@ impl Node {
         })
     }
 
+    /// For how many ticks more a server that does not lead keeps its vote, if it hears nothing.
+    pub(crate) fn vote_kept_for(&self) -> u64 {
+        let timeout = self.leases.map_or(0, |leases| leases.election_timeout_ticks);
+        u64::from(timeout.saturating_sub(self.since_contact))
+    }
+
     /// Whether this server leads and nobody else can have been elected since a moment that is not over.
     pub(crate) fn has_lease(&self) -> bool {
         let (Some(leases), Role::Leader { lease, .. }) = (self.leases, &self.role) else { return false };

@@ -37,7 +37,8 @@ pub enum Message {
     Forward {
         /// The caller's name for it.
         id: RequestId,
-        /// The commands, at least one.
+        /// The commands, at least one; of several as many as fit a packet
+        /// ([`Config::append_bytes_max`](crate::Config::append_bytes_max)).
         commands: Commands,
     },
     /// Replace the state machine by a state that was made elsewhere, whose bytes are durable on this server. It is an entry of the
@@ -99,12 +100,13 @@ pub enum Message {
         to: Option<NodeId>,
     },
     /// Try to become leader now, without waiting for the election timeout. Nothing happens on a leader, on a server that
-    /// has no vote or was told that it is removed, or while the disk is stalled.
+    /// has no vote or was told that it is removed, or while the disk is stalled; and with leases ([`Leases`](crate::Leases)) within
+    /// their election timeout of hearing a leader, or of the start.
     Campaign,
     /// Stop leading, or trying to. Another election timeout passes before this server tries again. Proposals that wait are answered as
     /// [`Outcome::Lost`](crate::Outcome::Lost).
     StepDown,
-    /// Forget the leader, and so do not refuse pre-votes for its sake. The election timer goes on.
+    /// Forget the leader, and so do not refuse pre-votes for its sake. The election timer goes on. With leases nothing happens.
     ForgetLeader,
     /// All writes up to this one, included, are durable, and will be found whole at the next start. One that was reported before is
     /// ignored; one that was never issued halts the node.

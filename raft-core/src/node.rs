@@ -170,6 +170,12 @@ impl Node {
         if hard_state.term < lost.term {
             return Err(StartError::Recovered("the term and the vote are not lost"));
         }
+        if lost != Position::ZERO && log.membership().is_none() {
+            // It would not know on what terms it has promised things: whether somebody's lease counts on it, for one.
+            return Err(StartError::Recovered(
+                "who has lost the founding configuration comes back as another server",
+            ));
+        }
         let mut node = Node {
             config,
             identity,

@@ -19,25 +19,67 @@ use crate::quorum;
 use crate::ready::{Answer, Outcome, Ready, Refusal};
 use crate::role::Role;
 
-/// Who waits for an index.
+/// A client of this server that waits for a round.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Reader {
-    /// A client of this server, which reads from its state machine.
+    /// It reads from the state machine of this server.
     Client(RequestId),
-    /// One that only wants to know that this server leads.
+    /// It only wants to know that this server leads.
     Verifier(RequestId),
-    /// Another server, for all its reads up to this token.
-    Server { pair: Pair, boot: Boot, token: Token },
+}
+
+/// Another server that waits for a round, for all its reads up to this token.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Question {
+    pair: Pair,
+    boot: Boot,
+    token: Token,
 }
 
 /// A read on a leader that waits for a round.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Waiting {
-    reader: Reader,
+struct Waiting<R> {
+    reader: R,
     /// The round that has to be answered; `None` before it has begun.
     round: Option<Round>,
     /// How far the log was committed when the read came; `None` where that was not known.
     index: Option<LogIndex>,
+}
+
+/// Reads in the order in which they came, so that rounds and indexes rise.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Queue<R>(VecDeque<Waiting<R>>);
+
+impl<R> Default for Queue<R> {
+    fn default() -> Self {
+        Queue(VecDeque::new())
+    }
+}
+
+impl<R> Queue<R> {
+    fn wants_round(&self) -> bool {
+        self.0.back().is_some_and(|last| last.round.is_none())
+    }
+
+    fn is_in_round(&self) -> bool {
+        self.0.front().is_some_and(|first| first.round.is_some())
+    }
+
+    fn round_begun(&mut self, round: Round) {
+        for read in self.0.iter_mut().rev().take_while(|read| read.round.is_none()) {
+            read.round = Some(round);
+        }
+    }
+
+    /// The oldest, if its round is answered.
+    fn pop_answered(&mut self, answered: Round) -> Option<Waiting<R>> {
+        let is_answered = self.0.front()?.round.is_some_and(|round| round <= answered);
+        if is_answered { self.0.pop_front() } else { None }
+    }
+
+    fn is_sorted(&self) -> bool {
+        self.0.iter().map(|read| read.round.map_or(u64::MAX, Round::raw)).is_sorted()
+    }
 }
 
 /// A read that waits for the state machine.
@@ -58,8 +100,8 @@ struct Asking {
 /// All reads of a node that are not answered.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Reads {
-    /// In the order in which they came, so that rounds and indexes rise.
-    waiting: VecDeque<Waiting>,
+    waiting: Queue<Reader>,
+    questions: Queue<Question>,
     /// Sorted by index.
     confirmed: VecDeque<Confirmed>,
     asking: VecDeque<Asking>,
@@ -84,7 +126,7 @@ impl Reads {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         // Asked in every step: without a branch for each.
-        self.waiting.len() | self.confirmed.len() | self.asking.len() == 0
+        self.waiting.0.len() | self.questions.0.len() | self.confirmed.len() | self.asking.len() == 0
     }
 
     /// Whether something is to be told how time passes.
@@ -103,21 +145,21 @@ impl Reads {
         self.known = self.known.filter(|known| known.ago < u32::MAX);
     }
 
+    /// How many of this server's clients wait.
     fn len(&self) -> usize {
-        self.waiting.len() + self.confirmed.len() + self.asking.len()
+        self.waiting.0.len() + self.confirmed.len() + self.asking.len()
     }
 
     /// Whether reads wait for a round, and none is under way that others wait for.
     pub(crate) fn want_round(&self) -> bool {
-        self.waiting.back().is_some_and(|last| last.round.is_none())
-            && self.waiting.front().is_some_and(|first| first.round.is_none())
+        let wanted = self.waiting.wants_round() || self.questions.wants_round();
+        wanted && !self.waiting.is_in_round() && !self.questions.is_in_round()
     }
 
     /// A round has begun: what waits for one waits for this.
     pub(crate) fn round_begun(&mut self, round: Round) {
-        for read in self.waiting.iter_mut().rev().take_while(|read| read.round.is_none()) {
-            read.round = Some(round);
-        }
+        self.waiting.round_begun(round);
+        self.questions.round_begun(round);
     }
 
     fn confirm(&mut self, id: RequestId, index: LogIndex) {
@@ -135,11 +177,10 @@ impl Reads {
 
     /// What must hold; `Err` names what does not.
     pub(crate) fn check(&self, max: u32) -> Result<(), &'static str> {
-        if max as usize + SERVERS_WAITING_MAX < self.len() {
+        if (max as usize) < self.len() {
             return Err("no more reads wait than the limit allows");
         }
-        let rounds = self.waiting.iter().map(|read| read.round.map_or(u64::MAX, Round::raw));
-        if !rounds.is_sorted() {
+        if !self.waiting.is_sorted() || !self.questions.is_sorted() {
             return Err("reads wait for rounds in the order in which they came");
         }
         if !self.confirmed.iter().is_sorted_by_key(|read| read.index) {
@@ -149,8 +190,8 @@ impl Reads {
     }
 }
 
-/// So many questions of other servers wait at most. Who is not answered asks again.
-const SERVERS_WAITING_MAX: usize = 4096;
+/// So many questions of one server wait at most. Who is not answered asks again.
+const QUESTIONS_MAX: usize = 4;
 
 impl Node {
     /// A client wants to read. Answered when the state machine of this server may be read for it.
@@ -222,8 +263,12 @@ impl Node {
     }
 
     fn wait_for_round(&mut self, reader: Reader) {
-        let index = self.commits_own_term().then_some(self.commit);
-        self.reads.waiting.push_back(Waiting { reader, round: None, index });
+        let index = self.known_commit();
+        self.reads.waiting.0.push_back(Waiting { reader, round: None, index });
+    }
+
+    fn known_commit(&self) -> Option<LogIndex> {
+        self.commits_own_term().then_some(self.commit)
     }
 
     /// Whether an entry of the own term is committed: from then on a leader knows how far the log is (Raft thesis §6.4).
@@ -234,10 +279,22 @@ impl Node {
     /// Another server wants to know how far the log is committed.
     #[cold]
     pub(crate) fn index_asked(&mut self, pair: Pair, boot: Boot, token: Token) {
-        let is_server = |read: &&Waiting| matches!(read.reader, Reader::Server { .. });
-        let servers = self.reads.waiting.iter().filter(is_server).count();
-        if servers < SERVERS_WAITING_MAX && self.follower(pair).is_some() {
-            self.wait_for_round(Reader::Server { pair, boot, token });
+        if self.follower(pair).is_none() {
+            return;
+        }
+        let (index, queue) = (self.known_commit(), &mut self.reads.questions.0);
+        let same = |read: &Waiting<Question>| (read.reader.pair, read.reader.boot) == (pair, boot);
+        let mut earlier = queue.iter_mut().filter(|read| same(read));
+        // The answer to the later of two answers both, and they are answered by the same round.
+        match earlier.next_back() {
+            Some(latest) if latest.round.is_none() => {
+                latest.reader.token = latest.reader.token.max(token);
+                latest.index = index;
+            }
+            latest if usize::from(latest.is_some()) + earlier.count() < QUESTIONS_MAX => {
+                queue.push_back(Waiting { reader: Question { pair, boot, token }, round: None, index });
+            }
+            _ => {}
         }
     }
 
@@ -283,28 +340,25 @@ impl Node {
 
     #[cold]
     pub(crate) fn derive_confirmed(&mut self, ready: &mut Ready) {
-        if self.reads.waiting.is_empty() {
+        if self.reads.waiting.0.is_empty() && self.reads.questions.0.is_empty() {
             return;
         }
         if !self.commits_own_term() {
             return reached(Mark::ReadWaitsForTerm);
         }
         let answered = self.quorum_round(Progress::answered_round);
-        while let Some(read) = self.reads.waiting.front().copied()
-            && read.round.is_some_and(|round| round <= answered)
-        {
-            self.reads.waiting.pop_front();
-            let index = read.index.unwrap_or(self.commit);
+        while let Some(read) = self.reads.waiting.pop_answered(answered) {
             match read.reader {
-                Reader::Client(id) => self.reads.confirm(id, index),
+                Reader::Client(id) => self.reads.confirm(id, read.index.unwrap_or(self.commit)),
                 Reader::Verifier(id) => {
                     let outcome = Outcome::Leads { term: self.hard_state.term, commit: self.commit };
                     ready.answers.push(Answer { id, outcome });
                 }
-                Reader::Server { pair, boot, token } => {
-                    ready.send.push(self.packet(pair, Body::ReadIndex { boot, token, index }));
-                }
             }
+        }
+        while let Some(read) = self.reads.questions.pop_answered(answered) {
+            let (Question { pair, boot, token }, index) = (read.reader, read.index.unwrap_or(self.commit));
+            ready.send.push(self.packet(pair, Body::ReadIndex { boot, token, index }));
         }
     }
 
@@ -361,9 +415,9 @@ impl Node {
     pub(crate) fn refuse_reads(&mut self, ready: &mut Ready) {
         let leader = self.leader();
         self.reads.asked_ago = None;
-        let waiting = self.reads.waiting.drain(..).filter_map(|read| match read.reader {
-            Reader::Client(id) | Reader::Verifier(id) => Some(id),
-            Reader::Server { .. } => None,
+        self.reads.questions.0.clear();
+        let waiting = self.reads.waiting.0.drain(..).map(|read| match read.reader {
+            Reader::Client(id) | Reader::Verifier(id) => id,
         });
         let asking = self.reads.asking.drain(..).map(|asking| asking.id);
         // What is committed here will be applied; of the rest it is not known whether that ever comes.

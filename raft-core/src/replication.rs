@@ -165,6 +165,8 @@ impl Node {
         if boot != self.identity.boot {
             return;
         }
+        // What was never asked is not answered: a lease or a read would count on it.
+        let round = round.filter(|round| *round <= self.round);
         let Some(progress) = self.follower(from) else {
             return;
         };

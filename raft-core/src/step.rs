@@ -172,7 +172,7 @@ impl Node {
             Body::AskReadIndex { token } => self.index_asked(from, boot, token),
             Body::ReadIndex { boot, token, index } => self.index_told(from, boot, token, index),
             Body::Propose { token, commands } => self.proposed_by((from, boot), token, commands, ready),
-            Body::Proposed { boot, token, outcome } => self.proposed(boot, token, outcome, ready),
+            Body::Proposed { boot, token, outcome } => self.proposed(from, (boot, token), outcome, ready),
             Body::InstallSnapshot { snapshot } => self.snapshot_received(Some((from, boot)), snapshot, ready),
             Body::Heartbeat { round, commit } => self.heartbeat_received(from, boot, round, commit, ready),
             Body::Commit { commit } => {
@@ -215,9 +215,14 @@ impl Node {
 
     /// Forgets the leader on request; what is owed to a candidate is owed on. With leases nobody may: somebody's lease counts on it.
     fn forget_leader(&mut self, ready: &mut Ready) {
-        if self.leases.is_none()
-            && let Role::Follower { following: Some(_), vote_owed } = self.role
-        {
+        if self.leases.is_none() {
+            self.lose_sight(ready);
+        }
+    }
+
+    /// A follower knows no leader from here on; what is owed to a candidate is owed on.
+    pub(crate) fn lose_sight(&mut self, ready: &mut Ready) {
+        if let Role::Follower { following: Some(_), vote_owed } = self.role {
             self.set_role(Role::Follower { following: None, vote_owed }, ready);
         }
     }
@@ -401,8 +406,12 @@ impl Node {
         let ticks = |ticks: Option<u32>| ticks.map_or(NEVER, u64::from);
         let stall = ticks(self.disk.stalls_in(self.config.disk_stall_ticks));
         // A stalled disk keeps the server from campaigning: the time is up, and it is the disk that is waited for.
+        let timeout = u64::from(self.election_timeout.saturating_sub(self.election_elapsed));
         let election = if stall != 0 && self.may_campaign() {
-            u64::from(self.election_timeout.saturating_sub(self.election_elapsed))
+            timeout.max(self.vote_kept_for())
+        } else if matches!(self.role, Role::Follower { following: Some(_), .. }) {
+            // It loses sight of its leader then.
+            timeout
         } else {
             NEVER
         };

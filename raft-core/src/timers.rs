@@ -15,7 +15,7 @@ use crate::role::{Due, Recipients, Role};
 /// What a leader keeps in mind of timers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Timer {
-    /// The multiple that is to be announced next; 0 where there are no timers.
+    /// The multiple that is to be announced next; 0 where there is none any more.
     due: LogTime,
     /// The last one that was appended; 0 where there is none.
     last: LogIndex,
@@ -30,18 +30,20 @@ impl Timer {
 
 const fn next_multiple(time: LogTime, every: u64) -> LogTime {
     match time.raw().checked_rem(every) {
-        Some(behind) => time.plus(every - behind),
-        None => LogTime::ZERO,
+        // Log time ends at its greatest value, and timers with it.
+        Some(behind) if every - behind <= u64::MAX - time.raw() => time.plus(every - behind),
+        _ => LogTime::ZERO,
     }
 }
 
 impl Node {
-    /// In how many ticks a leader has to append a timer, 0 where it is overdue; `None` where it does not, or waits for the one before to
-    /// commit: more than one at a time could pile up.
+    /// In how many ticks a leader has to append a timer, 0 where it is overdue; `None` where it does not. It waits for the one before to
+    /// commit, since they could pile up; and while it hands over, since the one who is to lead has to come to the end of the log.
     pub(crate) fn timer_due_in(&self) -> Option<u64> {
         let Role::Leader { since_entry, timer, .. } = self.role else { return None };
         let full = LogIndex::MAX.since(self.log.last().index) < INDEXES_KEPT;
-        if self.config.timer_ticks == 0 || self.commit < timer.last || full {
+        let waits = self.commit < timer.last || self.transferring().is_some();
+        if timer.due == LogTime::ZERO || waits || full {
             return None;
         }
         Some(timer.due.raw().saturating_sub(self.log.last_time().plus(since_entry).raw()))

@@ -68,7 +68,8 @@ pub struct Recovered {
     /// lost. The server may have acknowledged entries up to here, so until it has them again, or a log that is more up-to-date,
     /// it does not campaign, and votes for nobody who has less ([`Event::Repaired`](crate::Event::Repaired) says when). An
     /// embedder keeps this durable itself, and sets it at every start until then. Where it is not known how far the log
-    /// went, or where the term and the vote may be lost too, the server has to come back as a stranger; and a state machine that has
+    /// went, or where the term and the vote may be lost too, or nothing of
+    /// the log is left, the server has to come back as a stranger; and a state machine that has
     /// applied more than is left has to begin anew.
     pub lost: Position,
     /// Where each term begins in the part of the log before the tail.

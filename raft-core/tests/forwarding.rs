@@ -179,3 +179,29 @@ fn refusals_are_told() {
     assert_eq!(forwarding.outcome(halted), Some(Outcome::Refused(Refusal::Halted)));
     assert_eq!(forwarding.cluster.node(1).status().role, RoleKind::Leader);
 }
+
+/// Only the leader that it was passed on to can say what came of a proposal; and what is passed on fits a packet.
+#[test]
+fn answers_are_believed_of_the_leader_alone_and_packets_are_bounded() {
+    let mut forwarding = Forwarding::new();
+    let request = forwarding.forward(2, "a");
+    let passed = forwarding.passed();
+    let at = raft_core::Position::new(1, 2);
+    let (boot, outcome) = (passed.boot, Outcome::Committed { first: at, last: at });
+    let body = Body::Proposed { boot, token: raft_core::Token::new(1), outcome };
+    let lie = Packet { from: pair(3), to: pair(2), body, ..passed };
+    forwarding.cluster.step(2, Message::Packet(lie));
+    assert_eq!(forwarding.outcome(request), None);
+    forwarding.cluster.deliver_all();
+    assert!(matches!(forwarding.outcome(request), Some(Outcome::Committed { .. })));
+
+    let many = |count| Message::Forward {
+        id: RequestId::new(count),
+        commands: vec![common::command(&"x".repeat(100 << 10)); count as usize].into(),
+    };
+    forwarding.cluster.step(2, many(3));
+    assert_eq!(forwarding.outcome(RequestId::new(3)), Some(Outcome::Refused(Refusal::TooLarge)));
+    forwarding.cluster.step(2, many(2));
+    forwarding.cluster.deliver_all();
+    assert!(matches!(forwarding.outcome(RequestId::new(2)), Some(Outcome::Committed { .. })));
+}

@@ -4,7 +4,9 @@
 mod common;
 
 use common::{Cluster, config, membership, pair, server};
-use raft_core::{Body, Boot, Change, Leases, Message, Outcome, Packet, RequestId, RoleKind, Suffrage, Term};
+use raft_core::{
+    Body, Boot, Change, Leases, Message, Outcome, Packet, RequestId, RoleKind, Round, Suffrage, Term,
+};
 
 /// E = 10 as in [`config`], no drift: a lease lasts 9 ticks.
 fn leases() -> Leases {
@@ -318,4 +320,70 @@ fn leases_are_of_the_cluster() {
     assert!((2..=new).all(|id| {
         leased.cluster.node(id).membership().is_some_and(|m| !m.is_joint() && m.leases() == Some(leases()))
     }));
+}
+
+/// An answer to a round that was never begun is none.
+#[test]
+fn answers_to_rounds_that_never_were_make_no_lease() {
+    let mut leased = Leased::new(3);
+    leased.isolate(1);
+    let node = leased.cluster.node(1);
+    let durable = node.status().commit;
+    let body = Body::Acknowledge {
+        boot: node.identity().boot,
+        round: Some(Round::new(u64::MAX)),
+        held: durable,
+        durable,
+    };
+    let lie = Packet {
+        cluster: node.identity().cluster,
+        from: pair(2),
+        boot: Boot::new(1),
+        to: pair(1),
+        term: node.status().term,
+        versions: raft_core::Versions::OURS,
+        body,
+    };
+    leased.cluster.step(1, Message::Packet(lie));
+    leased.cluster.tick(1, 9);
+    assert!(!leased.reads_at_once(1), "nobody has answered for nine ticks");
+}
+
+/// A server may hear of leases after its election timer has run out: it waits, and does not say that something is due meanwhile.
+#[test]
+fn server_that_keeps_its_vote_sleeps() {
+    let mut leased = Leased::new(3);
+    let new = leased.cluster.join();
+    leased.cluster.cut.extend([(1, new), (new, 1)]);
+    leased.cluster.change(1, Change::Add(server(new, Suffrage::Voter)));
+    leased.cluster.run(6);
+    leased.cluster.take_snapshot(1);
+    let snapshot = leased.cluster.node(1).snapshot().expect("taken").clone();
+    let saved = leased.cluster.machine(1).saved[&snapshot.last].clone();
+    leased.cluster.machine(new).saved.insert(snapshot.last, saved);
+    let term = leased.term(1);
+    let packet = |leased: &Leased, from, term, body| {
+        let cluster = leased.cluster.node(1).identity().cluster;
+        let versions = raft_core::Versions::OURS;
+        Message::Packet(Packet {
+            cluster,
+            from: pair(from),
+            boot: Boot::new(1),
+            to: pair(new),
+            term,
+            versions,
+            body,
+        })
+    };
+    let newer = packet(&leased, 2, term.next().expect("there is one"), Body::NewerTerm);
+    leased.cluster.step(new, newer);
+    leased.cluster.tick(new, 20);
+    let install = packet(&leased, 1, term, Body::InstallSnapshot { snapshot });
+    leased.cluster.step(new, install);
+    assert!(leased.cluster.node(new).membership().is_some());
+    let node = leased.cluster.machine(new).node.as_mut().expect("it runs");
+    let slept = node.step(Message::Tick { elapsed: 0 }).sleep.expect("an election");
+    assert_eq!(slept, 10);
+    node.step(Message::Tick { elapsed: slept });
+    assert_eq!(leased.role(new), RoleKind::PreCandidate);
 }

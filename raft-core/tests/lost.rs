@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use common::{Cluster, config, membership, pair, server, voters};
 use raft_core::{
-    Boot, Config, Event, Identity, LogIndex, Membership, Message, Outcome, Position, RecoveryError, RoleKind,
-    StartError, Suffrage, Term, recover,
+    Boot, Config, Event, Identity, LogIndex, Membership, Message, Outcome, Position, Recovered,
+    RecoveryError, RoleKind, StartError, Suffrage, Term, recover,
 };
 
 fn of(ids: &[u64]) -> Membership {
@@ -257,6 +257,17 @@ fn server_that_may_have_lost_its_vote_does_not_start() {
     let machine = &cluster.machines[1];
     let mut recovered = machine.recovered();
     recovered.lost = Position::new(2, 1);
+    let start = raft_core::Node::new(machine.config, machine.identity, recovered);
+    assert!(matches!(start, Err(StartError::Recovered(_))));
+}
+
+/// Who has lost all of the log does not know any more on what terms it has promised things.
+#[test]
+fn server_that_has_lost_the_founding_configuration_does_not_start() {
+    let cluster = third_is_behind(config());
+    let machine = &cluster.machines[1];
+    let before = machine.recovered();
+    let recovered = Recovered { hard_state: before.hard_state, lost: before.last(), ..Recovered::default() };
     let start = raft_core::Node::new(machine.config, machine.identity, recovered);
     assert!(matches!(start, Err(StartError::Recovered(_))));
 }

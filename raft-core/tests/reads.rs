@@ -6,7 +6,7 @@ mod common;
 use common::{Cluster, config, pair, server};
 use raft_core::{
     Body, Change, Config, Event, LogIndex, Message, Outcome, Packet, Refusal, RequestId, RoleKind, Suffrage,
-    WriteNumber,
+    Token, Versions, WriteNumber,
 };
 
 struct Readers {
@@ -354,4 +354,67 @@ fn stale_read_waits_for_what_it_was_told() {
     readers.cluster.sync(2);
     readers.cluster.deliver_all();
     assert!(readers.readable(first) == Some(4) && readers.readable(second) == Some(4));
+}
+
+/// Contract 8: a server that has lost its leader, and does not campaign, refuses what waits all the same: here a learner that is cut off,
+/// and one that was removed.
+#[test]
+fn reads_end_on_servers_that_do_not_campaign() {
+    let mut readers = Readers::new(3);
+    let learner = readers.cluster.join();
+    readers.cluster.change(1, Change::Add(server(learner, Suffrage::Learner)));
+    readers.cluster.run(12);
+    readers.cluster.cut.extend((1..=3).flat_map(|id| [(id, learner), (learner, id)]));
+    let cut_off = readers.read(learner);
+    readers.cluster.run(25);
+    assert!(readers.is_refused(cut_off));
+    readers.cluster.cut.clear();
+    readers.cluster.run(12);
+    assert!(readers.cluster.node(learner).status().leader.is_some());
+    readers.cluster.change(1, Change::Remove(pair(learner).id));
+    readers.cluster.run(6);
+    let removed = readers.read(learner);
+    readers.cluster.run(25);
+    assert!(readers.is_refused(removed));
+}
+
+/// Questions of other servers take nothing from this one's clients, and those of one server nothing from another's.
+#[test]
+fn questions_of_others_have_their_own_room() {
+    let mut readers = Readers::new(3);
+    readers.cluster.machine(1).config = Config { reads_max: 2, ..config() };
+    readers.cluster.restart(1);
+    readers.cluster.elect(1);
+    readers.cluster.run(6);
+    readers.cluster.network.clear();
+    let asks = |readers: &mut Readers, from: u64, token: u64| {
+        let node = readers.cluster.node(1);
+        let packet = Packet {
+            cluster: node.identity().cluster,
+            from: pair(from),
+            boot: readers.cluster.node(from).identity().boot,
+            to: pair(1),
+            term: node.status().term,
+            versions: Versions::OURS,
+            body: Body::AskReadIndex { token: Token::new(token) },
+        };
+        readers.cluster.step(1, Message::Packet(packet));
+    };
+    for token in 1..=5000 {
+        asks(&mut readers, 2, token);
+    }
+    asks(&mut readers, 3, 1);
+    let own = readers.read(1);
+    let told = |readers: &Readers, to: u64| {
+        let is = |packet: &&Packet| packet.to == pair(to) && matches!(packet.body, Body::ReadIndex { .. });
+        readers.cluster.network.iter().filter(is).count()
+    };
+    for _ in 0..2 {
+        readers.cluster.deliver_one_way(1);
+        readers.cluster.network.retain(|packet| packet.to == pair(1));
+        readers.cluster.deliver_one_way(2);
+        assert!(told(&readers, 2) <= 1, "the latest question answers those before it");
+    }
+    assert_eq!(told(&readers, 3), 1);
+    assert!(readers.readable(own).is_some());
 }

@@ -3,7 +3,10 @@
 mod common;
 
 use common::{Cluster, config};
-use raft_core::{Config, Message, Payload, RequestId};
+use raft_core::{
+    Config, Entry, HardState, LogIndex, LogTime, Message, Outcome, Packet, Payload, RequestId, Run, Runs,
+    Term, Write, WriteNumber,
+};
 
 /// The log times of the timers in the log of server 1, and of the entry before each.
 fn timers(cluster: &Cluster) -> Vec<(u64, u64)> {
@@ -89,4 +92,51 @@ fn timers_wait_for_one_another() {
     assert!(before + 3 < all.len());
     let gaps: Vec<u64> = all.windows(2).map(|two| two[1].1 - two[0].1).collect();
     assert_eq!(gaps.iter().filter(|gap| 2 < **gap).count(), 1, "{all:?}");
+}
+
+/// A target that is slower than the interval would never come to the end of the log: no timers while leadership is handed over.
+#[test]
+fn timers_do_not_keep_a_leader_from_handing_over() {
+    let mut cluster = cluster(1);
+    let transfer = cluster.transfer(1, Some(3));
+    // What goes to server 3 or comes from there takes a tick.
+    let mut late = Vec::new();
+    for _ in 0..20 {
+        (1..=3).for_each(|id| cluster.tick(id, 1));
+        for packet in std::mem::take(&mut late) {
+            cluster.step(id_of(&packet), Message::Packet(packet));
+        }
+        while let Some(packet) = cluster.network.pop_front() {
+            if packet.from == common::pair(3) || packet.to == common::pair(3) {
+                late.push(packet);
+            } else {
+                cluster.step(id_of(&packet), Message::Packet(packet));
+            }
+        }
+    }
+    assert!(matches!(cluster.outcome(transfer), Some(Outcome::Transferred { .. })));
+}
+
+fn id_of(packet: &Packet) -> u64 {
+    packet.to.id.raw()
+}
+
+/// Log time ends at its greatest value, and timers with it.
+#[test]
+fn timers_end_with_log_time() {
+    let mut cluster = Cluster::with(1, Config { timer_ticks: 7, ..config() });
+    let machine = cluster.machine(1);
+    machine.crash();
+    let hard_state = HardState { term: Term::new(1), vote: None };
+    let last = Entry::new(LogTime::new(u64::MAX - 3), Payload::Noop);
+    let entries = Runs::from(Run::new(hard_state.term, LogIndex::new(2), [last]).expect("in range"));
+    let write = Write { number: WriteNumber::ZERO, hard_state, entries, ..machine.disk[0].clone() };
+    machine.disk.push(write);
+    machine.start();
+    cluster.tick(1, 20);
+    for _ in 0..50 {
+        cluster.tick(1, 1);
+    }
+    let last = cluster.node(1).status().last.index;
+    assert!(last <= LogIndex::new(4), "{last}: the no-op, and one timer at most");
 }

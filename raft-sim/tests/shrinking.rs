@@ -37,7 +37,7 @@ fn shortened_runs_break_the_same_rule() {
         ("fed-backwards", 25),
         ("damaged-commit", 25),
         ("answered-twice", 25),
-        ("answer-dropped", 30),
+        ("answer-dropped", 60),
         ("clock-stops-at-heal", 12),
     ];
     for (name, most) in most {

@@ -494,20 +494,20 @@ pub const CANARIES: &[Canary] = &[
         name: "read-before-own-term",
         what: "a leader that lets reads happen before it knows how far the log is committed (B40)",
         oracle: "reads",
-        how: core!("reads.rs": "        let index = self.commits_own_term().then_some(self.commit);\n" => "        let index = Some(self.commit);\n",
+        how: core!("reads.rs": "        self.commits_own_term().then_some(self.commit)\n" => "        Some(self.commit)\n",
             "reads.rs": "        if !self.commits_own_term() {\n            return reached(Mark::ReadWaitsForTerm);\n        }\n" => "        if !self.commits_own_term() {\n            reached(Mark::ReadWaitsForTerm);\n        }\n"),
     },
     Canary {
         name: "read-by-older-round",
         what: "a read that an answer to an earlier round releases (B41)",
         oracle: "reads",
-        how: core!("reads.rs": "        self.reads.waiting.push_back(Waiting { reader, round: None, index });\n" => "        let round = Some(self.quorum_round(Progress::answered_round));\n        self.reads.waiting.push_back(Waiting { reader, round, index });\n"),
+        how: core!("reads.rs": "        self.reads.waiting.0.push_back(Waiting { reader, round: None, index });\n" => "        let round = Some(self.quorum_round(Progress::answered_round));\n        self.reads.waiting.0.push_back(Waiting { reader, round, index });\n"),
     },
     Canary {
         name: "reads-wait-when-alone",
         what: "reads that wait for others on a leader that is alone, or is so by now (B43)",
         oracle: "progress",
-        how: core!("reads.rs": "        if self.reads.waiting.is_empty() {\n            return;\n        }\n        if !self.commits" => "        if self.reads.waiting.is_empty() || matches!(&self.role, Role::Leader { followers, .. } if followers.is_empty()) {\n            return;\n        }\n        if !self.commits"),
+        how: core!("reads.rs": "        if self.reads.waiting.0.is_empty() && self.reads.questions.0.is_empty() {\n            return;\n        }\n        if !self.commits" => "        if self.reads.waiting.0.is_empty() && self.reads.questions.0.is_empty() || matches!(&self.role, Role::Leader { followers, .. } if followers.is_empty()) {\n            return;\n        }\n        if !self.commits"),
     },
     Canary {
         name: "follower-reads-its-own-commit",
