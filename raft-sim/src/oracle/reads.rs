@@ -100,7 +100,8 @@ impl Reads {
         for answer in &step.ready.answers {
             let Outcome::Stale { index, ticks } = answer.outcome else { continue };
             let Some(asked) = self.asked.get(&answer.id.raw()) else { continue };
-            let since = asked.tick.saturating_sub(u64::from(ticks));
+            // So long ago this server was not up: it claims nothing.
+            let Some(since) = asked.tick.checked_sub(u64::from(ticks)) else { continue };
             let floor = self
                 .moments
                 .get(&step.host)
