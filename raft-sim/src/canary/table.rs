@@ -81,7 +81,7 @@ pub const CANARIES: &[Canary] = &[
     Canary {
         name: "lost-update",
         what: "a write answered as done and forgotten",
-        oracle: "linearizability",
+        oracle: "sessions",
         how: Break::Rig(&rigs::LostUpdate),
     },
     Canary {
@@ -500,7 +500,7 @@ pub const CANARIES: &[Canary] = &[
     Canary {
         name: "read-by-older-round",
         what: "a read that an answer to an earlier round releases (B41)",
-        oracle: "reads",
+        oracle: "health",
         how: core!("reads.rs": "        self.reads.waiting.0.push_back(Waiting { reader, round: None, index });\n" => "        let round = Some(self.quorum_round(Progress::answered_round));\n        self.reads.waiting.0.push_back(Waiting { reader, round, index });\n"),
     },
     Canary {
