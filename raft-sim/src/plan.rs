@@ -174,7 +174,7 @@ impl Plan {
                 profile.propose = delay(random, &[4 * tick, 8 * tick, 16 * tick]);
                 profile.commands_max = random.pick(&[1, 3]);
             }
-            let mean = random.pick(&[4, 8, 16]) * tick;
+            let mean = random.pick(&[3, 6, 10]) * tick;
             faults.changes = Some(Delay { mean, spread: Spread::Exponential });
             let fewest = 3_u8.saturating_sub(setup.hosts);
             setup.spares = random.pick(&[0, 1, 2, 3]).max(fewest);
