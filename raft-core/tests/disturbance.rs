@@ -86,17 +86,7 @@ fn server_without_a_vote_forgets_a_silent_leader() {
     cluster.cut = vec![(1, 3)];
     cluster.elect(1);
     let heartbeat = Body::Heartbeat { round: raft_core::Round::new(1), commit: raft_core::LogIndex::ZERO };
-    let leader = cluster.node(1).identity();
-    let packet = Packet {
-        cluster: leader.cluster,
-        from: leader.pair,
-        boot: leader.boot,
-        to: pair(3),
-        term: Term::new(1),
-        body: heartbeat,
-        versions: raft_core::Versions::OURS,
-    };
-    cluster.step(3, Message::Packet(packet));
+    cluster.say(1, 3, Term::new(1), heartbeat);
     for (silence, granted) in [(9, false), (1, true)] {
         cluster.tick(3, silence);
         let mut other = cluster.clone();
@@ -269,16 +259,7 @@ fn transfer_is_answered_by_a_server_with_a_stalled_disk() {
     cluster.machine(1).sync_at_once = false;
     cluster.cut = vec![(3, 1)];
     cluster.deliver_all();
-    let newer = Packet {
-        cluster: cluster.node(1).identity().cluster,
-        from: pair(3),
-        boot: cluster.node(3).identity().boot,
-        to: pair(1),
-        term: Term::new(2),
-        body: Body::NewerTerm,
-        versions: raft_core::Versions::OURS,
-    };
-    cluster.step(1, Message::Packet(newer));
+    cluster.say(3, 1, Term::new(2), Body::NewerTerm);
     let node = cluster.machine(1).node.as_mut().expect("runs");
     let sleep = node.step(Message::Tick { elapsed: 0 }).sleep.expect("an answer is due");
     assert!(sleep <= config().election_timeout_ticks);

@@ -9,16 +9,7 @@ use raft_core::{
 };
 
 fn packet(cluster: &Cluster, from: u64, to: u64, term: u64, body: Body) -> Message {
-    let cluster = cluster.node(to).identity().cluster;
-    Message::Packet(Packet {
-        cluster,
-        from: pair(from),
-        boot: Boot::new(1),
-        to: pair(to),
-        term: Term::new(term),
-        body,
-        versions: raft_core::Versions::OURS,
-    })
+    Message::Packet(cluster.packet(from, to, Term::new(term), body))
 }
 
 fn request_vote(cluster: &Cluster, from: u64, to: u64, term: u64, last: Position) -> Message {

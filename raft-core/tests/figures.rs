@@ -164,42 +164,19 @@ fn figure_8_c() -> Cluster {
         (status.role, status.term, status.last),
         (RoleKind::Leader, Term::new(4), Position::new(4, 4))
     );
-    let s3 = cluster.node(3).identity();
     for to in [2, 3] {
         // They say that they have S1's entry 2 for good: S2 had it, and to S3 it was brought without the one behind it.
         let from = cluster.node(to).identity();
         let (held, durable) = (LogIndex::new(3), LogIndex::new(3));
         let body = Body::Acknowledge { boot: cluster.node(1).identity().boot, round: None, held, durable };
-        let (cluster_id, to) = (s3.cluster, pair(1));
         let term = Term::new(4);
-        let packet = Packet {
-            cluster: cluster_id,
-            from: from.pair,
-            boot: from.boot,
-            to,
-            term,
-            body,
-            versions: raft_core::Versions::OURS,
-        };
+        let packet = Packet { from: from.pair, boot: from.boot, ..cluster.packet(1, 1, term, body) };
         if from.pair == pair(3) {
             let entry = Entry::new(LogTime::ZERO, Payload::Noop);
             let entries = Run::new(Term::new(2), LogIndex::new(3), [entry]).expect("one entry").into();
             let previous = Position::new(1, 2);
             let body = Body::Append { previous, commit: LogIndex::ZERO, entries };
-            let leader = cluster.node(1).identity();
-            let (from, boot, to) = (leader.pair, leader.boot, pair(3));
-            cluster.step(
-                3,
-                Message::Packet(Packet {
-                    cluster: cluster_id,
-                    from,
-                    boot,
-                    to,
-                    term,
-                    body,
-                    versions: raft_core::Versions::OURS,
-                }),
-            );
+            cluster.say(1, 3, term, body);
         }
         cluster.step(1, Message::Packet(packet));
     }

@@ -4,9 +4,7 @@
 mod common;
 
 use common::{Cluster, config, membership, pair, server};
-use raft_core::{
-    Body, Boot, Change, Leases, Message, Outcome, Packet, RequestId, RoleKind, Round, Suffrage, Term,
-};
+use raft_core::{Body, Change, Leases, Message, Outcome, Packet, RequestId, RoleKind, Round, Suffrage, Term};
 
 /// E = 10 as in [`config`], no drift: a lease lasts 9 ticks.
 fn leases() -> Leases {
@@ -78,16 +76,10 @@ impl Leased {
 
     /// A request for the real vote of `to`, from a server that has the same log and `later` more terms.
     fn vote_request(&self, from: u64, to: u64, later: u64, transfer: bool) -> Message {
-        let node = self.cluster.node(to);
-        Message::Packet(Packet {
-            cluster: node.identity().cluster,
-            from: pair(from),
-            boot: Boot::new(1),
-            to: pair(to),
-            term: Term::new(node.status().term.raw() + later),
-            body: Body::RequestVote { last: node.status().last, transfer },
-            versions: raft_core::Versions::OURS,
-        })
+        let status = self.cluster.node(to).status();
+        let term = Term::new(status.term.raw() + later);
+        let body = Body::RequestVote { last: status.last, transfer };
+        Message::Packet(self.cluster.packet(from, to, term, body))
     }
 
     /// Whether this server gives its vote to that candidate of the next term.
@@ -335,16 +327,7 @@ fn answers_to_rounds_that_never_were_make_no_lease() {
         held: durable,
         durable,
     };
-    let lie = Packet {
-        cluster: node.identity().cluster,
-        from: pair(2),
-        boot: Boot::new(1),
-        to: pair(1),
-        term: node.status().term,
-        versions: raft_core::Versions::OURS,
-        body,
-    };
-    leased.cluster.step(1, Message::Packet(lie));
+    leased.cluster.say(2, 1, leased.term(1), body);
     leased.cluster.tick(1, 9);
     assert!(!leased.reads_at_once(1), "nobody has answered for nine ticks");
 }
@@ -362,24 +345,9 @@ fn server_that_keeps_its_vote_sleeps() {
     let saved = leased.cluster.machine(1).saved[&snapshot.last].clone();
     leased.cluster.machine(new).saved.insert(snapshot.last, saved);
     let term = leased.term(1);
-    let packet = |leased: &Leased, from, term, body| {
-        let cluster = leased.cluster.node(1).identity().cluster;
-        let versions = raft_core::Versions::OURS;
-        Message::Packet(Packet {
-            cluster,
-            from: pair(from),
-            boot: Boot::new(1),
-            to: pair(new),
-            term,
-            versions,
-            body,
-        })
-    };
-    let newer = packet(&leased, 2, term.next().expect("there is one"), Body::NewerTerm);
-    leased.cluster.step(new, newer);
+    leased.cluster.say(2, new, term.next().expect("there is one"), Body::NewerTerm);
     leased.cluster.tick(new, 20);
-    let install = packet(&leased, 1, term, Body::InstallSnapshot { snapshot });
-    leased.cluster.step(new, install);
+    leased.cluster.say(1, new, term, Body::InstallSnapshot { snapshot });
     assert!(leased.cluster.node(new).membership().is_some());
     let node = leased.cluster.machine(new).node.as_mut().expect("it runs");
     let slept = node.step(Message::Tick { elapsed: 0 }).sleep.expect("an election");

@@ -352,24 +352,9 @@ fn removed_server_is_told_and_can_come_back() {
     assert_eq!((role(&cluster, 3), cluster.node(3).status().term), (RoleKind::Follower, term));
     assert_eq!(role(&cluster, 1), RoleKind::Leader, "and disturbs nobody (M12)");
     // It answers: who has not heard of the removal may need its vote.
-    let node = cluster.node(3).clone();
-    let (cluster_id, boot) = (node.identity().cluster, node.identity().boot);
     let last = cluster.node(2).status().last;
-    let (from, to) = (pair(2), pair(3));
     let body = Body::RequestVote { last, transfer: false };
-    let term = term.next().expect("not the last");
-    cluster.step(
-        3,
-        Message::Packet(Packet {
-            cluster: cluster_id,
-            from,
-            boot,
-            to,
-            term,
-            body,
-            versions: raft_core::Versions::OURS,
-        }),
-    );
+    cluster.say(2, 3, term.next().expect("not the last"), body);
     assert!(cluster.network.iter().any(|packet| matches!(packet.body, Body::Vote { granted: true, .. })));
     cluster.network.clear();
     cluster.run(60);
@@ -381,20 +366,7 @@ fn removed_server_is_told_and_can_come_back() {
     let before = cluster.node(3).clone();
     let term = cluster.node(leader).status().term;
     let last = Position { term: cluster.node(leader).term_at(index).expect("known"), index };
-    let body = Body::Removed { last };
-    let from = pair(leader);
-    cluster.step(
-        3,
-        Message::Packet(Packet {
-            cluster: cluster_id,
-            from,
-            boot,
-            to,
-            term,
-            body,
-            versions: raft_core::Versions::OURS,
-        }),
-    );
+    cluster.say(leader, 3, term, Body::Removed { last });
     assert_eq!(*cluster.node(3), before);
     for other in 1..=2 {
         cluster.machine(other).crash();

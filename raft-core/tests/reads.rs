@@ -6,7 +6,7 @@ mod common;
 use common::{Cluster, config, pair, server};
 use raft_core::{
     Body, Change, Config, Event, LogIndex, Message, Outcome, Packet, Refusal, RequestId, RoleKind, Suffrage,
-    Token, Versions, WriteNumber,
+    Token, WriteNumber,
 };
 
 struct Readers {
@@ -387,18 +387,9 @@ fn questions_of_others_have_their_own_room() {
     readers.cluster.elect(1);
     readers.cluster.run(6);
     readers.cluster.network.clear();
+    let term = readers.cluster.node(1).status().term;
     let asks = |readers: &mut Readers, from: u64, token: u64| {
-        let node = readers.cluster.node(1);
-        let packet = Packet {
-            cluster: node.identity().cluster,
-            from: pair(from),
-            boot: readers.cluster.node(from).identity().boot,
-            to: pair(1),
-            term: node.status().term,
-            versions: Versions::OURS,
-            body: Body::AskReadIndex { token: Token::new(token) },
-        };
-        readers.cluster.step(1, Message::Packet(packet));
+        readers.cluster.say(from, 1, term, Body::AskReadIndex { token: Token::new(token) });
     };
     for token in 1..=5000 {
         asks(&mut readers, 2, token);

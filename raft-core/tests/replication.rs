@@ -99,20 +99,7 @@ fn older_entries_commit_only_with_one_of_the_own_term() {
     assert_eq!((status.role, status.last), (RoleKind::Leader, noop));
     let mut acknowledge = |id, index: LogIndex| {
         let body = Body::Acknowledge { boot: Boot::new(2), round: None, held: index, durable: index };
-        let cluster_id = cluster.node(1).identity().cluster;
-        let (from, to, term, boot) = (pair(id), pair(1), status.term, Boot::new(1));
-        cluster.step(
-            1,
-            Message::Packet(Packet {
-                cluster: cluster_id,
-                from,
-                boot,
-                to,
-                term,
-                body,
-                versions: raft_core::Versions::OURS,
-            }),
-        );
+        cluster.say(id, 1, status.term, body);
         cluster.node(1).status().commit
     };
     let before = status.commit;
@@ -429,24 +416,11 @@ fn follower_commits_no_further_than_it_has_verified() {
     cluster.deliver_one_way(1);
     let status = cluster.node(3).status();
     assert_eq!((status.commit, status.last.index), (LogIndex::new(2), LogIndex::new(3)));
-    let leader = cluster.node(1).identity();
     for (term, commit) in [(1, 3), (7, 2)] {
         // The leader of term 1 has sent all of it; of a new leader's log nothing is known beyond what is committed.
         let mut cluster = cluster.clone();
         let body = Body::Heartbeat { round: raft_core::Round::new(9), commit: LogIndex::new(100) };
-        let (from, boot, to, term) = (leader.pair, leader.boot, pair(3), Term::new(term));
-        cluster.step(
-            3,
-            Message::Packet(Packet {
-                cluster: leader.cluster,
-                from,
-                boot,
-                to,
-                term,
-                body,
-                versions: raft_core::Versions::OURS,
-            }),
-        );
+        cluster.say(1, 3, Term::new(term), body);
         assert_eq!(cluster.node(3).status().commit, LogIndex::new(commit));
     }
 }

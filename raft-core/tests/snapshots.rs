@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use common::{Cluster, config, membership, pair, server};
 use raft_core::{
-    Body, Boot, Change, Config, Event, Fault, Fetched, Identity, LogIndex, LogTime, Message, Node, Outcome,
-    Packet, Position, RoleKind, SendNumber, SendSnapshot, Snapshot, Suffrage, Term,
+    Body, Change, Config, Event, Fault, Fetched, LogIndex, LogTime, Message, Node, Outcome, Position,
+    RoleKind, SendNumber, SendSnapshot, Snapshot, Suffrage, Term,
 };
 
 /// Nothing of what a snapshot covers is kept.
@@ -39,16 +39,8 @@ fn commands(count: u64) -> Vec<String> {
 }
 
 fn install(cluster: &Cluster, to: u64, from: u64, term: u64, snapshot: Snapshot) -> Message {
-    let own = cluster.node(to).identity();
-    Message::Packet(Packet {
-        cluster: own.cluster,
-        from: pair(from),
-        boot: Boot::new(1),
-        to: own.pair,
-        term: Term::new(term),
-        body: Body::InstallSnapshot { snapshot: Arc::new(snapshot) },
-        versions: raft_core::Versions::OURS,
-    })
+    let body = Body::InstallSnapshot { snapshot: Arc::new(snapshot) };
+    Message::Packet(cluster.packet(from, to, Term::new(term), body))
 }
 
 /// A snapshot of three voters' cluster.
@@ -309,19 +301,7 @@ fn entries_behind_an_unwritten_snapshot_are_written_with_it() {
     cluster.machine(3).config = config;
     cluster.restart(3);
     // The one write that may be outstanding is that of the new term.
-    let heartbeat = |cluster: &Cluster, body| {
-        let own = cluster.node(3).identity();
-        let (cluster, to) = (own.cluster, own.pair);
-        Message::Packet(Packet {
-            cluster,
-            from: pair(1),
-            boot: Boot::new(1),
-            to,
-            term: Term::new(2),
-            body,
-            versions: raft_core::Versions::OURS,
-        })
-    };
+    let heartbeat = |cluster: &Cluster, body| Message::Packet(cluster.packet(1, 3, Term::new(2), body));
     let body = Body::Heartbeat { round: raft_core::Round::new(1), commit: LogIndex::new(2) };
     let message = heartbeat(&cluster, body);
     cluster.step(3, message);
@@ -351,16 +331,7 @@ fn entries_behind_an_unwritten_snapshot_are_written_with_it() {
 #[test]
 fn snapshot_of_an_older_term_is_of_use() {
     let mut cluster = diverged();
-    let newer = Message::Packet(Packet {
-        cluster: membership(3).cluster_id(),
-        from: pair(1),
-        boot: Boot::new(1),
-        to: pair(3),
-        term: Term::new(5),
-        body: Body::NewerTerm,
-        versions: raft_core::Versions::OURS,
-    });
-    cluster.step(3, newer);
+    cluster.say(1, 3, Term::new(5), Body::NewerTerm);
     cluster.machine(3).saved.insert(Position::new(2, 4), Vec::new());
     let packet = install(&cluster, 3, 1, 2, snapshot(2, 4));
     cluster.step(3, packet);
@@ -590,18 +561,10 @@ fn entries_fetched_before_a_compaction_are_not_sent() {
     cluster.run(4);
     let (last, time) = cluster.machines[0].applied_at;
     let mut node = cluster.node(1).clone();
-    let Identity { cluster: id, pair: to, boot } = node.identity();
+    let boot = node.identity().boot;
     let (previous, hint, hint_first) = (Position::new(1, 8), Position::new(1, 4), LogIndex::new(2));
     let body = Body::Reject { boot, previous, hint, hint_first };
-    let packet = Packet {
-        cluster: id,
-        from: pair(3),
-        boot: Boot::new(1),
-        to,
-        term: Term::new(2),
-        body,
-        versions: raft_core::Versions::OURS,
-    };
+    let packet = cluster.packet(3, 1, Term::new(2), body);
     let ready = node.step(Message::Packet(packet));
     assert_eq!(ready.fetch.len(), 1, "{:?}", node.followers().collect::<Vec<_>>());
     let fetch = ready.fetch[0];
@@ -619,20 +582,7 @@ fn snapshot_taken_before_an_installation_is_written_is_ignored() {
     let mut cluster = diverged();
     cluster.machine(3).config = Config { writes_outstanding_max: 1, apply_before_durable: true, ..short() };
     cluster.restart(3);
-    let step = |cluster: &mut Cluster, body| {
-        let own = cluster.node(3).identity();
-        let (from, boot) = (pair(1), Boot::new(1));
-        let packet = Packet {
-            cluster: own.cluster,
-            from,
-            boot,
-            to: own.pair,
-            term: Term::new(2),
-            body,
-            versions: raft_core::Versions::OURS,
-        };
-        cluster.step(3, Message::Packet(packet));
-    };
+    let step = |cluster: &mut Cluster, body| cluster.say(1, 3, Term::new(2), body);
     step(&mut cluster, Body::Heartbeat { round: raft_core::Round::new(1), commit: LogIndex::new(2) });
     assert_eq!(cluster.machines[2].unsynced.len(), 1, "the disk takes no more");
     cluster.machine(3).saved.insert(Position::new(2, 4), Vec::new());

@@ -35,15 +35,8 @@ fn versions_that_meet_work_together_and_others_are_refused() {
     assert!(cluster.machines[0].events.contains(&refused), "said by the leader, of the follower's answers");
     cluster.machine(1).events.clear();
     let before = cluster.node(1).status();
-    let packet = Packet {
-        cluster: cluster.node(1).identity().cluster,
-        from: pair(3),
-        boot: raft_core::Boot::new(1),
-        to: pair(1),
-        term: raft_core::Term::new(99),
-        versions: LATER,
-        body: Body::NewerTerm,
-    };
+    let packet =
+        Packet { versions: LATER, ..cluster.packet(3, 1, raft_core::Term::new(99), Body::NewerTerm) };
     cluster.network.clear();
     cluster.step(1, Message::Packet(packet.clone()));
     assert_eq!((cluster.node(1).status(), cluster.network.len()), (before, 0));

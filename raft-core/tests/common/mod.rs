@@ -8,7 +8,7 @@ use bytes::Bytes;
 use raft_core::{
     Answer, Body, Boot, Bootstrap, Change, Config, Event, Fetched, Identity, Incarnation, LogIndex, LogTime,
     Membership, Message, Node, NodeId, Obtain, Outcome, Packet, Pair, Payload, Position, Ready,
-    RecordedStart, RecordedStep, Recovered, RequestId, RoleKind, Runs, SendSnapshot, Server, Suffrage,
+    RecordedStart, RecordedStep, Recovered, RequestId, RoleKind, Runs, SendSnapshot, Server, Suffrage, Term,
     Versions, Write, WriteNumber, bootstrap,
 };
 
@@ -334,6 +334,20 @@ impl Cluster {
         machine.disk.push(write);
         self.step(id, Message::Synced(number));
         number
+    }
+
+    /// A packet as this server, or a stranger, might send it in that term, whatever it is.
+    pub fn packet(&self, from: u64, to: u64, term: Term, body: Body) -> Packet {
+        let cluster = self.machines[to as usize - 1].identity.cluster;
+        // A stranger is in its first boot.
+        let boot = self.machines.get(from as usize - 1).map_or(Boot::new(1), |machine| machine.identity.boot);
+        Packet { cluster, from: pair(from), boot, to: pair(to), term, versions: Versions::OURS, body }
+    }
+
+    /// Hands such a packet over.
+    pub fn say(&mut self, from: u64, to: u64, term: Term, body: Body) {
+        let packet = self.packet(from, to, term, body);
+        self.step(to, Message::Packet(packet));
     }
 
     pub fn tick(&mut self, id: u64, elapsed: u32) {

@@ -25,6 +25,7 @@ mod membership;
 #[cfg(test)]
 mod membership_tests;
 mod monotone;
+mod observed;
 mod peace;
 mod progress;
 mod promises;
@@ -38,127 +39,31 @@ mod strangers;
 mod term_log;
 #[cfg(test)]
 mod tests;
+mod verdict;
 mod votes;
 #[cfg(test)]
 mod watched;
 
-use core::fmt;
-
 use raft_core::{
-    Answer, Boot, Change, Digest, Entry, Event, Fault, LogIndex, Membership, Node, NodeId, Outcome, Packet,
-    Pair, Position, Ready, RoleKind, SendNumber, SessionRefusal, Snapshot, Status, Suffrage, Term, Write,
+    Answer, Change, Digest, Entry, Event, LogIndex, Membership, NodeId, Outcome, Packet, Pair, Position,
+    SendNumber, SessionRefusal, Snapshot, Term, Write,
 };
 
 use self::configurations::Configurations;
 use self::disks::DiskModels;
+use self::observed::digest_entry;
+pub use self::observed::{Seen, Step};
 pub use self::peace::{Duties, Way};
 pub(crate) use self::progress::NAME as PROGRESS;
 pub use self::progress::{Demand, Need, Standing};
 pub(crate) use self::reads::Kind as Reading;
 pub(crate) use self::sessions::Judged;
 pub use self::term_log::{LogView, TermLog};
+use self::verdict::broken;
+pub use self::verdict::{Verdict, Violation};
 use crate::action::{Action, HostId, HostSet, Link};
 use crate::history::{History, Operation, Registers, Reply};
 use crate::world::Setup;
-
-/// A rule that a run has broken.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Violation {
-    /// The oracle that reports it.
-    pub oracle: &'static str,
-    /// Its rule, quoted.
-    pub rule: &'static str,
-    /// What was seen.
-    pub what: String,
-}
-
-impl Violation {
-    /// A clique that was to be left in peace was not: a fault of whoever chooses actions, without which nothing can be said of
-    /// progress.
-    pub(crate) fn of_no_peace(what: &str) -> Box<Self> {
-        let what = format!("it was not left in peace: {what}");
-        Box::new(Violation { oracle: PROGRESS, rule: progress::RULE, what })
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} (the rule: {})", self.oracle, self.what, self.rule)
-    }
-}
-
-impl std::error::Error for Violation {}
-
-/// Whether a rule holds. Boxed, because it nearly always does.
-pub type Verdict = Result<(), Box<Violation>>;
-
-/// What an oracle can know of a node by looking at its status.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Seen {
-    /// Whether it leads its term.
-    pub leads: bool,
-    /// Whether it is a candidate in it.
-    pub campaigns: bool,
-    /// Its term.
-    pub term: Term,
-    /// Its vote in it.
-    pub vote: Option<Pair>,
-    /// Its commit index.
-    pub commit: LogIndex,
-    /// Up to where it knows its log applied.
-    pub applied: LogIndex,
-    /// The end of its log.
-    pub last: Position,
-    /// Why it has halted, if it has.
-    pub fault: Option<Fault>,
-}
-
-impl From<Status> for Seen {
-    fn from(status: Status) -> Self {
-        Seen {
-            leads: status.role == RoleKind::Leader,
-            campaigns: status.role == RoleKind::Candidate,
-            term: status.term,
-            vote: status.vote,
-            commit: status.commit,
-            applied: status.applied,
-            last: status.last,
-            fault: status.fault,
-        }
-    }
-}
-
-impl LogView for Node {
-    fn term_at(&self, index: LogIndex) -> Option<Term> {
-        Node::term_at(self, index)
-    }
-
-    fn in_force(&self) -> Option<LogIndex> {
-        Some(self.membership_index())
-    }
-
-    fn start(&self) -> Option<Position> {
-        Some(self.status().start)
-    }
-}
-
-/// A step of a node, as the oracles see it.
-pub struct Step<'a> {
-    /// Where.
-    pub host: HostId,
-    /// Who.
-    pub pair: Pair,
-    /// Which start of it.
-    pub boot: Boot,
-    /// Before the step.
-    pub before: Seen,
-    /// After it.
-    pub after: Seen,
-    /// The log after it.
-    pub log: &'a dyn LogView,
-    /// What it wants of the world.
-    pub ready: &'a Ready,
-}
 
 /// All oracles of one run, and what they tell each other.
 #[derive(Clone, Debug)]
@@ -728,42 +633,5 @@ impl Oracles {
     /// The digest of all that was applied: equal state machines have equal ones.
     pub fn machine_digest(&self) -> u64 {
         self.machines.digest()
-    }
-}
-
-fn broken(oracle: &'static str, rule: &'static str, what: impl FnOnce() -> String) -> Verdict {
-    Err(Box::new(Violation { oracle, rule, what: what() }))
-}
-
-/// The digest of an entry's content, by our own encoding. The position is not part of it.
-fn digest_entry(entry: &Entry) -> u64 {
-    use raft_core::Payload;
-    use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
-    let seed = entry.time.raw() << 2;
-    match &entry.payload {
-        Payload::Noop => xxh3_64_with_seed(&[], seed),
-        Payload::Timer => xxh3_64_with_seed(&[], seed | 3),
-        Payload::Command(bytes) => xxh3_64_with_seed(bytes, seed | 1),
-        Payload::Membership(membership) => {
-            let mut bytes = Vec::new();
-            // A configuration that is not joint has the same bytes as before there were joint ones.
-            let joint = Some(membership.outgoing()).filter(|outgoing| !outgoing.is_empty());
-            for server in membership.servers().iter().chain(joint.into_iter().flatten()) {
-                bytes.extend(server.pair.id.raw().to_be_bytes());
-                bytes.extend(server.pair.incarnation.raw().to_be_bytes());
-                bytes.push(match server.suffrage {
-                    Suffrage::Voter => 1,
-                    Suffrage::Learner => 0,
-                    _ => 2,
-                });
-                bytes.extend(xxh3_64(server.raft_address.as_bytes()).to_be_bytes());
-                bytes.extend(xxh3_64(server.client_address.as_bytes()).to_be_bytes());
-            }
-            // Where the halves meet.
-            bytes.extend(joint.map(|_| membership.servers().len() as u8));
-            xxh3_64_with_seed(&bytes, seed | 2)
-        }
-        // A payload of a later version is told apart by nothing but its time until an oracle learns to read it.
-        _ => xxh3_64_with_seed(&[0xff], seed | 3),
     }
 }

@@ -1,8 +1,8 @@
 //! Every oracle can fail: steps made by hand, each with one thing wrong. What canaries show is not repeated.
 
 use raft_core::{
-    Body, Boot, ClusterId, Config, Entry, Event, HardState, LogIndex, LogTime, Packet, Pair, Payload,
-    Position, Ready, Run, Runs, Term, Write, WriteNumber,
+    Body, Boot, ClusterId, Config, Entry, Event, Fault, HardState, LogIndex, LogTime, Packet, Pair, Payload,
+    Position, Ready, Run, Runs, Suffrage, Term, Write, WriteNumber,
 };
 
 use super::*;

@@ -1,6 +1,6 @@
 //! What a clique that is watched owes, and when it owes nothing. Steps and looks made by hand.
 
-use raft_core::{Attempt, Body, Boot, ClusterId, LogIndex, Packet, Pair, Position, Ready, Term};
+use raft_core::{Attempt, Body, Boot, ClusterId, LogIndex, Packet, Pair, Position, Ready, Suffrage, Term};
 
 use super::configurations::Configurations;
 use super::disruption::Disruption;
