@@ -20,18 +20,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raft_core::{
-    Answer, Event, Fault, LogIndex, Message, Node, Outcome, Packet, Ready, RequestId, RoleKind, Versions,
+    Answer, Event, Fault, FollowerStatus, LogIndex, Message, Node, Outcome, Packet, Ready, RequestId,
+    RoleKind, Versions,
 };
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock::{Clock, Ticks};
 use crate::handle::{Applied, Call, Caller, ProposeError, Reconfigured};
+use crate::heard::Heard;
 use crate::log::{FetchThread, LogError, LogThread, Report};
 use crate::reads::{Leadership, Read};
 use crate::recorder::Recorder;
 use crate::state_machine::{ApplyThread, StateBesideLog, StateMachine, Work};
-use crate::status::{NodeStatus, StopReason};
+use crate::status::{Follower, NodeStatus, StopReason};
 use crate::transport::{Inbound, Network};
 
 /// The most that is taken of each queue before the node is stepped.
@@ -58,6 +60,7 @@ pub(crate) struct EventLoop<S: StateMachine> {
     pub(crate) status: watch::Sender<NodeStatus>,
     pub(crate) clock: Clock,
     pub(crate) ticks: Ticks,
+    pub(crate) heard: Heard,
     pub(crate) drain: Duration,
     /// Who waits for the node's answer, by request.
     pub(crate) waiting: BTreeMap<RequestId, Waiting<S>>,
@@ -135,6 +138,7 @@ impl<S: StateMachine> EventLoop<S> {
         loop {
             let now = self.clock.now();
             messages[0] = Message::Tick { elapsed: self.ticks.elapsed(now) };
+            self.heard.note(&messages, now);
             self.step(&mut messages, &mut ready);
             if wants_state(&ready) {
                 return StopReason::StateBesideLog;
@@ -259,10 +263,16 @@ impl<S: StateMachine> EventLoop<S> {
             Call::Read(read) => (Waiting::Read(read), Message::Read { id }),
             Call::Barrier(caller) => (Waiting::Barrier(caller), Message::Barrier { id }),
             Call::VerifyLeader(caller) => (Waiting::Verification(caller), Message::VerifyLeader { id }),
-            Call::Followers(caller) => return caller.answer(Ok(self.node.followers().collect())),
+            Call::Followers(caller) => return caller.answer(Ok(self.followers())),
         };
         self.waiting.insert(id, caller);
         messages.push(message);
+    }
+
+    fn followers(&self) -> Vec<Follower> {
+        let now = self.clock.now();
+        let follower = |node: FollowerStatus| Follower { node, heard: self.heard.ago(node.server, now) };
+        self.node.followers().map(follower).collect()
     }
 
     /// Does what the node wants, and says whether it has halted. The packets go first: most of them are what somebody waits
@@ -272,6 +282,7 @@ impl<S: StateMachine> EventLoop<S> {
         for event in &ready.events {
             if let Event::Membership { membership, .. } = event {
                 self.network.set_membership(Arc::clone(membership));
+                self.heard.set_membership(membership);
             }
         }
         for packet in ready.send.drain(..) {

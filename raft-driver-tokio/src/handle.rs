@@ -7,13 +7,13 @@ use std::sync::mpsc::Sender as WorkSender;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft_core::{Change, FollowerStatus, LogIndex, Position, Refusal};
+use raft_core::{Change, LogIndex, Position, Refusal};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::reads::{Leadership, Read};
 use crate::state_machine::{StateMachine, Work};
-use crate::status::{NodeStatus, StopReason};
+use crate::status::{Follower, NodeStatus, StopReason};
 
 /// A command that was committed and applied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,7 +109,7 @@ pub(crate) enum Call<S: StateMachine> {
     /// Another configuration.
     Reconfigure { change: Change, based_on: Option<LogIndex>, caller: Caller<Reconfigured> },
     /// What a leader knows of the other members.
-    Followers(Caller<Vec<FollowerStatus>>),
+    Followers(Caller<Vec<Follower>>),
     /// A look at the state, linearizable.
     Read(Read<S>),
     /// Everything proposed before, applied.
@@ -227,7 +227,7 @@ impl<S: StateMachine> Handle<S> {
     ///
     /// # Errors
     /// The server has stopped, or its time was up.
-    pub async fn followers(&self, within: Duration) -> Result<Vec<FollowerStatus>, ProposeError> {
+    pub async fn followers(&self, within: Duration) -> Result<Vec<Follower>, ProposeError> {
         self.call(&self.proposals, within, Call::Followers).await
     }
 

@@ -19,6 +19,7 @@ use crate::clock::{Clock, Ticks};
 use crate::directory::{DataDir, OpenError};
 use crate::event_loop::{EventLoop, Inputs};
 use crate::handle::Handle;
+use crate::heard::Heard;
 use crate::log::{FetchThread, Log, LogError, LogThread, Report};
 use crate::options::{Listen, Options, OptionsError};
 use crate::recorder::Recorder;
@@ -275,6 +276,7 @@ fn run<S: StateMachine>(
     if let Some(membership) = node.membership() {
         network.set_membership(Arc::clone(membership));
     }
+    let heard = Heard::new(node.membership().map(AsRef::as_ref));
     let status = NodeStatus {
         identity,
         core: node.status(),
@@ -305,6 +307,7 @@ fn run<S: StateMachine>(
         recorder,
         status: status_sender,
         clock: Clock::start(),
+        heard,
         ticks: Ticks::new(options.tick),
         drain: options.drain,
         waiting: BTreeMap::new(),

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use raft_core::{Fault, Identity, LogIndex, Membership, Status};
+use raft_core::{Fault, FollowerStatus, Identity, LogIndex, Membership, Status};
 
 use crate::log::LogError;
 
@@ -21,6 +22,16 @@ pub struct NodeStatus {
     /// The index of the committed configuration that this server is not in any more, once it knows so. It goes on
     /// answering, since others may not have heard of it, and may be stopped for good.
     pub removed: Option<LogIndex>,
+}
+
+/// What a leader knows of another member.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Follower {
+    /// What its node says of it.
+    pub node: FollowerStatus,
+    /// How long ago the leader has last taken a packet of it, however long that is and whoever led then; counted while the
+    /// machine is suspended too. `None` if there was none since the leader was started, or since the other became a member.
+    pub heard: Option<Duration>,
 }
 
 /// Why a server has stopped.

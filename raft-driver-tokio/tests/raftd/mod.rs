@@ -5,6 +5,8 @@
 //! depends on its length. Its deadline does nothing but fail a test that would otherwise hang.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of this one")]
 
+pub mod growing;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener};

@@ -9,11 +9,17 @@ use raft_core::{Membership, MembershipError, ParseIdentityError, Server, Suffrag
 /// Why a text is no list of founders.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FoundersError {
-    /// A founder has no `=`, or no `/` behind it.
-    #[error("\"{0}\" is not a founder: write ID@INCARNATION=RAFT_HOST:PORT/HTTP_HOST:PORT")]
+    /// A server has no `=`.
+    #[error("\"{0}\" is not a server: write ID@INCARNATION=RAFT_HOST:PORT/HTTP_HOST:PORT")]
     Shape(String),
+    /// Behind the `=` there is one address only.
+    #[error(
+        "\"{0}\" lacks where clients reach the server: write /HTTP_HOST:PORT behind it, as in \
+         ID@INCARNATION=RAFT_HOST:PORT/HTTP_HOST:PORT"
+    )]
+    ClientAddress(String),
     /// The part before `=` does not name a server.
-    #[error("\"{0}\" does not begin with a server: {1}")]
+    #[error("\"{0}\" does not begin with who it is, ID@INCARNATION: {1}")]
     Pair(String, ParseIdentityError),
     /// An address has no host or no port.
     #[error("\"{0}\" is not an address: write HOST:PORT, with a port from 1 to 65535")]
@@ -36,9 +42,9 @@ pub(crate) fn write(pair: &impl Display, raft_address: &str, client_address: &st
 
 /// Parses one server of such a list, a voter.
 pub(crate) fn server(text: &str) -> Result<Server, FoundersError> {
-    let shape = || FoundersError::Shape(text.to_owned());
-    let (pair, addresses) = text.split_once('=').ok_or_else(shape)?;
-    let (raft, client) = addresses.split_once('/').ok_or_else(shape)?;
+    let (pair, addresses) = text.split_once('=').ok_or_else(|| FoundersError::Shape(text.to_owned()))?;
+    let (raft, client) =
+        addresses.split_once('/').ok_or_else(|| FoundersError::ClientAddress(text.to_owned()))?;
     let pair = pair.parse().map_err(|error| FoundersError::Pair(text.to_owned(), error))?;
     Ok(Server {
         pair,
@@ -82,10 +88,10 @@ mod tests {
     #[test]
     fn a_bad_founder_is_named() {
         for (text, part) in [
-            ("", "is not a founder"),
-            ("1@0000000000000000000000000000000a", "is not a founder"),
-            ("1@0000000000000000000000000000000a=127.0.0.1:5001", "is not a founder"),
-            ("1@a=127.0.0.1:5001/127.0.0.1:4001", "does not begin with a server"),
+            ("", "is not a server"),
+            ("1@0000000000000000000000000000000a", "is not a server"),
+            ("1@0000000000000000000000000000000a=127.0.0.1:5001", "lacks where clients reach"),
+            ("1@a=127.0.0.1:5001/127.0.0.1:4001", "does not begin with who it is"),
             ("1@0000000000000000000000000000000a=127.0.0.1/127.0.0.1:4001", "is not an address"),
             ("1@0000000000000000000000000000000a=:1/127.0.0.1:4001", "is not an address"),
             ("1@0000000000000000000000000000000a=a:1/b\r\n:4001", "is not an address"),

@@ -338,11 +338,10 @@ impl Work {
     }
 }
 
-/// Whether asking again, anywhere, would bring the same answer.
+/// Whether asking again, anywhere, would bring the same answer. A server that was removed says so of itself only.
 fn is_final(status: StatusCode) -> bool {
-    status.is_client_error()
-        && status != StatusCode::REQUEST_TIMEOUT
-        && status != StatusCode::TOO_MANY_REQUESTS
+    let elsewhere = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS, StatusCode::GONE];
+    status.is_client_error() && !elsewhere.contains(&status)
 }
 
 /// Whether an answer says that nothing was changed, now or later.

@@ -21,14 +21,14 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[derive(clap::Subcommand)]
 pub(crate) enum Args {
     /// List the members, as the leader sees them: the vote, how each is sent the log, how far it has it and how much it lacks, and
-    /// for how long it has not been heard; from half a second on it may be longer
+    /// for how long it has not been heard
     List(List),
-    /// Add a server, or put a new incarnation in place of a wiped one; it votes once it has caught up
+    /// Add a server, or put a new incarnation in place of a wiped one, and wait until it has caught up and votes
     Add(Add),
     /// Remove a server
     Remove(One),
     /// Let a server vote
-    Promote(One),
+    Promote(Promote),
     /// Take a server's vote, and keep it as a learner
     Demote(One),
     /// Tell where a server is reached from now on, once it has been started there
@@ -62,6 +62,9 @@ pub(crate) struct Add {
     /// It stays without a vote
     #[arg(long)]
     learner: bool,
+    /// How many seconds to wait for its vote, 0: not at all. It gets it also when nobody waits any more
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    wait: u32,
     /// The server, as it prints it when it waits: ID@INCARNATION=RAFT_HOST:PORT/HTTP_HOST:PORT
     #[arg(value_name = "SERVER", value_parser = one_server)]
     server: String,
@@ -74,6 +77,15 @@ pub(crate) struct One {
     /// The id of the server
     #[arg(value_name = "ID")]
     id: NodeId,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Promote {
+    #[command(flatten)]
+    one: One,
+    /// Also where the server is not there or has nothing of the log yet. Until it has, its vote makes majorities harder to reach
+    #[arg(long)]
+    force: bool,
 }
 
 #[derive(clap::Args)]
@@ -98,6 +110,12 @@ enum MemberError {
     Refused(String),
     #[error("{0}. Look with `raftd member list`, and do it again: what is so already is no change")]
     Unknown(String),
+    #[error(
+        "server {0} has not caught up, and stays a learner. See that it runs, then promote it, or add it again"
+    )]
+    GivenUp(NodeId),
+    #[error("server {0} was removed, or replaced, before it had its vote")]
+    Gone(NodeId),
     #[error("{0} answered something else than a server does: {1}")]
     Strange(Base, StatusCode),
 }
@@ -109,9 +127,11 @@ fn one_server(text: &str) -> Result<String, founders::FoundersError> {
 pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     match args {
         Args::List(args) => list(&args).await,
-        Args::Add(Add { ask, learner, server }) => change(&ask, WantedChange::Add { server, learner }).await,
+        Args::Add(args) => add(args).await,
         Args::Remove(One { ask, id }) => change(&ask, WantedChange::Remove { id: id.raw() }).await,
-        Args::Promote(One { ask, id }) => change(&ask, WantedChange::Promote { id: id.raw() }).await,
+        Args::Promote(Promote { one: One { ask, id }, force }) => {
+            change(&ask, WantedChange::Promote { id: id.raw(), force }).await
+        }
         Args::Demote(One { ask, id }) => change(&ask, WantedChange::Demote { id: id.raw() }).await,
         Args::Readdress(Readdress { ask, id, raft, client }) => {
             change(&ask, WantedChange::Readdress { id: id.raw(), raft, http: client }).await
@@ -152,17 +172,67 @@ fn line(server: &Listed, half: &str) -> String {
     let matched = known("match ", server.matched.map(|matched| matched.to_string()));
     let lag = known("lag ", server.lag.map(|lag| lag.to_string()));
     let silent = known("silent ", server.silent_ms.map(|ms| format!("{ms} ms")));
-    format!("{written} {suffrage}{leads}{state}{matched}{lag}{silent}{half}")
+    let never = if server.heard == Some(false) { " never heard" } else { "" };
+    format!("{written} {suffrage}{leads}{state}{matched}{lag}{silent}{never}{half}")
 }
 
 async fn change(how: &Ask, change: WantedChange) -> Result<Exit, Failure> {
+    Ok(tell(changed(how, change).await?))
+}
+
+async fn changed(how: &Ask, change: WantedChange) -> Result<Done, Failure> {
     let wanted = Wanted { change, if_index: how.if_index };
     let body = serde_json::to_vec(&wanted).map_err(Failure::usage)?.into();
-    let answer = ask(&how.http, &Method::POST, &body).await?;
-    let Done { changed, index } = understood(&answer)?;
+    understood(&ask(&how.http, &Method::POST, &body).await?)
+}
+
+fn tell(Done { changed, index, .. }: Done) -> Exit {
     let index = LogIndex::new(index);
     say(&if changed { format!("done: index {index}") } else { format!("is so already: index {index}") });
-    Ok(Exit::Clean)
+    Exit::Clean
+}
+
+/// Adds a server. One that is to vote is staged first, and gets its vote by another change that the leader makes by itself: only
+/// then what was asked for is done.
+async fn add(Add { ask: how, learner, wait, server }: Add) -> Result<Exit, Failure> {
+    let pair = founders::server(&server).map_err(Failure::usage)?.pair;
+    let done = changed(&how, WantedChange::Add { server, learner }).await?;
+    if !done.staging {
+        return Ok(tell(done));
+    }
+    let staged = format!("staging {} index {}", if done.changed { "since" } else { "by" }, done.index);
+    if wait == 0 {
+        say(&format!("done: {staged}; it votes once it has caught up"));
+        return Ok(Exit::Clean);
+    }
+    let until = Instant::now() + Duration::from_secs(wait.into());
+    loop {
+        let members: Members = understood(&ask(&how.http, &Method::GET, &Bytes::new()).await?)?;
+        let incarnation = pair.incarnation.to_string();
+        let mut servers = members.servers.iter().map(|listed| (listed, &listed.member));
+        let found = servers.find(|(_, one)| one.id == pair.id.raw() && one.incarnation == incarnation);
+        // A server that has not heard of the change yet may have answered.
+        if done.index <= members.index && members.committed && !members.joint {
+            match found {
+                Some((listed, _)) if listed.suffrage == "voter" => {
+                    say(&format!("done: {staged}, a voter by index {}", members.index));
+                    return Ok(Exit::Clean);
+                }
+                Some((listed, _)) if listed.suffrage == "learner" => {
+                    return Err(Failure::violated(MemberError::GivenUp(pair.id)));
+                }
+                Some(_) => {}
+                None => return Err(Failure::violated(MemberError::Gone(pair.id))),
+            }
+        }
+        if until <= Instant::now() {
+            let known = found.map(|(listed, _)| line(listed, "")).unwrap_or_default();
+            say(&known);
+            say(&format!("unfinished: {staged}, and not caught up yet; it votes once it has"));
+            return Ok(Exit::Unfinished);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Asks one server after the other, and again after a pause, until there is an answer that stands or the time is up. An answer
@@ -171,19 +241,22 @@ async fn change(how: &Ask, change: WantedChange) -> Result<Exit, Failure> {
 async fn ask(servers: &[Base], method: &Method, body: &Bytes) -> Result<Answer, Failure> {
     let client = Client::new(1);
     let until = Instant::now() + TRY_FOR;
+    let again = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TEMPORARY_REDIRECT];
     loop {
-        let mut why = String::new();
+        let (mut why, mut removed) = (String::new(), Vec::new());
         for base in servers {
             match client.send(method, base, "/members", body, ANSWER_WITHIN).await {
-                Ok(answer)
-                    if ![StatusCode::SERVICE_UNAVAILABLE, StatusCode::TEMPORARY_REDIRECT]
-                        .contains(&answer.status) =>
-                {
-                    return Ok(answer);
-                }
+                Ok(answer) if answer.status == StatusCode::GONE => removed.push(answer),
+                Ok(answer) if !again.contains(&answer.status) => return Ok(answer),
                 Ok(answer) => why = String::from_utf8_lossy(&answer.body).trim_end().to_owned(),
                 Err(error) => why = error.to_string(),
             }
+        }
+        // Of servers that are no members any more there is nothing to wait for.
+        if removed.len() == servers.len()
+            && let Some(answer) = removed.pop()
+        {
+            return Ok(answer);
         }
         if until <= Instant::now() {
             return Err(Failure::violated(MemberError::Unknown(why)));

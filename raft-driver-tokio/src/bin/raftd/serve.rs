@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use raft_core::{BootstrapError, Leases, Membership};
-use raft_driver_tokio::{DataDir, Options, StartError, StopReason};
+use raft_driver_tokio::{DataDir, NodeStatus, Options, StartError, StopReason};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
@@ -17,7 +17,7 @@ use crate::signals::Signals;
 use crate::store::Store;
 
 /// How long a tick is: what the node counts as ticks is told to people in milliseconds.
-pub(crate) const TICK: Duration = Duration::from_millis(10);
+const TICK: Duration = Duration::from_millis(10);
 const TICKS_PER_SECOND: u32 = 100;
 
 #[derive(clap::Args)]
@@ -77,11 +77,8 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     // Before the node starts, so that a port in use is found while there is still nothing to undo.
     let listener = TcpListener::bind(&args.http).await;
     let listener = listener.map_err(|error| Failure::usage(ServeError::Http(args.http.clone(), error)))?;
-    let founds = args.bootstrap || args.founders.is_voter(pair);
-    // Any of them may be gone by now.
-    let known: Vec<String> =
-        args.founders.servers().iter().map(|server| format!("http://{}", server.client_address)).collect();
-    let listen = args.listen.clone();
+    let own = founders::write(&pair, &args.listen, &args.http);
+    let founders = args.founders.clone();
     let mut options = Options::new(args.listen, args.founders);
     if let Some(drift) = args.lease_drift {
         let leases = Leases::new(options.config.election_timeout_ticks, drift, TICK.as_nanos() as u64);
@@ -94,13 +91,8 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     let handle = raft_driver_tokio::start(directory, options, Store::default()).await.map_err(not_started)?;
     let http_address = listener.local_addr().map_err(Failure::violated)?;
     say(&format!("{pair} serves clients on {http_address} and servers on {}", handle.local_addr()));
-    let status = handle.status();
-    if status.membership.as_ref().is_none_or(|membership| membership.server(pair).is_none()) && !founds {
-        let server = founders::write(&pair, &listen, &args.http);
-        say(&format!(
-            "{pair} is no member yet and waits to be added: raftd member add --http {} {server}",
-            known.join(",")
-        ));
+    if let Some(line) = waits(&handle.status(), &founders, &own, &args.http) {
+        say(&line);
     }
 
     let (stop, stopping) = watch::channel(false);
@@ -126,6 +118,30 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
         }
         Err(reason) => Err(Failure::violated(ServeError::Stopped(reason))),
     }
+}
+
+/// What a server says that can do nothing before others have, which is to be reached like `own` says, by clients at `http`.
+fn waits(status: &NodeStatus, founders: &Membership, own: &str, http: &str) -> Option<String> {
+    let pair = status.identity.pair;
+    match &status.membership {
+        Some(membership) if membership.server(pair).is_some() => return None,
+        None if founders.is_voter(pair) => {
+            return Some(format!(
+                "{pair} is a founder, has no log yet, and waits: for founders that were started with --bootstrap to find it, \
+                 or to be started with --bootstrap itself"
+            ));
+        }
+        _ => {}
+    }
+    // Any of them may be gone by now; this server itself, also in an earlier life, can not add anybody.
+    let others = founders.servers().iter().filter(|founder| founder.pair.id != pair.id);
+    let others = others.map(|founder| &*founder.client_address).filter(|address| *address != http);
+    let mut others: Vec<String> = others.map(|address| format!("http://{address}")).collect();
+    if others.is_empty() {
+        others.push("http://HOST:PORT of a member".to_owned());
+    }
+    let others = others.join(",");
+    Some(format!("{pair} is no member yet and waits to be added: raftd member add --http {others} {own}"))
 }
 
 /// Whether a server that was not started has lost something, or was only asked for what can not be.

@@ -5,6 +5,7 @@
 //!   307                a change, and this server does not lead, or a read whose leader has changed meanwhile; `Location` is
 //!                      the same path at the one that leads
 //!   400 405 408 411 413 414   the request is wrong, too slow or too large: certainly no effect
+//!   410                this server was removed from the cluster: certainly no effect, ask another one
 //!   503                certainly no effect: no leader is known, too much is under way, or the server is stopping
 //!   504                it may have happened, or may still happen; never said of a read
 //! ```
@@ -197,14 +198,12 @@ pub(super) fn redirect(leader: Option<Pair>, status: &NodeStatus, uri: &Uri) -> 
     // A server that has just lost its leadership may still name itself; sending the client in a circle helps nobody.
     let leader = leader.filter(|leader| *leader != own);
     let Some(leader) = leader else {
-        return unavailable("no leader is known; nothing was changed");
+        return leaderless(status, "no leader is known; nothing was changed");
     };
     let server = status.membership.as_ref().and_then(|membership| membership.server(leader).cloned());
     let Some(server) = server.filter(|server| !server.client_address.is_empty()) else {
-        return unavailable(&format!(
-            "server {} leads, whose address is not known; nothing was changed",
-            leader.id
-        ));
+        let line = format!("server {} leads, whose address is not known; nothing was changed", leader.id);
+        return leaderless(status, &line);
     };
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let location = format!("http://{}{path}", server.client_address);
@@ -214,6 +213,20 @@ pub(super) fn redirect(leader: Option<Pair>, status: &NodeStatus, uri: &Uri) -> 
             with_value(plain(StatusCode::TEMPORARY_REDIRECT, &text), LOCATION, location)
         }
         Err(_) => unavailable("the leader has no address that fits a redirect; nothing was changed"),
+    }
+}
+
+/// An answer where nobody can be named who leads. A server that was removed will not hear of one either.
+fn leaderless(status: &NodeStatus, line: &str) -> Response {
+    match status.removed {
+        Some(index) => plain(
+            StatusCode::GONE,
+            &format!(
+                "this server was removed from the cluster by the configuration at index {index}: ask another server; nothing \
+                 was changed"
+            ),
+        ),
+        None => unavailable(line),
     }
 }
 
