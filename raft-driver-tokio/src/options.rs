@@ -48,6 +48,10 @@ pub struct Options {
     pub founders: Membership,
     /// Whether to found the cluster, if this has not been done. Default false.
     pub bootstrap: bool,
+    /// How long a server that is about to found the cluster waits for the other founders to say whether they belong to another
+    /// one; where one does, nothing is founded ([`StartError::FoundedBefore`](crate::StartError::FoundedBefore)). Who does not answer in
+    /// time stops nobody. Zero: nobody is asked. Default 1 s.
+    pub ask_founders: Duration,
     /// The settings of the node. Default: [`Config::default`] with longer times, for a real disk on a machine that does other
     /// things too. Without a leader for half a second to a second there is an election: well above what such a machine makes
     /// a heartbeat wait, which comes every 100 ms, and well below what a client waits. And a leader whose disk has not
@@ -105,6 +109,7 @@ impl Options {
             listen: listen.into(),
             founders,
             bootstrap: false,
+            ask_founders: Duration::from_secs(1),
             config: Config {
                 election_timeout_ticks: 50,
                 heartbeat_ticks: 10,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raft_core::{
-    Bootstrap, BootstrapError, ClusterId, ConfigError, Identity, Membership, Node, Pair, Position,
+    Boot, Bootstrap, BootstrapError, ClusterId, ConfigError, Identity, Membership, Node, Pair, Position,
     RecordedStart, RecoverError, Recovered, bootstrap,
 };
 use tokio::net::TcpListener;
@@ -25,7 +25,7 @@ use crate::options::{Listen, Options, OptionsError};
 use crate::recorder::Recorder;
 use crate::state_machine::{ApplyThread, StateMachine};
 use crate::status::{NodeStatus, StopReason};
-use crate::transport::{Callers, Network, Receiver};
+use crate::transport::{Callers, Network, Receiver, other_cluster};
 
 /// How many packets may wait for the loop, however small; then the connections wait. The receiving side limits their bytes.
 const PACKETS_MAX: usize = 4096;
@@ -80,6 +80,18 @@ pub enum StartError {
         path: PathBuf,
         /// Why not. [`BootstrapError::NotAFounder`] is what a founder hears whose disk was wiped.
         error: BootstrapError,
+    },
+    /// Another founder belongs to another cluster: this founder was wiped, or the other one was founded with another list.
+    #[error(
+        "{path} is empty, and {founder} at {address}, another founder by the list given, belongs to another cluster already"
+    )]
+    FoundedBefore {
+        /// The folder.
+        path: PathBuf,
+        /// The other founder, as the list has it.
+        founder: Pair,
+        /// Where it was asked.
+        address: String,
     },
     /// The log is damaged, or the disk fails.
     #[error(transparent)]
@@ -136,12 +148,48 @@ pub async fn start<S: StateMachine>(
     options.config.check().map_err(StartError::Config)?;
     check_address(&directory, &options)?;
     let (listener, local_addr, options) = listen(options).await?;
-    let opened = tokio::task::spawn_blocking(move || open(directory, options));
-    let opened = match opened.await {
-        Ok(opened) => opened?,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    };
+    let found = beside(move || open_log(directory, options)).await?;
+    found.ask_founders(&listener).await?;
+    let opened = beside(move || open(found)).await?;
     run(opened, listener, local_addr, state_machine)
+}
+
+/// Does what waits for the disk where no other task waits for it.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StartError> + Send + 'static,
+) -> Result<T, StartError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// A folder that belongs to this cluster as far as its log says so. Nothing in it has been changed.
+struct Found {
+    directory: DataDir,
+    options: Options,
+    founders: Arc<Membership>,
+    log: Log,
+    recovered: Recovered,
+}
+
+impl Found {
+    /// Before the cluster is founded: makes sure that no other founder is known to belong to another one.
+    async fn ask_founders(&self, listener: &TcpListener) -> Result<(), StartError> {
+        let (pair, within) = (self.directory.pair(), self.options.ask_founders);
+        let founds = self.options.bootstrap && self.recovered.last() == Position::ZERO;
+        // Who is none of the founders is told so instead.
+        if !founds || !self.founders.is_voter(pair) || within.is_zero() {
+            return Ok(());
+        }
+        let identity = Identity { cluster: self.founders.cluster_id(), pair, boot: Boot::new(0) };
+        match other_cluster(listener, identity, &self.founders, within).await {
+            Some((founder, address)) => {
+                Err(StartError::FoundedBefore { path: self.directory.path().to_owned(), founder, address })
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// A folder that was found to be in order, with one more start counted.
@@ -187,10 +235,9 @@ async fn listen(mut options: Options) -> Result<(TcpListener, SocketAddr, Option
     Ok((listener, local_addr, options))
 }
 
-/// Everything that waits for the disk.
-fn open(mut directory: DataDir, options: Options) -> Result<Opened, StartError> {
+/// Reads what the disk knows.
+fn open_log(directory: DataDir, options: Options) -> Result<Found, StartError> {
     let path = directory.path().to_owned();
-    let pair = directory.pair();
     let founders = Arc::new(options.founders.clone());
     // What the log says of leases is what its founders have said.
     if let Some(leases) = founders.leases().map(|leases| Duration::from_nanos(leases.tick_nanos()))
@@ -199,8 +246,8 @@ fn open(mut directory: DataDir, options: Options) -> Result<Opened, StartError> 
         return Err(StartError::Tick { leases, ours: options.tick });
     }
     let cluster = founders.cluster_id();
-    let (mut log, mut recovered) =
-        Log::open(directory.log_storage(), pair, options.log).map_err(StartError::Log)?;
+    let (log, recovered) =
+        Log::open(directory.log_storage(), directory.pair(), options.log).map_err(StartError::Log)?;
     if let Some((index, founding)) = recovered.memberships.first()
         && index.raw() == 1
         && founding.cluster_id() != cluster
@@ -208,8 +255,15 @@ fn open(mut directory: DataDir, options: Options) -> Result<Opened, StartError> 
         let found = founding.cluster_id();
         return Err(StartError::OtherCluster { path, found, expected: cluster });
     }
+    Ok(Found { directory, options, founders, log, recovered })
+}
+
+/// Founds the cluster, if that is wanted, and makes the node.
+fn open(found: Found) -> Result<Opened, StartError> {
+    let Found { mut directory, options, founders, mut log, mut recovered } = found;
+    let (path, pair, cluster) = (directory.path().to_owned(), directory.pair(), founders.cluster_id());
     if options.bootstrap {
-        found(&mut log, &mut recovered, &founders, pair, &path)?;
+        bootstrap_folder(&mut log, &mut recovered, &founders, pair, &path)?;
     } else if recovered.last() == Position::ZERO && !founders.is_voter(pair) {
         tracing::warn!(%pair, "this server is no founder; it waits until a leader adds it");
     }
@@ -229,7 +283,7 @@ fn open(mut directory: DataDir, options: Options) -> Result<Opened, StartError> 
     Ok(Opened { directory, options, founders, log, node, recorder })
 }
 
-fn found(
+fn bootstrap_folder(
     log: &mut Log,
     recovered: &mut Recovered,
     founders: &Membership,

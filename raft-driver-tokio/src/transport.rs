@@ -18,6 +18,7 @@
 //! one frame for each connection; what waits for the node is limited in bytes. The one packet that is refused though it is
 //! understood is that of a snapshot: it would tell the node that the snapshot's bytes are here, and they do not come this way.
 
+mod asking;
 mod frame;
 mod hello;
 mod receiver;
@@ -30,6 +31,7 @@ use std::time::Duration;
 use raft_core::{Identity, Membership, Packet, Pair};
 use tokio::time::Instant;
 
+pub(crate) use asking::other_cluster;
 pub(crate) use receiver::{Inbound, Receiver};
 use sender::Peer;
 

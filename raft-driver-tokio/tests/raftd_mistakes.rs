@@ -172,3 +172,33 @@ async fn servers_that_wait_say_for_what() {
     let why = stderr(&refused);
     assert!(why.contains("lacks where clients reach the server") && why.contains("/HTTP_HOST:PORT"), "{why}");
 }
+
+/// Goal: a founder that was wiped founds no second cluster while another founder of its list can say that it belongs to the first.
+/// Method: the list is written anew with the new pair; then with nobody there to say so, which shows who it was that kept it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wiped_founder_with_a_new_list_founds_nothing_beside_its_cluster() {
+    let (mut cluster, founders) = three().await;
+    cluster.processes[2].take().unwrap().kill();
+    let wiped = cluster.format(3).await;
+    let written = [cluster.written[0].clone(), cluster.written[1].clone(), wiped.clone()].join(",");
+    cluster.start(3, &written, true);
+    let (code, said) = cluster.processes[2].take().unwrap().end().await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("belongs to another cluster already"), "{said}");
+    assert!(
+        said.contains("with the very list that the cluster was founded with, without --bootstrap"),
+        "{said}"
+    );
+
+    // What it says to do is possible: nothing was written.
+    let mut waiting = Talking::spawn(&mut cluster.command(3, &founders));
+    waiting.says("waits to be added").await;
+    waiting.kill();
+    waiting.end().await;
+    for nth in [1, 2] {
+        cluster.processes[nth - 1].take().unwrap().kill();
+    }
+    cluster.start(3, &written, true);
+    let status = until("it has founded", async || cluster.status(3).await).await;
+    assert_eq!(status["last"], 1, "{status}");
+}

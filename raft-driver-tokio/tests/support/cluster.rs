@@ -124,6 +124,8 @@ impl<S: StateMachine + Default> Cluster<S> {
         let listener = self.listeners[nth].try_clone().expect("a socket");
         let mut options = Options::new(listener, self.founders.clone());
         options.bootstrap = self.founders.is_voter(self.pair(nth));
+        // Servers that were not started yet are connected to, and say nothing.
+        options.ask_founders = Duration::ZERO;
         options.log = self.log;
         options.config = self.config;
         options.drain = self.drain;

@@ -165,6 +165,12 @@ fn advice(error: &StartError) -> &'static str {
              server has promised, and acknowledged writes could be lost. Without the folder start it without --bootstrap: it \
              then waits, and tells how to put it in the place of the old one"
         }
+        StartError::FoundedBefore { .. } => {
+            "A founder whose folder was lost or wiped can not found its cluster again, also not with its new name in the list: \
+             start it with the very list that the cluster was founded with, without --bootstrap. It then waits, and tells how \
+             to put it in the place of the old one. Where a new cluster is meant, all its founders need the same list, and \
+             folders and addresses that no other cluster uses"
+        }
         StartError::Bootstrap { .. } => "Leave --bootstrap away, or give an empty folder",
         StartError::Log(_) | StartError::Node { .. } | StartError::Founding(_) => {
             "Nothing was cut off or changed. Only the very disk will do, read again once its fault is mended. Never an older \
