@@ -1,15 +1,20 @@
 //! Goal: what `raftd load` reports as acknowledged is there on every server, whatever was killed meanwhile.
 //!
 //! Method: three real servers; a file of lines of all sorts is loaded while the leader is killed with SIGKILL and started
-//! again, and then a follower; every acknowledged line is read back from every server's own state, twice: by
-//! `raftd verify`, and by this test's own look at some lines; at last the chained digests of the three logs are compared.
+//! again, and then a follower; every line is read back linearizably as soon as it is acknowledged, and at the end from every
+//! server's own state, twice: by `raftd verify`, and by this test's own look at some lines; at last the chained digests of the three
+//! logs are compared.
 
 mod raftd;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 
+use axum::extract::Path;
+use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use raftd::{Three, request, run, stderr, stdout, until, verdict};
 
@@ -55,7 +60,7 @@ async fn acknowledged_lines_survive_kills_of_leader_and_follower() {
     command
         .arg("load")
         .arg(&file)
-        .args(["--to", &three.urls(), "--clients", "8", "--acknowledged"])
+        .args(["--to", &three.urls(), "--clients", "8", "--read-back", "--acknowledged"])
         .arg(&acknowledged);
     let loading = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let loading = tokio::task::spawn_blocking(move || loading.wait_with_output().unwrap());
@@ -79,7 +84,11 @@ async fn acknowledged_lines_survive_kills_of_leader_and_follower() {
 
     let loaded = loading.await.unwrap();
     assert!(loaded.status.success(), "{}", stderr(&loaded));
-    assert_eq!(verdict(&loaded), format!("acknowledged {LINES} of {LINES}"));
+    assert_eq!(verdict(&loaded), format!("acknowledged {LINES} of {LINES}, read back {LINES} of {LINES}"));
+    // Every server has answered for some.
+    let by_server = stdout(&loaded)[0].strip_prefix("read back ").unwrap().to_owned();
+    let counts = by_server.split(", ").map(|one| one.split(' ').next().unwrap().parse::<u64>().unwrap());
+    assert!(counts.clone().all(|count| 0 < count) && counts.clone().count() == 3, "{by_server}");
     let numbers = std::fs::read_to_string(&acknowledged).unwrap();
     // An attempt at it that was given up may have come late, behind line 13.
     let five_too = numbers.lines().any(|line| line == "5 retried");
@@ -146,6 +155,35 @@ async fn verify_finds_a_changed_and_a_missing_value() {
         assert_eq!((verified.status.code(), verdict(&verified)), (Some(2), String::new()));
         assert!(stderr(&verified).contains("nothing to verify"), "{}", stderr(&verified));
     }
+}
+
+/// Reading back has to be able to fail: a server that keeps the first value of each key, and loses one key.
+#[tokio::test(flavor = "multi_thread")]
+async fn load_finds_an_older_and_a_missing_value() {
+    let values = Arc::<Mutex<BTreeMap<String, Bytes>>>::default();
+    let kept = Arc::clone(&values);
+    let put = async move |Path(key): Path<String>, value: Bytes| {
+        kept.lock().unwrap().entry(key).or_insert(value);
+        StatusCode::NO_CONTENT
+    };
+    let get = async move |Path(key): Path<String>| {
+        let value = values.lock().unwrap().get(&key).cloned().filter(|_| key != "lost");
+        value.ok_or(StatusCode::NOT_FOUND)
+    };
+    let router = axum::Router::new().route("/db/{key}", axum::routing::get(get).put(put));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lines");
+    std::fs::write(&file, "a\t1\na\t2\nlost\t3\nb\t4\n").unwrap();
+    let loaded = run(&["load", file.to_str().unwrap(), "--to", &url, "--read-back"]).await;
+    assert_eq!(verdict(&loaded), "acknowledged 4 of 4, read back 2 of 4");
+    assert_eq!(loaded.status.code(), Some(1));
+    let said = stderr(&loaded);
+    assert!(said.contains("line 2 was acknowledged") && said.contains("has an older value"), "{said}");
+    assert!(said.contains("line 3 was acknowledged") && said.contains("has nothing under its key"), "{said}");
+    server.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

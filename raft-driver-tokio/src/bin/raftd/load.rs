@@ -29,6 +29,7 @@ use crate::client::{ANSWER_WITHIN, Base, Client};
 use crate::exit::{Exit, Failure, note, say};
 use crate::http::key;
 use crate::lines::{Line, Lines};
+use crate::read_back::{Possible, ReadBack};
 use crate::signals::Signals;
 
 /// Lines that wait for one client.
@@ -58,6 +59,10 @@ pub(crate) struct Args {
     /// may still have its effect
     #[arg(long, value_name = "FILE")]
     acknowledged: Option<PathBuf>,
+    /// Read each line back as soon as it is acknowledged, linearizably, from one server after the other; it fails where a line is
+    /// missing, or an older one of its key is there. Nobody else may write these keys meanwhile
+    #[arg(long)]
+    read_back: bool,
 }
 
 /// Why loading could not go on.
@@ -77,11 +82,15 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     let file = File::open(&args.file).map_err(read_error)?;
     let length = file.metadata().map_err(read_error)?.len();
     let journal = args.acknowledged.as_deref().map(Journal::create).transpose().map_err(Failure::usage)?;
+    let client = Client::new(usize::from(args.clients));
+    let patience = Duration::from_secs(args.patience);
+    let read_back = args.read_back.then(|| ReadBack::new(client.clone(), args.to.clone(), patience));
     let work = Arc::new(Work {
-        client: Client::new(usize::from(args.clients)),
+        client,
+        read_back,
         target: Mutex::new(Target { base: args.to[0].clone(), nth: 0 }),
         bases: args.to,
-        patience: Duration::from_secs(args.patience),
+        patience,
         began: Instant::now(),
         last_acknowledged: AtomicU64::new(0),
         acknowledged: AtomicU64::new(0),
@@ -134,17 +143,30 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     };
     // Also where something failed: what was acknowledged until then is done.
     let acknowledged = work.acknowledged.load(Ordering::Relaxed);
-    say(&format!("acknowledged {acknowledged} of {lines}"));
+    let lost = tell(acknowledged, lines, work.read_back.as_ref());
     read?;
     journaled.map_err(Failure::violated)?;
     let malformed = work.malformed.load(Ordering::Relaxed);
     Ok(match () {
+        () if lost => Exit::Violated,
         () if acknowledged == lines => Exit::Clean,
         // All is written that could be: what is wrong is the file.
         () if acknowledged + malformed == lines => Exit::Usage,
         () if interrupted => Exit::Unfinished,
         () => Exit::Violated,
     })
+}
+
+/// Says what was done, and returns whether something that was acknowledged was not found again.
+fn tell(acknowledged: u64, lines: u64, read_back: Option<&ReadBack>) -> bool {
+    let Some(read_back) = read_back else {
+        say(&format!("acknowledged {acknowledged} of {lines}"));
+        return false;
+    };
+    say(&format!("read back {}", read_back.by_server()));
+    let right = read_back.count();
+    say(&format!("acknowledged {acknowledged} of {lines}, read back {right} of {acknowledged}"));
+    right != acknowledged
 }
 
 fn progress_bar(bytes: u64) -> ProgressBar {
@@ -161,6 +183,7 @@ fn progress_bar(bytes: u64) -> ProgressBar {
 /// What the clients share.
 struct Work {
     client: Client,
+    read_back: Option<ReadBack>,
     bases: Vec<Base>,
     /// Who acknowledged last: usually the leader, so the next line goes there.
     target: Mutex<Target>,
@@ -219,21 +242,41 @@ async fn write_lines(
     mut lines: mpsc::Receiver<Line>,
     journal: Option<mpsc::Sender<Acknowledged>>,
 ) {
+    let mut possible = Possible::default();
     while let Some(line) = lines.recv().await {
         if work.stop.load(Ordering::Relaxed) {
             continue;
         }
-        let Some(acknowledged) = work.write_line(&line).await else { continue };
+        let Written { acknowledged, retried } = work.write_line(&line).await;
+        if retried && work.read_back.is_some() {
+            possible.insert(&line);
+        }
+        if !acknowledged {
+            continue;
+        }
         work.acknowledged.fetch_add(1, Ordering::Relaxed);
         work.last_acknowledged.fetch_max(work.now(), Ordering::Relaxed);
         if let Some(journal) = &journal {
             // The journal ends only after its senders, or on an error that it reports itself.
-            let _ = journal.send(acknowledged).await;
+            let _ = journal.send(Acknowledged { number: line.number, retried }).await;
+        }
+        if let Some(read_back) = &work.read_back
+            && let Err(error) = read_back.read(&line, &possible).await
+        {
+            work.refuse(&error.to_string());
         }
     }
 }
 
-/// A line that was written.
+/// What became of a line.
+#[derive(Clone, Copy)]
+struct Written {
+    acknowledged: bool,
+    /// Whether an attempt at it may still have its effect.
+    retried: bool,
+}
+
+/// A line that was written, for the journal.
 #[derive(Clone, Copy)]
 struct Acknowledged {
     number: u64,
@@ -242,8 +285,8 @@ struct Acknowledged {
 }
 
 impl Work {
-    /// Writes one line until it is acknowledged; `None` if it was not.
-    async fn write_line(&self, line: &Line) -> Option<Acknowledged> {
+    /// Writes one line until it is acknowledged, or can not be.
+    async fn write_line(&self, line: &Line) -> Written {
         let path = key::path(&line.key);
         let began = Instant::now();
         let mut again = AGAIN_FIRST;
@@ -254,7 +297,7 @@ impl Work {
             let problem = match sent {
                 Ok(answer) if answer.status.is_success() => {
                     self.keep_target(answer.from);
-                    return Some(Acknowledged { number: line.number, retried });
+                    return Written { acknowledged: true, retried };
                 }
                 Ok(answer) if is_final(answer.status) => {
                     let text = String::from_utf8_lossy(&answer.body);
@@ -264,7 +307,7 @@ impl Work {
                         answer.status,
                         text.trim()
                     ));
-                    return None;
+                    return Written { acknowledged: false, retried };
                 }
                 Ok(answer) => {
                     retried |= !certainly_no_effect(answer.status);
@@ -277,11 +320,11 @@ impl Work {
             };
             self.change_target(&target);
             if self.stop.load(Ordering::Relaxed) {
-                return None;
+                return Written { acknowledged: false, retried };
             }
             if self.patience < began.elapsed() {
                 self.give_up(line.number, problem.trim());
-                return None;
+                return Written { acknowledged: false, retried };
             }
             tokio::time::sleep(again).await;
             again = (again * 2).min(AGAIN_LAST);
@@ -317,11 +360,11 @@ impl Work {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// A line that can never be written.
+    /// A line that can never be written, or was not found again.
     fn refuse(&self, why: &str) {
         match self.refused.fetch_add(1, Ordering::Relaxed) {
             nth if nth < NAMED_MAX => self.note(why),
-            NAMED_MAX => self.note("and more lines are refused"),
+            NAMED_MAX => self.note("and so it is with more lines"),
             _ => {}
         }
     }

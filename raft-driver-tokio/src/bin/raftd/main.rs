@@ -15,6 +15,7 @@ mod http;
 mod client;
 mod cluster;
 mod lines;
+mod read_back;
 
 mod measure;
 
