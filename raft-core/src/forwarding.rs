@@ -292,14 +292,17 @@ mod tests {
     use alloc::collections::BTreeSet;
     use alloc::vec::Vec;
 
-    use super::Window;
+    use super::{Forwards, WINDOWS_MAX, Window};
     use crate::identity::{Boot, Incarnation, NodeId, Pair};
     use crate::position::Token;
     use proptest::prelude::*;
 
+    fn pair(id: usize) -> Pair {
+        Pair { id: NodeId::new(id as u64).expect("not zero"), incarnation: Incarnation::new(1) }
+    }
+
     fn window() -> Window {
-        let from = Pair { id: NodeId::new(1).expect("not zero"), incarnation: Incarnation::new(1) };
-        Window { from, boot: Boot::new(1), latest: Token::new(1), before: 0 }
+        Window { from: pair(1), boot: Boot::new(1), latest: Token::new(1), before: 0 }
     }
 
     proptest! {
@@ -317,6 +320,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// However many servers come and go while one leads, it remembers no more than so many, and those it does not forget.
+    #[test]
+    fn windows_are_bounded_and_none_is_forgotten() {
+        let mut forwards = Forwards::default();
+        let mut is_new = |id, token| forwards.is_new(pair(id), Boot::new(1), Token::new(token));
+        assert!((1..=WINDOWS_MAX).rev().all(|id| is_new(id, 1)), "there is room for each");
+        assert!(!is_new(WINDOWS_MAX + 1, 1), "there is no room for another one");
+        assert!((1..=WINDOWS_MAX).all(|id| !is_new(id, 1)), "what they passed on is used up");
+        assert!(is_new(1, 2) && is_new(WINDOWS_MAX, 2), "and they go on");
+        assert_eq!(forwards.windows.len(), WINDOWS_MAX);
+        assert_eq!(forwards.check(true, crate::position::LogIndex::ZERO), Ok(()));
     }
 
     #[test]

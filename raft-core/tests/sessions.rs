@@ -97,6 +97,19 @@ fn table_is_bounded() {
     assert_eq!(long.expect("it is done").response, b"much"[..]);
 }
 
+/// Of an answer that is too long the table keeps a copy of what it may keep, and not the memory of the whole; a short one is not copied.
+#[test]
+fn cut_answer_lets_go_of_its_buffer() {
+    let mut sessions = Sessions::new(LIMITS);
+    let id = register(&mut sessions, 5, 0).expect("there is room");
+    let (long, short) = (Bytes::from(vec![7; 5]), Bytes::from(vec![8; 4]));
+    let cut = sessions.apply(id, 0, 0, at(0), || long.clone()).expect("applied").response;
+    assert_eq!(cut, [7; 4][..]);
+    assert!(long.is_unique(), "nobody else holds the five bytes");
+    sessions.apply(id, 1, 0, at(0), || short.clone()).expect("applied");
+    assert!(!short.is_unique(), "the table shares what is not cut");
+}
+
 #[test]
 fn wrong_tables_are_refused() {
     let mut sessions = Sessions::new(LIMITS);
