@@ -116,6 +116,16 @@ fn replay_of_a_recording_says_where_it_differs() {
     assert_eq!(said(&Case::of(&start, &without).replay()).0, Some(1));
 }
 
+/// What is named may be anything: a file without an end is read so far and no further.
+#[cfg(unix)]
+#[test]
+fn file_without_an_end_is_refused() {
+    let output = replay(&[Path::new("/dev/zero")]);
+    assert_eq!(said(&output), (Some(2), String::new(), String::new()));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(message, "raft-sim: /dev/zero: longer than 67108864 bytes\n");
+}
+
 #[test]
 fn torn_recordings_are_replayed_and_damaged_ones_refused() {
     let (start, steps) = recorded();

@@ -22,6 +22,8 @@ pub(super) enum Failure {
     Write { file: PathBuf, error: io::Error },
     #[error("can not read {}: {error}", file.display())]
     Read { file: PathBuf, error: io::Error },
+    #[error("{}: longer than {bytes_max} bytes", file.display())]
+    TooLong { file: PathBuf, bytes_max: u64 },
     #[error("can not handle signals: {0}")]
     Signals(io::Error),
     #[error("{}: {error}", file.display())]

@@ -25,7 +25,7 @@ pub(super) struct Merge {
 const NAMED_MAX: usize = 10;
 
 fn read(file: &Path) -> Result<Whole, Failure> {
-    let text = std::fs::read_to_string(file).map_err(Failure::read(file))?;
+    let text = super::read::text(file, super::read::BYTES_MAX)?;
     let report =
         serde_json::from_str(&text).map_err(|error| Failure::Json { file: file.to_owned(), error })?;
     Whole::from_json(&report).ok_or_else(|| Failure::NotAShard(file.to_owned()))

@@ -3,6 +3,7 @@
 mod canaries;
 mod failure;
 mod merge;
+mod read;
 mod recording;
 mod replay;
 mod report;

@@ -10,6 +10,7 @@ use raft_sim::recorded::{Replayed, replay_recording};
 
 use super::VIOLATION;
 use super::failure::{Failure, Out};
+use super::read;
 use super::stop::Stop;
 
 /// Whether a file begins as a recording does.
@@ -26,7 +27,7 @@ pub(super) fn replay(
     out: &mut Out,
     stop: &Stop,
 ) -> Result<ExitCode, Failure> {
-    let bytes = bytes::Bytes::from(std::fs::read(file).map_err(Failure::read(file))?);
+    let bytes = bytes::Bytes::from(read::bytes(file, read::BYTES_MAX)?);
     let unreadable = |error| Failure::Recording { file: file.to_owned(), error };
     if let Some(json) = json {
         let (start, steps) = Recording::open(bytes.clone()).map_err(unreadable)?;

@@ -6,6 +6,7 @@ use raft_sim::canary::{Break, CANARIES, Canary, Replacement};
 use raft_sim::{Honest, Schedule, Subject};
 
 use super::failure::Failure;
+use super::read;
 
 /// What a schedule is run on.
 pub(super) enum Place {
@@ -17,7 +18,7 @@ pub(super) enum Place {
 
 /// Reads a schedule and finds what it is to be run on.
 pub(super) fn open(file: &Path) -> Result<(Schedule, Place), Failure> {
-    let text = std::fs::read_to_string(file).map_err(Failure::read(file))?;
+    let text = read::text(file, read::SCHEDULE_BYTES_MAX)?;
     let schedule: Schedule =
         text.parse().map_err(|error| Failure::Schedule { file: file.to_owned(), error })?;
     let place = match schedule.broken.as_deref().map(canary).transpose()? {

@@ -11,6 +11,7 @@ use raft_sim::canary::{Bench, CanaryError, Replacement};
 use raft_sim::{Progress, Schedule, Subject};
 
 use super::failure::{Failure, Out, Target};
+use super::read;
 use super::schedule::{self, Place};
 use super::stop::Stop;
 
@@ -177,7 +178,11 @@ fn short_name(file: &Path) -> PathBuf {
 
 /// What to begin with: the given schedule, or what an earlier attempt has made of it.
 fn begun(given: &Schedule, out: &Path) -> Result<Schedule, Failure> {
-    let Ok(text) = std::fs::read_to_string(out) else { return Ok(given.clone()) };
+    let text = match read::text(out, read::SCHEDULE_BYTES_MAX) {
+        Ok(text) => text,
+        Err(Failure::Read { .. }) => return Ok(given.clone()),
+        Err(other) => return Err(other),
+    };
     let there: Schedule = text.parse().map_err(|error| Failure::Schedule { file: out.to_owned(), error })?;
     let source = given.shortened.map_or(given.digest(), |shortened| shortened.source);
     // It is the given one still where it was stopped before the first attempt.
