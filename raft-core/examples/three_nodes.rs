@@ -10,9 +10,9 @@
 use std::collections::VecDeque;
 
 use raft_core::{
-    Answer, Boot, Bootstrap, Config, Digest, Event, Fetch, Fetched, Identity, Incarnation, Membership,
-    Message, Node, NodeId, Outcome, Packet, Pair, Payload, Position, Ready, Recovered, RequestId, RoleKind,
-    Runs, Server, Snapshot, Suffrage, Write, bootstrap,
+    Answer, Boot, Bootstrap, Config, Digest, Event, Fetch, Identity, Incarnation, Membership, Message, Node,
+    NodeId, Outcome, Packet, Pair, Payload, Position, Ready, Recovered, RequestId, RoleKind, Runs, Server,
+    Snapshot, Suffrage, Write, bootstrap,
 };
 
 /// After so many entries the state machine is saved, and the log begins behind them.
@@ -88,14 +88,8 @@ impl Host {
     }
 
     /// Reads back what the node has no longer in memory.
-    fn fetch(&mut self, Fetch { number, first, last, .. }: Fetch) {
-        let mut found = Runs::new();
-        for run in self.disk.tail.iter().filter_map(|run| run.slice(first, last)) {
-            found.push(run).expect("slices of a log are consecutive");
-        }
-        let is_there = found.first() == Some(first);
-        let result = if is_there { Fetched::Entries(found) } else { Fetched::Compacted };
-        self.inbox.push_back(Message::Fetched { number, result });
+    fn fetch(&mut self, fetch: &Fetch) {
+        self.inbox.push_back(Message::Fetched { number: fetch.number, result: self.disk.read(fetch) });
     }
 }
 
@@ -154,7 +148,7 @@ impl Cluster {
             host.restore(&snapshot);
         }
         for fetch in fetch {
-            host.fetch(fetch);
+            host.fetch(&fetch);
         }
         assert!(obtain.is_empty(), "nobody here imports a state that was made elsewhere");
         host.answers.extend(answers);

@@ -13,10 +13,12 @@ mod bulk;
 mod json;
 mod ready;
 mod recording;
+mod recovered;
 mod sessions;
 
 pub(crate) use self::ready::{differences, encode_ready};
 pub(crate) use self::recording::{decode_start, decode_step, encode_start, encode_step};
+pub use self::recovered::{decode_recovered, encode_recovered};
 pub use self::sessions::{decode_sessions, encode_sessions};
 
 use alloc::boxed::Box;
@@ -152,18 +154,18 @@ fn packet(packet: wire::Packet) -> Result<Packet, DecodeError> {
 }
 
 /// Encodes an entry, without its position: as it came, where it came with fields that this version does not know.
-pub fn encode_entry(entry: &Entry) -> Bytes {
+pub fn encode_entry(entry: &Entry) -> Vec<u8> {
     let mut out = Vec::with_capacity(bulk::entry_len(entry));
     bulk::put_entry(entry, &mut out);
-    out.into()
+    out
 }
 
 /// Decodes an entry. A command is a slice of `bytes`, and keeps them in memory.
 ///
 /// # Errors
 /// Where the bytes are not a valid entry. One with fields of a newer version is valid, and keeps them.
-pub fn decode_entry(bytes: &Bytes) -> Result<Entry, DecodeError> {
-    bulk::entry(bytes, 0, bytes.len())
+pub fn decode_entry(bytes: Bytes) -> Result<Entry, DecodeError> {
+    bulk::entry(&bytes, 0, bytes.len())
 }
 
 /// Encodes a configuration. Equal configurations have equal encodings, and the digest of the founding one's is the cluster

@@ -359,13 +359,17 @@ impl Runs {
         }
     }
 
-    /// The entries up to index `last`, included, without copying.
-    pub fn up_to(&self, last: LogIndex) -> Runs {
+    /// The entries from index `first` to index `last`, both included, as far as they are here, without copying.
+    pub fn slice(&self, first: LogIndex, last: LogIndex) -> Runs {
         let mut runs = Runs::new();
-        for run in self.iter().filter_map(|run| run.slice(run.first(), last)) {
+        for run in self.iter().filter_map(|run| run.slice(first, last)) {
             runs.push_unchecked(run);
         }
         runs
+    }
+
+    pub(crate) fn up_to(&self, last: LogIndex) -> Runs {
+        self.slice(LogIndex::ZERO, last)
     }
 
     /// The longest part from the beginning whose sizes sum to at most `bytes`, but at least one entry and at most `entries`
@@ -391,12 +395,6 @@ impl Runs {
             }
         }
         runs
-    }
-
-    /// Takes all entries out, keeping memory for the next.
-    pub fn clear(&mut self) {
-        self.head = None;
-        self.rest.clear();
     }
 
     /// Whether there are no entries.

@@ -3,8 +3,10 @@
 use alloc::vec::Vec;
 
 use crate::identity::Pair;
+use crate::message::Fetched;
 use crate::position::{FetchNumber, LogIndex};
 use crate::ready::Fetch;
+use crate::write::Recovered;
 
 /// What entries are fetched for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -67,6 +69,21 @@ impl Fetches {
             Some(nth) => Answered::Now(self.pending.remove(nth)),
             None if FetchNumber::ZERO < number && number <= self.last_number => Answered::Before,
             None => Answered::Never,
+        }
+    }
+}
+
+impl Recovered {
+    /// Reads back what a node asks for: the answer to a fetch, for embedders that keep the whole log in memory, or read all of it to
+    /// find a part. What has been [shortened](Self::shorten) is not here, and to ask for it has failed.
+    pub fn read(&self, fetch: &Fetch) -> Fetched {
+        if fetch.first <= self.start.index {
+            return Fetched::Compacted;
+        }
+        let found = self.tail.slice(fetch.first, fetch.last);
+        match found.first() {
+            Some(first) if first == fetch.first => Fetched::Entries(found.prefix(fetch.bytes_max, u64::MAX)),
+            _ => Fetched::Failed,
         }
     }
 }

@@ -22,7 +22,7 @@
 //!
 //! 1. Draw an [`Incarnation`] when it formats an empty directory, and count a durable [`Boot`] up at every start.
 //! 2. [`bootstrap`] the founders of a cluster once, each with the same [`Membership`].
-//! 3. At a start, feed all writes of the disk to [`Recovered::absorb`] and make a [`Node`].
+//! 3. At a start, make a [`Recovered`] of all writes on the disk, in order, and a [`Node`] of that.
 //! 4. Loop: hand messages to [`Node::step`] and do what the [`Ready`] says. The parts of a `Ready` do not depend on one
 //!    another: whatever must not be sent before a write is durable is not in it yet. So there is no order to get wrong.
 //!
@@ -41,11 +41,7 @@
 //!
 //! impl Disk {
 //!     fn recover(&self) -> Recovered {
-//!         let mut recovered = Recovered::default();
-//!         for write in &self.writes {
-//!             recovered.absorb(write).expect("the disk returns what was written");
-//!         }
-//!         recovered
+//!         Recovered::replay(&self.writes).expect("the disk returns what was written")
 //!     }
 //! }
 //!
@@ -97,12 +93,9 @@
 //!                 inbox.push_front(Message::Applied(position.index));
 //!             }
 //!         }
-//!         for Fetch { number, first, last, .. } in ready.fetch {
-//!             let mut found = Runs::new();
-//!             for run in disk.recover().tail.iter().filter_map(|run| run.slice(first, last)) {
-//!                 found.push(run).expect("slices of a log are consecutive");
-//!             }
-//!             inbox.push_front(Message::Fetched { number, result: Fetched::Entries(found) });
+//!         for fetch in ready.fetch {
+//!             let result = disk.recover().read(&fetch); // A real one knows where in the file which entry stands.
+//!             inbox.push_front(Message::Fetched { number: fetch.number, result });
 //!         }
 //!         // Bytes to move from one server to another: there is no other one here.
 //!         assert!(ready.snapshots.is_empty() && ready.obtain.is_empty());
@@ -143,6 +136,9 @@
 //!   it before what has arrived meanwhile.
 //! - **Under load** collect what has come and hand it over in one [`Node::step_all`]: one write, one packet of entries for
 //!   each follower, one batch to apply, and a `Ready` whose memory is reused.
+//! - **Answers** to proposals come in the step that first hands the entries to the state machine, or before, and say where in the log they
+//!   are. So take [`Ready::answers`] before [`Ready::apply`]: then whoever waits for the state machine's response to the entry at some
+//!   index is known by the time that it is applied.
 //! - **Refused** proposals certainly had no effect: try again, elsewhere if the refusal names a leader. **Lost** ones may have:
 //!   try again only what may happen twice. [`Message::Forward`] is for callers who do not care who leads: a follower passes it on, and
 //!   what it does not hear of is [`Outcome::Unanswered`], which is as good as lost.
@@ -152,7 +148,7 @@
 //!   They cost a round of heartbeats, shared by all that wait; where clocks can be trusted within a bound, a cluster may be founded with
 //!   [`Leases`], which save it. What may be out of date by a stated number of ticks is read by [`Message::ReadWithin`].
 //! - **Commands that must not be done twice** carry a session: [`Sessions`] is a table that the state machine embeds, and saves in its
-//!   snapshots by [`encode_sessions`].
+//!   snapshots by [`encode_sessions`]; it shows how.
 //! - **Time** as a state machine may see it is the log time of entries ([`Entry::time`]), which is the same on every server; with
 //!   [`Config::timer_ticks`] the leader appends a [`Payload::Timer`] whenever it passes a multiple of an interval.
 //! - **Leadership** moves by [`Message::Transfer`], [`Message::Campaign`] and [`Message::StepDown`]; [`Node::status`] and
@@ -162,7 +158,8 @@
 //!   be connected to from then on: all of [`Membership::members`].
 //! - **Snapshots** keep the log short: save the state machine as it is right after an entry that it has applied, make that durable, and
 //!   step [`Message::SnapshotTaken`]. The write that follows says what the log lacks from then on ([`Compaction`]); what is before that
-//!   may be deleted once the write is durable, and reading it answers [`Fetched::Compacted`]. A server whose log lacks what its state
+//!   may be deleted once the write is durable, and reading it answers [`Fetched::Compacted`]. What is deleted of the disk itself is for
+//!   it to say: [`encode_recovered`] puts what many writes have come to in the place of them ([`Recovered`] has a drawing). A server whose log lacks what its state
 //!   machine needs asks for [`Ready::restore`], at a start too. Where a follower needs what is gone, [`Ready::snapshots`] asks for the
 //!   bytes to be sent; its packet is handed to the receiver when it has them all, durable.
 //! - **A state made elsewhere** takes the place of the state machine by [`Message::Import`]: an entry that only servers take which have the
@@ -238,16 +235,19 @@ pub mod marks;
 #[cfg(not(feature = "marks"))]
 mod marks;
 
+/// Shared bytes, as commands and responses are made of: the type of the crate `bytes`.
+pub use bytes::Bytes;
+
 pub use crate::config::{Config, ConfigError};
 pub use crate::encoding::{
-    DecodeError, decode_entry, decode_membership, decode_packet, decode_sessions, decode_write, encode_entry,
-    encode_membership, encode_packet, encode_sessions, encode_write,
+    DecodeError, decode_entry, decode_membership, decode_packet, decode_recovered, decode_sessions,
+    decode_write, encode_entry, encode_membership, encode_packet, encode_recovered, encode_sessions,
+    encode_write,
 };
 pub use crate::entry::{Entry, Payload, Run, RunError, Runs};
 pub use crate::identity::{Boot, ClusterId, Identity, Incarnation, NodeId, Pair, ParseIdentityError};
 pub use crate::invariants::Broken;
 pub use crate::leases::{Leases, LeasesError};
-pub use crate::log::TermStart;
 pub use crate::membership::{Membership, MembershipError, Server, Suffrage};
 pub use crate::message::{Change, Commands, Fetched, Message};
 pub use crate::node::{Node, StartError};

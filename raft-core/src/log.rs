@@ -28,11 +28,10 @@ use crate::snapshot::Snapshot;
 
 /// Where a term begins in a log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct TermStart {
-    /// The term.
-    pub term: Term,
+pub(crate) struct TermStart {
+    pub(crate) term: Term,
     /// The index of its first entry.
-    pub first: LogIndex,
+    pub(crate) first: LogIndex,
 }
 
 /// Where terms begin, as far as a log that begins behind `start` has to know it.

@@ -48,7 +48,7 @@ pub enum Message {
         /// The caller's name for it.
         id: RequestId,
         /// Which state.
-        state: Import,
+        import: Import,
     },
     /// The bytes of this state are durable on this server: the answer to [`Ready::obtain`](crate::Ready::obtain).
     Obtained(Import),

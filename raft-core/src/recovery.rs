@@ -12,7 +12,6 @@ use core::fmt;
 use crate::encoding::refounded_id;
 use crate::entry::{Entry, Payload, Run, Runs};
 use crate::identity::{ClusterId, Pair};
-use crate::log::log_cluster;
 use crate::membership::Membership;
 use crate::position::{LogIndex, LogTime, Position, WriteNumber};
 use crate::write::{HardState, Recovered, Write};
@@ -73,8 +72,7 @@ impl core::error::Error for RecoveryError {}
 /// # Errors
 /// See [`RecoveryError`].
 pub fn recover(disk: &Recovered, membership: &Membership, survivor: Pair) -> Result<Recovery, RecoveryError> {
-    let cluster = log_cluster(disk.refounded, disk.snapshot.as_deref(), &disk.memberships)
-        .ok_or(RecoveryError::Empty)?;
+    let cluster = disk.cluster().ok_or(RecoveryError::Empty)?;
     if membership.is_joint() {
         return Err(RecoveryError::Joint);
     }

@@ -4,23 +4,6 @@
 //! A client registers and is known from then on by the index of that entry. It numbers its commands, and says with each which answers it
 //! has got, so that they can be forgotten. The table answers again what was answered before, and refuses what it can not tell from a
 //! repetition any more. Sessions expire by log time, which is the same on every server: so is the table.
-//!
-//! ```
-//! use bytes::Bytes;
-//! use raft_core::{LogIndex, LogTime, SessionLimits, Sessions};
-//!
-//! let mut sessions = Sessions::new(SessionLimits::default());
-//! let (mut count, time) = (0, LogTime::new(7));
-//! // The entry at index 5 registers a client.
-//! let session = sessions.register(LogIndex::new(5), time).unwrap();
-//! let mut increment = |sequence| {
-//!     let add = || { count += 1; Bytes::from(vec![count]) };
-//!     sessions.apply(session, sequence, 1, time, add).unwrap().response
-//! };
-//! assert_eq!(increment(1), [1][..]);
-//! assert_eq!(increment(1), [1][..], "sent again, answered again, done once");
-//! assert_eq!(increment(2), [2][..]);
-//! ```
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -141,8 +124,49 @@ pub(crate) struct Session {
     pub(crate) responses: BTreeMap<u64, Bytes>,
 }
 
-/// All sessions of a state machine. Equal sequences of calls lead to equal tables, and to equal encodings
-/// ([`encode_sessions`](crate::encode_sessions)).
+/// All sessions of a state machine (Raft thesis §6.3): a table that is a part of it, so that a command which its client sends again takes
+/// effect once. Equal sequences of calls lead to equal tables, and to equal encodings ([`encode_sessions`](crate::encode_sessions)).
+///
+/// What a command has to carry is for the embedder to encode: here one registers a client, who learns from the answer that its session is
+/// called by the index of that entry ([`Outcome::Committed`](crate::Outcome::Committed)); all others name the session, count the
+/// client's commands, and say which answers the client has got. A snapshot of the state machine has the table, too.
+///
+/// ```
+/// use raft_core::{Bytes, LogIndex, LogTime, SessionId, SessionLimits, SessionRefusal, Sessions};
+/// use raft_core::{decode_sessions, encode_sessions};
+///
+/// enum Command {
+///     Register,
+///     Increment { session: SessionId, number: u64, answered: u64 },
+/// }
+///
+/// struct Counter { count: u8, sessions: Sessions }
+///
+/// impl Counter {
+///     /// Applies the command of the entry at this index and log time; what it returns is for the client.
+///     fn apply(&mut self, index: LogIndex, time: LogTime, command: &Command) -> Result<Bytes, SessionRefusal> {
+///         match *command {
+///             Command::Register => self.sessions.register(index, time).map(|_| Bytes::new()),
+///             Command::Increment { session, number, answered } => {
+///                 let count = &mut self.count;
+///                 let increment = || { *count += 1; Bytes::copy_from_slice(&[*count]) };
+///                 self.sessions.apply(session, number, answered, time, increment).map(|applied| applied.response)
+///             }
+///         }
+///     }
+/// }
+///
+/// let mut counter = Counter { count: 0, sessions: Sessions::new(SessionLimits::default()) };
+/// let mut apply = |index, command| counter.apply(LogIndex::new(index), LogTime::new(7), &command);
+/// apply(5, Command::Register).unwrap();
+/// let session = SessionId::new(LogIndex::new(5));
+/// assert_eq!(apply(6, Command::Increment { session, number: 0, answered: 0 }).unwrap(), [1][..]);
+/// assert_eq!(apply(8, Command::Increment { session, number: 0, answered: 0 }).unwrap(), [1][..], "sent again: done once");
+/// assert_eq!(apply(9, Command::Increment { session, number: 1, answered: 1 }).unwrap(), [2][..]);
+/// let late = apply(10, Command::Increment { session, number: 0, answered: 0 });
+/// assert_eq!(late, Err(SessionRefusal::Acknowledged), "the client has said that it has the answer to number 0");
+/// assert_eq!(decode_sessions(encode_sessions(&counter.sessions).into()), Ok(counter.sessions));
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sessions {
     limits: SessionLimits,
@@ -183,7 +207,7 @@ impl Sessions {
     /// Registers a client, by the entry at `index` with log time `time`. Doing so again for the same entry changes nothing.
     ///
     /// # Errors
-    /// [`SessionRefusal::Full`].
+    /// [`SessionRefusal::Full`] where there are [`SessionLimits::sessions_max`] of them.
     pub fn register(&mut self, index: LogIndex, time: LogTime) -> Result<SessionId, SessionRefusal> {
         self.expire(time);
         let id = SessionId(index);
@@ -197,10 +221,12 @@ impl Sessions {
     }
 
     /// Applies the command with this number, from 0, in an entry of log time `time`: `run` does it, and is called once for each number
-    /// of a session, whatever its client sends how often. The client has the answers to all commands below `answered`.
+    /// of a session, whatever its client sends how often. The client has the answers to all commands below `answered`. What `run` returns
+    /// is kept, cut to [`SessionLimits::response_bytes_max`], until the client has said so or the session ends.
     ///
     /// # Errors
-    /// [`SessionRefusal`]; `run` is not called then.
+    /// [`SessionRefusal::Expired`] where there is no such session, [`SessionRefusal::Acknowledged`] where the client has said that it has
+    /// the answer, [`SessionRefusal::TooManyResponses`] where so many are kept; `run` is not called then.
     pub fn apply(
         &mut self,
         session: SessionId,
@@ -236,10 +262,10 @@ impl Sessions {
         Ok(Applied { response, repeated: false })
     }
 
-    /// Says that a client is still there, without a command.
+    /// Says that a client is still there, without a command, in an entry of log time `time`.
     ///
     /// # Errors
-    /// [`SessionRefusal::Expired`].
+    /// [`SessionRefusal::Expired`] where there is no such session.
     pub fn keep_alive(&mut self, session: SessionId, time: LogTime) -> Result<(), SessionRefusal> {
         self.expire(time);
         let now = self.time;

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::borrow::Borrow;
 use core::fmt;
 
 use crate::entry::{Payload, Run, Runs};
@@ -46,8 +47,18 @@ pub struct Write {
 
 /// Everything that a node's disk knew when it was started: what [`Node::new`](crate::Node::new) begins from.
 ///
-/// Feed it every recovered [`Write`], in order, through [`absorb`](Self::absorb); `Recovered::default()` is an empty disk.
-/// Then set [`applied`](Self::applied) to what the state machine has kept.
+/// Feed it every recovered [`Write`], in order: through [`absorb`](Self::absorb) one by one, where `Recovered::default()` is an empty
+/// disk, or through [`replay`](Self::replay) all at once. Then set [`applied`](Self::applied) to what the state machine has kept.
+///
+/// It also is how a disk gets rid of what a snapshot stands for ([`Compaction`]), since the writes that are left say too little without
+/// those before them. [`encode_recovered`](crate::encode_recovered) writes down what some writes have come to, and takes their place:
+///
+/// ```text
+///   one file    │ what all writes so far have come to │ write │ write │ …          takes the place of the file, by a rename
+///
+///   many files  │ write │ write │ …    │ what the first file has come to, shortened │ write │ …    │ what the second …
+///                       ▲ deleted once the log begins behind it: a start reads from the next file on
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Recovered {
     /// The last term and vote.
@@ -73,9 +84,9 @@ pub struct Recovered {
     /// applied more than is left has to begin anew.
     pub lost: Position,
     /// Where each term begins in the part of the log before the tail.
-    pub terms: Vec<TermStart>,
+    pub(crate) terms: Vec<TermStart>,
     /// Every configuration in the log, the tail included, with its index, and the one in force at the end of the snapshot.
-    pub memberships: Vec<(LogIndex, Arc<Membership>)>,
+    pub(crate) memberships: Vec<(LogIndex, Arc<Membership>)>,
     /// The end of the log. Not empty where the log is not: what stands before its first entry is known by term only, and
     /// is fetched when it is needed.
     pub tail: Runs,
@@ -130,6 +141,35 @@ impl Recovered {
     /// The configuration in force: the last one, committed or not. `None` on a disk that has not heard of its cluster yet.
     pub fn membership(&self) -> Option<&Arc<Membership>> {
         self.memberships.last().map(|(_, membership)| membership)
+    }
+
+    /// The configurations in the log, the tail included, each with its index, and before them the one in force at the end of the
+    /// snapshot: the last is in force.
+    pub fn memberships(&self) -> &[(LogIndex, Arc<Membership>)] {
+        &self.memberships
+    }
+
+    /// The first entry of each term in the part of the log before the tail. Where the log begins behind a snapshot, what stands right
+    /// before it counts as the first of its term.
+    pub fn term_starts(&self) -> impl Iterator<Item = Position> + '_ {
+        self.terms.iter().map(|start| Position { term: start.term, index: start.first })
+    }
+
+    /// The cluster that the log is of. `None` on a disk that has not heard of one yet.
+    pub fn cluster(&self) -> Option<ClusterId> {
+        log_cluster(self.refounded, self.snapshot.as_deref(), &self.memberships)
+    }
+
+    /// What a disk knows that holds these writes, in order.
+    ///
+    /// # Errors
+    /// As those of [`absorb`](Self::absorb).
+    pub fn replay<W: Borrow<Write>>(writes: impl IntoIterator<Item = W>) -> Result<Self, RecoverError> {
+        let mut recovered = Recovered::default();
+        for write in writes {
+            recovered.absorb(write.borrow())?;
+        }
+        Ok(recovered)
     }
 
     /// Takes the next write from the disk.
@@ -350,8 +390,7 @@ pub fn bootstrap(disk: &Recovered, founding: &Membership, pair: Pair) -> Result<
         return Err(BootstrapError::NotAFounder(pair));
     }
     if disk.last() != Position::ZERO {
-        let cluster = log_cluster(disk.refounded, disk.snapshot.as_deref(), &disk.memberships);
-        let same = cluster == Some(founding.cluster_id());
+        let same = disk.cluster() == Some(founding.cluster_id());
         return if same { Ok(Bootstrap::AlreadyDone) } else { Err(BootstrapError::HasState) };
     }
     if disk.hard_state != HardState::default() {

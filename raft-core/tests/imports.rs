@@ -27,7 +27,7 @@ fn has_bytes(cluster: &mut Cluster, id: u64) {
 fn import(cluster: &mut Cluster, id: u64) -> RequestId {
     has_bytes(cluster, id);
     let request = RequestId::new(9000 + id);
-    cluster.step(id, Message::Import { id: request, state: STATE });
+    cluster.step(id, Message::Import { id: request, import: STATE });
     request
 }
 
@@ -134,7 +134,7 @@ fn only_what_is_asked_for_is_obtained_and_only_once() {
     let mut cluster = busy();
     cluster.cut.extend([(1, 2), (2, 1)]);
     cluster.machine(1).imports.insert(78, Vec::new());
-    cluster.step(1, Message::Import { id: RequestId::new(1), state: other });
+    cluster.step(1, Message::Import { id: RequestId::new(1), import: other });
     cluster.run(6);
     cluster.machine(1).crash();
     cluster.cut.clear();
@@ -150,7 +150,7 @@ fn only_what_is_asked_for_is_obtained_and_only_once() {
 
     let asked = cluster.machine(3).obtain.len();
     let again = RequestId::new(9);
-    cluster.step(2, Message::Import { id: again, state: STATE });
+    cluster.step(2, Message::Import { id: again, import: STATE });
     cluster.run(6);
     assert_eq!(cluster.machine(3).obtain.len(), asked + 1);
     assert_eq!(cluster.outcome(again), None);
@@ -167,14 +167,14 @@ fn imports_beyond_the_limits_are_refused() {
         (import(&mut cluster, 1), cluster.outcome(RequestId::new(9001))),
         (RequestId::new(9001), None)
     );
-    cluster.step(1, Message::Import { id: RequestId::new(1), state: STATE });
+    cluster.step(1, Message::Import { id: RequestId::new(1), import: STATE });
     assert_eq!(cluster.outcome(RequestId::new(1)), Some(Outcome::Refused(Refusal::Busy)));
 }
 
 #[test]
 fn imports_are_encoded() {
     let entry = Entry::new(LogTime::new(7), Payload::Import(STATE));
-    assert_eq!(decode_entry(&encode_entry(&entry)), Ok(entry.clone()));
+    assert_eq!(decode_entry(encode_entry(&entry).into()), Ok(entry.clone()));
     let run = Run::new(Term::new(1), LogIndex::new(1), [entry]).expect("a run");
     assert!(Entry::OVERHEAD_BYTES < run.size());
 }

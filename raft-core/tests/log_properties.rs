@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use raft_core::{
     Compaction, Entry, HardState, Incarnation, LogIndex, LogTime, Membership, NodeId, Pair, Payload,
-    Position, RecoverError, Recovered, Run, Runs, Server, Snapshot, Suffrage, Term, TermStart, Write,
-    WriteNumber,
+    Position, RecoverError, Recovered, Run, Runs, Server, Snapshot, Suffrage, Term, Write, WriteNumber,
+    decode_recovered, encode_recovered,
 };
 
 /// An entry as the model has it: its term and its content.
@@ -315,13 +315,13 @@ impl Model {
         (write, if sound { Ok(next) } else { Err(Unsound::Otherwise) })
     }
 
-    fn terms_before(&self, index: u64) -> Vec<TermStart> {
-        let mut starts = Vec::<TermStart>::new();
+    fn terms_before(&self, index: u64) -> Vec<Position> {
+        let mut starts = Vec::<Position>::new();
         // Where it begins behind a snapshot, the log knows the term of that from there on.
         let from = (self.start as usize).saturating_sub(1);
         for (nth, (term, _)) in self.log[..index as usize - 1].iter().enumerate().skip(from) {
             if starts.last().is_none_or(|start| start.term.raw() < *term) {
-                starts.push(TermStart { term: Term::new(*term), first: LogIndex::new(nth as u64 + 1) });
+                starts.push(Position::new(*term, nth as u64 + 1));
             }
         }
         starts
@@ -339,7 +339,7 @@ fn agrees(recovered: &Recovered, model: &Model) {
     assert_eq!(recovered.tail.is_empty(), none, "the tail is empty only if the log is");
     assert!(model.start < first, "nothing is left of what was compacted");
     assert_eq!(contents(&recovered.tail), expected(first, &model.log[first as usize - 1..]));
-    assert_eq!(recovered.terms, model.terms_before(first));
+    assert_eq!(recovered.term_starts().collect::<Vec<_>>(), model.terms_before(first));
 }
 
 proptest! {
@@ -363,6 +363,8 @@ proptest! {
                 (taken, _) => panic!("{taken:?} for {write:?}"),
             }
             agrees(&recovered, &model);
+            let again = decode_recovered(encode_recovered(&recovered).into());
+            prop_assert_eq!(again, Ok(recovered.clone()), "it survives the disk");
             if nth == shorten_at {
                 recovered.shorten(keep);
                 let length = model.log.len() as u64;

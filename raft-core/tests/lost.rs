@@ -267,7 +267,8 @@ fn server_that_has_lost_the_founding_configuration_does_not_start() {
     let cluster = third_is_behind(config());
     let machine = &cluster.machines[1];
     let before = machine.recovered();
-    let recovered = Recovered { hard_state: before.hard_state, lost: before.last(), ..Recovered::default() };
+    let mut recovered = Recovered::default();
+    (recovered.hard_state, recovered.lost) = (before.hard_state, before.last());
     let start = raft_core::Node::new(machine.config, machine.identity, recovered);
     assert!(matches!(start, Err(StartError::Recovered(_))));
 }

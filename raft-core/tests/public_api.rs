@@ -36,6 +36,11 @@ fn used(tree: &UseTree, module: &mut Vec<String>, found: &mut BTreeMap<String, S
     }
 }
 
+/// Whether a `use` is of this crate. What is another one's is held by its name: the rest is for that crate to keep.
+fn is_ours(tree: &UseTree) -> bool {
+    matches!(tree, UseTree::Path(path) if path.ident == "crate")
+}
+
 fn is_public(visibility: &Visibility) -> bool {
     matches!(visibility, Visibility::Public(_))
 }
@@ -181,7 +186,14 @@ fn public_api(sources: &Sources) -> String {
     let mut text = String::new();
     for item in &sources["lib"].items {
         match item {
-            Item::Use(item) if is_public(&item.vis) => used(&item.tree, &mut Vec::new(), &mut exported),
+            Item::Use(item) if is_public(&item.vis) && is_ours(&item.tree) => {
+                used(&item.tree, &mut Vec::new(), &mut exported);
+            }
+            Item::Use(item) if is_public(&item.vis) => {
+                let mut item = item.clone();
+                keep_attributes(&mut item.attrs);
+                text += &printed(Item::Use(item));
+            }
             Item::Mod(item) if is_public(&item.vis) => {
                 let mut item = item.clone();
                 keep_attributes(&mut item.attrs);
@@ -267,8 +279,7 @@ fn public_interface_is_as_agreed() {
 }
 
 /// A crate with a bit of everything.
-const LIB: &str =
-    "mod a; mod b; pub use crate::a::{S, E, f}; pub use crate::b::N; #[cfg(feature = \"x\")] pub mod extra;";
+const LIB: &str = "mod a; mod b; pub use crate::a::{S, E, f}; pub use crate::b::N; pub use other::Their; #[cfg(feature = \"x\")] pub mod extra;";
 const A: &str = "/// A struct.\n#[derive(Clone)] pub struct S { pub shown: u8, hidden: u8 }\n\
     impl S { pub const fn get(&self) -> u8 { self.hidden } fn private(&self) {} pub(crate) fn inner(&self) {} }\n\
     #[non_exhaustive] pub enum E { /// One.\nOne(u8), Two { name: u8 } }\n\
@@ -295,6 +306,8 @@ fn changes_of_the_interface_are_seen() {
     };
     for (file, from, to) in [
         (0, "S, E", "E"),
+        (0, "other::Their", "other::Theirs"),
+        (0, "pub use other", "use other"),
         (0, "feature = \"x\"", "feature = \"y\""),
         (1, "shown: u8", "shown: u16"),
         (1, "Clone", "Clone, Copy"),

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use common::{Cluster, config, membership, pair};
 use raft_core::{
-    Boot, Bootstrap, BootstrapError, Config, ConfigError, Entry, HardState, Identity, Incarnation, LogIndex,
-    LogTime, Membership, MembershipError, Node, Pair, Payload, RecoverError, Recovered, Run, Runs, Server,
-    StartError, Suffrage, Term, TermStart, Write, WriteNumber, bootstrap,
+    Boot, Bootstrap, BootstrapError, Compaction, Config, ConfigError, Digest, Entry, Fetch, FetchNumber,
+    Fetched, HardState, Identity, Incarnation, LogIndex, LogTime, Membership, MembershipError, Node, Pair,
+    Payload, Position, RecoverError, Recovered, Run, Runs, Server, Snapshot, StartError, Suffrage, Term,
+    Write, WriteNumber, bootstrap, decode_recovered, encode_membership, encode_recovered,
 };
 
 fn write(term: u64, entries: &[(u64, u64)], commit: u64) -> Write {
@@ -30,11 +31,7 @@ fn write(term: u64, entries: &[(u64, u64)], commit: u64) -> Write {
 }
 
 fn recovered(writes: &[Write]) -> Recovered {
-    let mut recovered = Recovered::default();
-    for write in writes {
-        recovered.absorb(write).expect("these writes follow from one another");
-    }
-    recovered
+    Recovered::replay(writes).expect("these writes follow from one another")
 }
 
 fn terms(recovered: &Recovered) -> Vec<u64> {
@@ -130,7 +127,7 @@ fn shortened_log_keeps_its_terms() {
     let mut disk = recovered(&[write(3, &[(1, 0), (2, 1), (3, 1), (4, 3), (5, 3), (6, 3)], 5)]);
     disk.shorten(1);
     assert_eq!(disk.tail.first(), Some(LogIndex::new(6)));
-    let starts: Vec<_> = disk.terms.iter().map(|start| (start.term.raw(), start.first.raw())).collect();
+    let starts: Vec<_> = disk.term_starts().map(|start| (start.term.raw(), start.index.raw())).collect();
     assert_eq!(starts, [(0, 1), (1, 2), (3, 4)]);
     disk.absorb(&write(4, &[(6, 4)], 6)).expect("index 6 is not committed");
     assert_eq!(terms(&disk), [4]);
@@ -179,20 +176,104 @@ fn start_refuses_what_contradicts_itself() {
     let other = Node::new(config(), stranger, good.clone()).map(|_| ());
     assert!(matches!(other, Err(StartError::OtherCluster { .. })));
 
-    let contradictions = [
-        Recovered { applied: LogIndex::new(4), ..good.clone() },
-        Recovered { commit: LogIndex::new(4), ..good.clone() },
-        Recovered {
-            tail: Runs::new(),
-            terms: vec![TermStart { term: Term::ZERO, first: LogIndex::new(1) }],
-            ..good.clone()
-        },
-        Recovered { hard_state: HardState::default(), ..good.clone() },
-        Recovered { memberships: vec![(LogIndex::new(9), Arc::new(founding.clone()))], ..good.clone() },
+    let without_tail = |recovered: &mut Recovered| recovered.tail = Runs::new();
+    let contradictions: [(Recovered, fn(&mut Recovered)); 3] = [
+        (good.clone(), |recovered| recovered.applied = LogIndex::new(4)),
+        (good.clone(), |recovered| recovered.commit = LogIndex::new(4)),
+        (good.clone(), |recovered| recovered.hard_state = HardState::default()),
     ];
-    for recovered in contradictions {
+    for (mut recovered, contradict) in contradictions {
+        contradict(&mut recovered);
         assert!(matches!(start(config(), recovered), Err(StartError::Recovered(_))));
     }
+
+    // What is not public can only be wrong on the disk. Repeated fields of a message that stand behind it are added to those in it.
+    let with = |field: u8, content: &[u8]| {
+        let more = [&[field << 3 | 2, content.len() as u8], content].concat();
+        decode_recovered([encode_recovered(&good), more].concat().into()).expect("one by one it can be")
+    };
+    let mut only_terms = with(9, &[2 << 3, 1]);
+    assert_eq!(only_terms.term_starts().collect::<Vec<_>>(), [Position::new(0, 1)]);
+    without_tail(&mut only_terms);
+    assert!(matches!(start(config(), only_terms), Err(StartError::Recovered(_))));
+    let membership = encode_membership(&founding);
+    let at_9 = [&[1 << 3, 9, 2 << 3 | 2, membership.len() as u8], &membership[..]].concat();
+    let behind_the_end = with(10, &at_9);
+    assert_eq!(behind_the_end.memberships().last(), Some(&(LogIndex::new(9), Arc::new(founding.clone()))));
+    assert!(matches!(start(config(), behind_the_end), Err(StartError::Recovered(_))));
+}
+
+/// What the writes have come to takes the place of them: whatever follows them follows it, to the same state.
+#[test]
+fn what_writes_have_come_to_takes_their_place() {
+    let founding = membership(3);
+    let Ok(Bootstrap::Write(first)) = bootstrap(&Recovered::default(), &founding, pair(1)) else { panic!() };
+    let vote = HardState { term: Term::new(3), vote: Some(pair(2)) };
+    let snapshot = Snapshot {
+        cluster: founding.cluster_id(),
+        last: Position::new(2, 4),
+        time: LogTime::ZERO,
+        membership: Arc::new(founding.clone()),
+        membership_index: LogIndex::new(1),
+        size: 7,
+        digest: Digest::new(1),
+    };
+    let compaction = Compaction { snapshot: Arc::new(snapshot), start: Position::new(1, 2), discards: false };
+    let writes = [
+        first,
+        write(2, &[(2, 1), (3, 2), (4, 2), (5, 2)], 4),
+        Write { compaction: Some(Box::new(compaction)), ..write(2, &[], 4) },
+        Write { hard_state: vote, ..write(3, &[(5, 3), (6, 3)], 5) },
+        Write { hard_state: vote, ..write(3, &[(7, 3)], 7) },
+    ];
+    let all = recovered(&writes);
+    assert_eq!((all.start, all.cluster()), (Position::new(1, 2), Some(founding.cluster_id())));
+    for cut in 0..=writes.len() {
+        for shortened in [false, true] {
+            let mut before = recovered(&writes[..cut]);
+            if shortened {
+                before.shorten(1);
+            }
+            let mut after = decode_recovered(encode_recovered(&before).into()).expect("what was encoded");
+            assert_eq!(after, before, "{cut} writes");
+            for write in &writes[cut..] {
+                after.absorb(write).expect("the write after those");
+            }
+            let (mut after, mut all) = (after, all.clone());
+            after.shorten(1);
+            all.shorten(1);
+            assert_eq!(after, all, "{cut} writes");
+        }
+    }
+    let another = Write { hard_state: HardState { vote: Some(pair(3)), ..vote }, ..write(3, &[], 7) };
+    assert_eq!(all.clone().absorb(&another), Err(RecoverError::HardState), "the vote was not forgotten");
+    assert_ne!(recovered(&writes[..2]), recovered(&writes[..3]), "the comparison sees a compaction");
+}
+
+/// A fetch is answered from the log in memory: with what is there, with what a snapshot stands for, or not at all.
+#[test]
+fn fetch_is_read_back() {
+    let mut disk = recovered(&[write(3, &[(1, 0), (2, 1), (3, 1), (4, 3), (5, 3), (6, 3)], 5)]);
+    let fetch = |first, last, bytes_max| Fetch {
+        number: FetchNumber::new(1),
+        first: LogIndex::new(first),
+        last: LogIndex::new(last),
+        bytes_max,
+    };
+    let found = |result| match result {
+        Fetched::Entries(entries) => entries.entries().map(|(at, _)| at.index.raw()).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(found(disk.read(&fetch(2, 5, u64::MAX))), [2, 3, 4, 5]);
+    assert_eq!(found(disk.read(&fetch(2, 9, 2 * Entry::OVERHEAD_BYTES))), [2, 3], "no more than wanted");
+    assert_eq!(found(disk.read(&fetch(6, 6, 0))), [6], "the first comes in any case");
+    assert_eq!(disk.read(&fetch(7, 9, u64::MAX)), Fetched::Failed);
+    disk.shorten(2);
+    assert_eq!(disk.read(&fetch(4, 6, u64::MAX)), Fetched::Failed, "it is on the disk, but not here");
+    assert_eq!(found(disk.read(&fetch(5, 6, u64::MAX))), [5, 6]);
+    assert_eq!(disk.read(&fetch(0, 6, u64::MAX)), Fetched::Compacted, "there never is an entry at index 0");
+    disk.start = Position::new(1, 3);
+    assert_eq!(disk.read(&fetch(3, 6, u64::MAX)), Fetched::Compacted);
 }
 
 #[test]

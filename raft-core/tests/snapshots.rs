@@ -451,7 +451,7 @@ fn many_configurations_ask_for_a_snapshot_once() {
     }
     cluster.take_snapshot(1);
     cluster.run(2);
-    assert_eq!(cluster.machines[0].recovered().memberships.len(), 1);
+    assert_eq!(cluster.machines[0].recovered().memberships().len(), 1);
     assert_eq!(wanted(&cluster), 1);
 }
 
@@ -466,10 +466,13 @@ fn start_needs_the_snapshot_before_the_log() {
     assert_eq!(start(good.clone()), Ok(()));
     let again = raft_core::bootstrap(&good, &membership(3), pair(1));
     assert_eq!(again, Ok(raft_core::Bootstrap::AlreadyDone), "though the founding entry is gone");
-    assert!(start(raft_core::Recovered { snapshot: None, ..good.clone() }).is_err());
+    let mut without = good.clone();
+    without.snapshot = None;
+    assert!(start(without).is_err());
     let other = Snapshot { cluster: membership(2).cluster_id(), ..snapshot(1, 5) };
-    let other = raft_core::Recovered { snapshot: Some(Arc::new(other)), ..good };
-    assert!(matches!(start(other), Err(raft_core::StartError::OtherCluster { .. })));
+    let mut of_another = good;
+    of_another.snapshot = Some(Arc::new(other));
+    assert!(matches!(start(of_another), Err(raft_core::StartError::OtherCluster { .. })));
 }
 
 /// A peer that contradicts what it has sent, or what makes the cluster, halts the node instead of leaving it with a log that

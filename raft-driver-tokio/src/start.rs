@@ -248,11 +248,9 @@ fn open_log(directory: DataDir, options: Options) -> Result<Found, StartError> {
     let cluster = founders.cluster_id();
     let (log, recovered) =
         Log::open(directory.log_storage(), directory.pair(), options.log).map_err(StartError::Log)?;
-    if let Some((index, founding)) = recovered.memberships.first()
-        && index.raw() == 1
-        && founding.cluster_id() != cluster
+    if let Some(found) = recovered.cluster()
+        && found != cluster
     {
-        let found = founding.cluster_id();
         return Err(StartError::OtherCluster { path, found, expected: cluster });
     }
     Ok(Found { directory, options, founders, log, recovered })

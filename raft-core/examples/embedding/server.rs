@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use raft_core::{
-    Config, Event, Fetch, Fetched, Identity, Membership, Message, Node, Outcome, Pair, Payload, Ready,
-    RequestId, Runs, decode_packet, encode_packet,
+    Config, Event, Fetched, Identity, Membership, Message, Node, Outcome, Pair, Payload, Ready, RequestId,
+    Runs, decode_packet, encode_packet,
 };
 
 use super::disk::Disk;
@@ -142,7 +142,7 @@ impl Server {
             self.apply(&entries);
         }
         for fetch in ready.fetch.drain(..) {
-            let result = self.fetch(fetch).unwrap_or(Fetched::Failed);
+            let result = self.disk.read().map_or(Fetched::Failed, |on_disk| on_disk.read(&fetch));
             self.messages.push(Message::Fetched { number: fetch.number, result });
         }
         // These two come only where snapshots are taken, and the third where a state is imported: see the last section.
@@ -176,15 +176,5 @@ impl Server {
             }
             self.messages.push(Message::Applied(position.index));
         }
-    }
-
-    fn fetch(&mut self, Fetch { first, last, bytes_max, .. }: Fetch) -> io::Result<Fetched> {
-        let on_disk = self.disk.read()?.tail;
-        let mut found = Runs::new();
-        for run in on_disk.iter().filter_map(|run| run.slice(first, last)) {
-            found.push(run).map_err(io::Error::other)?;
-        }
-        let there = found.first() == Some(first);
-        Ok(if there { Fetched::Entries(found.prefix(bytes_max, u64::MAX)) } else { Fetched::Failed })
     }
 }

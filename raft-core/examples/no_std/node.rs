@@ -9,9 +9,9 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use raft_core::{
-    Boot, Bootstrap, Config, Event, Fetched, Identity, Incarnation, Membership, Message, Node, NodeId,
-    Outcome, Pair, Payload, Recovered, RequestId, Runs, Server, Suffrage, Write, bootstrap, decode_write,
-    encode_packet, encode_write,
+    Boot, Bootstrap, Config, Event, Identity, Incarnation, Membership, Message, Node, NodeId, Outcome, Pair,
+    Payload, Recovered, RequestId, Server, Suffrage, Write, bootstrap, decode_write, encode_packet,
+    encode_write,
 };
 
 /// The memory that keeps what it has when the device is switched off: records, each behind two bytes of its length, up to the
@@ -112,11 +112,8 @@ pub(crate) fn run(flash: &mut Flash, numbers: &[u8]) -> Option<Report> {
             inbox.push_back(Message::Applied(entries.last_position()?.index));
         }
         for fetch in ready.fetch {
-            let mut found = Runs::new();
-            for run in flash.recover()?.tail.iter().filter_map(|run| run.slice(fetch.first, fetch.last)) {
-                found.push(run).ok()?;
-            }
-            inbox.push_back(Message::Fetched { number: fetch.number, result: Fetched::Entries(found) });
+            let result = flash.recover()?.read(&fetch);
+            inbox.push_back(Message::Fetched { number: fetch.number, result });
         }
         let committed = |outcome: &Outcome| matches!(outcome, Outcome::Committed { .. });
         report.committed += ready.answers.iter().filter(|answer| committed(&answer.outcome)).count();

@@ -657,7 +657,7 @@ pub struct RecordedStart {
     #[prost(uint64, tag = "4")]
     pub boot: u64,
     #[prost(message, optional, tag = "5")]
-    pub recovered: ::core::option::Option<RecordedState>,
+    pub recovered: ::core::option::Option<Recovered>,
 }
 #[cfg_attr(
     feature = "serde",
@@ -729,14 +729,14 @@ pub struct RecordedConfig {
     #[prost(bool, tag = "23")]
     pub apply_before_durable: bool,
 }
-/// What the disk knew when the node was made.
+/// What a disk knows.
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
     serde(rename_all = "snake_case")
 )]
 #[derive(Clone, PartialEq, ::prost::Message)]
-pub struct RecordedState {
+pub struct Recovered {
     #[prost(uint64, tag = "1")]
     pub term: u64,
     #[prost(message, optional, tag = "2")]
@@ -750,7 +750,7 @@ pub struct RecordedState {
     #[prost(message, optional, tag = "6")]
     pub start: ::core::option::Option<Position>,
     #[prost(message, optional, tag = "7")]
-    pub refounded: ::core::option::Option<recorded_state::Refounded>,
+    pub refounded: ::core::option::Option<recovered::Refounded>,
     #[prost(message, optional, tag = "8")]
     pub lost: ::core::option::Option<Position>,
     /// where each begins: its term, and the index of its first entry
@@ -761,8 +761,8 @@ pub struct RecordedState {
     #[prost(message, optional, tag = "11")]
     pub tail: ::core::option::Option<RecordedEntries>,
 }
-/// Nested message and enum types in `RecordedState`.
-pub mod recorded_state {
+/// Nested message and enum types in `Recovered`.
+pub mod recovered {
     #[cfg_attr(
         feature = "serde",
         derive(serde::Serialize, serde::Deserialize),
@@ -841,7 +841,7 @@ pub mod recorded_message {
         #[prost(uint64, tag = "1")]
         pub id: u64,
         #[prost(message, optional, tag = "2")]
-        pub state: ::core::option::Option<super::Import>,
+        pub import: ::core::option::Option<super::Import>,
     }
     #[cfg_attr(
         feature = "serde",

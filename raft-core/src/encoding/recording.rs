@@ -2,25 +2,22 @@
 //! a peer or a disk.
 
 use alloc::string::ToString;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 use prost::Message as _;
 
 use super::ready::wire_whole_packet;
-use super::{DecodeError, bulk, import_of, index, join, membership, packet, pair, position, runs, server};
-use super::{snapshot, split, wire, wire_cluster, wire_import, wire_membership, wire_pair, wire_position};
-use super::{wire_server, wire_snapshot};
+use super::recovered::{recovered, wire_recovered};
+use super::{DecodeError, bulk, import_of, index, join, packet, pair, runs, server};
+use super::{split, wire, wire_cluster, wire_import, wire_pair, wire_position, wire_server};
 use crate::config::Config;
 use crate::entry::{RunError, Runs};
 use crate::identity::{Boot, ClusterId, Identity, NodeId};
-use crate::log::TermStart;
 use crate::message::{Change, Commands, Fetched, Message};
 use crate::position::{FetchNumber, LogIndex, LogTime, Position, RequestId, SendNumber, Term, WriteNumber};
 use crate::recording::{RecordedStart, RecordedStep};
 use crate::snapshot::{Digest, Import};
-use crate::write::{HardState, Recovered};
 
 /// Encodes what a node was made of: the message `RecordedStart` of `proto/raft_core.proto`.
 pub(crate) fn encode_start(start: &RecordedStart) -> Vec<u8> {
@@ -77,36 +74,6 @@ fn wire_config(config: &Config) -> wire::RecordedConfig {
     config_fields!(Config, wire::RecordedConfig, *config)
 }
 
-fn wire_recovered(recovered: &Recovered) -> wire::RecordedState {
-    let Recovered { hard_state, commit, applied, snapshot, start, refounded, lost, terms, memberships, tail } =
-        recovered;
-    wire::RecordedState {
-        term: hard_state.term.raw(),
-        vote: hard_state.vote.map(wire_pair),
-        commit: commit.raw(),
-        applied: applied.raw(),
-        snapshot: snapshot.as_deref().map(wire_snapshot),
-        start: Some(wire_position(*start)),
-        refounded: refounded.map(|(index, cluster)| wire::recorded_state::Refounded {
-            index: index.raw(),
-            cluster: Some(wire_cluster(cluster)),
-        }),
-        lost: Some(wire_position(*lost)),
-        terms: terms
-            .iter()
-            .map(|start| wire::Position { term: start.term.raw(), index: start.first.raw() })
-            .collect(),
-        memberships: memberships
-            .iter()
-            .map(|(index, membership)| wire::MembershipAt {
-                index: index.raw(),
-                membership: Some(wire_membership(membership)),
-            })
-            .collect(),
-        tail: wire_entries(tail),
-    }
-}
-
 /// `None` where there are no entries.
 pub(super) fn wire_entries(runs: &Runs) -> Option<wire::RecordedEntries> {
     runs.first().map(|first| wire::RecordedEntries { first: first.raw(), runs: wire_joined(runs) })
@@ -142,10 +109,10 @@ fn wire_message(message: &Message) -> wire::recorded_message::Message {
         Message::Packet(packet) => Wire::Packet(wire_whole_packet(packet)),
         Message::Propose { id, commands } => Wire::Propose(propose(id, commands)),
         Message::Forward { id, commands } => Wire::Forward(propose(id, commands)),
-        Message::Import { id, state } => {
-            Wire::Import(on::Import { id: id.raw(), state: Some(wire_import(*state)) })
+        Message::Import { id, import } => {
+            Wire::Import(on::Import { id: id.raw(), import: Some(wire_import(*import)) })
         }
-        Message::Obtained(state) => Wire::Obtained(wire_import(*state)),
+        Message::Obtained(import) => Wire::Obtained(wire_import(*import)),
         Message::Read { id } => Wire::Read(id.raw()),
         Message::ReadWithin { id, ticks } => Wire::ReadWithin(on::ReadWithin { id: id.raw(), ticks: *ticks }),
         Message::Barrier { id } => Wire::Barrier(id.raw()),
@@ -225,39 +192,13 @@ pub(super) fn step(step: wire::RecordedStep) -> Result<RecordedStep, DecodeError
     Ok(RecordedStep { messages: messages.collect::<Result<_, _>>()?, ready: step.ready })
 }
 
-fn cluster(cluster: Option<wire::ClusterId>) -> Result<ClusterId, DecodeError> {
+pub(super) fn cluster(cluster: Option<wire::ClusterId>) -> Result<ClusterId, DecodeError> {
     let cluster = cluster.ok_or(DecodeError::Missing("cluster"))?;
     Ok(ClusterId::new(join(cluster.high, cluster.low)))
 }
 
-fn recovered(state: wire::RecordedState) -> Result<Recovered, DecodeError> {
-    let term = Term::new(state.term);
-    let refounded = |refounded: wire::recorded_state::Refounded| {
-        Ok::<_, DecodeError>((index(refounded.index)?, cluster(refounded.cluster)?))
-    };
-    let term_start = |position: wire::Position| {
-        Ok::<_, DecodeError>(TermStart { term: Term::new(position.term), first: index(position.index)? })
-    };
-    let membership_at = |at: wire::MembershipAt| {
-        let membership = membership(at.membership.ok_or(DecodeError::Missing("membership"))?)?;
-        Ok::<_, DecodeError>((index(at.index)?, Arc::new(membership)))
-    };
-    Ok(Recovered {
-        hard_state: HardState { term, vote: state.vote.as_ref().map(pair).transpose()? },
-        commit: index(state.commit)?,
-        applied: index(state.applied)?,
-        snapshot: state.snapshot.map(|one| snapshot(Some(one), term)).transpose()?,
-        start: position(state.start)?,
-        refounded: state.refounded.map(refounded).transpose()?,
-        lost: position(state.lost)?,
-        terms: state.terms.into_iter().map(term_start).collect::<Result<_, _>>()?,
-        memberships: state.memberships.into_iter().map(membership_at).collect::<Result<_, _>>()?,
-        tail: state.tail.as_ref().map_or(Ok(Runs::new()), |tail| entries(tail, term))?,
-    })
-}
-
 /// Entries, at least one, with terms up to `highest`.
-fn entries(entries: &wire::RecordedEntries, highest: Term) -> Result<Runs, DecodeError> {
+pub(super) fn entries(entries: &wire::RecordedEntries, highest: Term) -> Result<Runs, DecodeError> {
     if entries.runs.is_empty() {
         return Err(DecodeError::Entries(RunError::Empty));
     }
@@ -291,8 +232,8 @@ fn message(message: wire::recorded_message::Message) -> Result<Message, DecodeEr
         Wire::Forward(one) => {
             Message::Forward { id: RequestId::new(one.id), commands: commands(one.commands) }
         }
-        Wire::Import(one) => Message::Import { id: RequestId::new(one.id), state: import(one.state) },
-        Wire::Obtained(state) => Message::Obtained(import_of(state)),
+        Wire::Import(one) => Message::Import { id: RequestId::new(one.id), import: import(one.import) },
+        Wire::Obtained(import) => Message::Obtained(import_of(import)),
         Wire::Read(id) => Message::Read { id: RequestId::new(id) },
         Wire::ReadWithin(one) => Message::ReadWithin { id: RequestId::new(one.id), ticks: one.ticks },
         Wire::Barrier(id) => Message::Barrier { id: RequestId::new(id) },

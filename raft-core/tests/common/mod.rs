@@ -90,10 +90,7 @@ pub struct Machine {
 
 impl Machine {
     pub fn recovered(&self) -> Recovered {
-        let mut recovered = Recovered::default();
-        for write in &self.disk {
-            recovered.absorb(write).expect("a disk gives back what was written");
-        }
+        let mut recovered = Recovered::replay(&self.disk).expect("a disk gives back what was written");
         if let Some(entries) = self.tail_entries {
             recovered.shorten(entries);
         }
@@ -133,15 +130,8 @@ impl Machine {
 
     /// The entries from `first` on that the disk holds.
     pub fn read(&self, first: LogIndex, last: LogIndex) -> Runs {
-        let mut all = Recovered::default();
-        for write in &self.disk {
-            all.absorb(write).expect("a disk gives back what was written");
-        }
-        let mut runs = Runs::new();
-        for run in all.tail.iter().filter_map(|run| run.slice(first, last)) {
-            runs.push(run).expect("slices of consecutive runs are consecutive");
-        }
-        runs
+        let all = Recovered::replay(&self.disk).expect("a disk gives back what was written");
+        all.tail.slice(first, last)
     }
 }
 

@@ -189,7 +189,7 @@ impl Disk {
         let kept = self.entries().filter(|(index, _)| self.start.index < *index);
         let kept = kept.map(|(_, (term, entry))| (*term, entry));
         assert!(recovered.eq(kept), "what is recovered is what was written");
-        assert_eq!(self.recovered.memberships, self.memberships(), "and so are the configurations");
+        assert_eq!(self.recovered.memberships(), self.memberships(), "and so are the configurations");
     }
 
     /// The configuration at the end of the snapshot, and those behind it.

@@ -21,16 +21,16 @@ pub struct Imports {
 impl Imports {
     /// An operator wants a state imported, and brings the bytes.
     pub fn wanted(&mut self, id: RequestId, nth: u8) -> Message {
-        let state = state(nth);
-        self.here.insert(state.digest);
-        Message::Import { id, state }
+        let import = state(nth);
+        self.here.insert(import.digest);
+        Message::Import { id, import }
     }
 
     /// The bytes that were asked for last have come.
     pub fn obtained(&mut self) -> Option<Message> {
-        let state = self.asked.take()?;
-        self.here.insert(state.digest);
-        Some(Message::Obtained(state))
+        let import = self.asked.take()?;
+        self.here.insert(import.digest);
+        Some(Message::Obtained(import))
     }
 
     /// Looks at what the node wants written and got. Returns how many imports it has taken into its log.

@@ -63,7 +63,6 @@ pub fn inspect(directory: &DataDir) -> Result<Inspection, LogError> {
         Ok(())
     });
     let scanned = scanned.map_err(|error| error.placed(&*storage))?;
-    let founding = recovered.memberships.first().filter(|(index, _)| index.raw() == 1);
     let summary = Summary {
         segments: scanned.segments,
         bytes: scanned.bytes,
@@ -71,7 +70,7 @@ pub fn inspect(directory: &DataDir) -> Result<Inspection, LogError> {
         hard_state: recovered.hard_state,
         commit: recovered.commit,
         last: recovered.last(),
-        cluster: founding.map(|(_, membership)| membership.cluster_id()),
+        cluster: recovered.cluster(),
         membership: recovered.membership().cloned(),
         torn_bytes: scanned.torn_bytes(),
     };
