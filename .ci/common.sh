@@ -49,7 +49,7 @@ need() {
     command -v "$command" >/dev/null || missing "$command (Debian package $package)"
 }
 
-# Fuzzes both targets for so many seconds each. The corpus lies below the target folder and grows from run to run.
+# Fuzzes every target for so many seconds each. The corpus lies below the target folder and grows from run to run.
 fuzz() {
     local seconds=$1 name corpus
     cargo +nightly --version >/dev/null 2>&1 || missing "the nightly toolchain"
@@ -58,7 +58,7 @@ fuzz() {
     if [[ $(cargo-fuzz --version 2>/dev/null || true) != "cargo-fuzz $cargo_fuzz_version" ]]; then
         cargo install cargo-fuzz --version "$cargo_fuzz_version" --locked --force --root "$tools"
     fi
-    for name in decode step; do
+    for name in decode recording step; do
         corpus=$target/fuzz-corpus/$name
         mkdir -p "$corpus"
         # Without unsafe code there is nothing for the address sanitizer to find; without it everything is faster.

@@ -7,8 +7,8 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use raft_core::{
-    DecodeError, decode_entry, decode_membership, decode_packet, decode_write, encode_entry,
-    encode_membership, encode_packet, encode_write,
+    DecodeError, decode_entry, decode_membership, decode_packet, decode_recovered, decode_write,
+    encode_entry, encode_membership, encode_packet, encode_recovered, encode_write,
 };
 
 fuzz_target!(|bytes: &[u8]| {
@@ -16,17 +16,18 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     };
     let bytes = Bytes::copy_from_slice(rest);
-    match first % 4 {
+    match first % 5 {
         0 => round_trip(bytes, decode_packet, encode_packet),
         1 => round_trip(bytes, decode_write, encode_write),
         2 => round_trip(bytes, decode_membership, encode_membership),
+        3 => round_trip(bytes, decode_recovered, encode_recovered),
         _ => {
             // An entry is kept as it came, so not even the first encoding may lose anything of it.
-            if let Ok(entry) = decode_entry(&bytes) {
+            if let Ok(entry) = decode_entry(bytes.clone()) {
                 let kept = encode_entry(&entry);
                 assert_eq!(kept.len(), bytes.len(), "nothing of an entry is lost");
             }
-            round_trip(bytes, |bytes| decode_entry(&bytes), |entry| encode_entry(entry).to_vec());
+            round_trip(bytes, decode_entry, encode_entry);
         }
     }
 });
