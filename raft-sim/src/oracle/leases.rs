@@ -3,6 +3,8 @@
 //! What a server has heard this oracle knows from packets that came, and how long ago that was from the server's own clock. Where several
 //! things came at once, so that their order decides, it demands nothing.
 
+use std::collections::BTreeSet;
+
 use raft_core::{Body, Pair, Term};
 
 use super::{Step, Verdict, broken};
@@ -10,8 +12,8 @@ use crate::action::HostId;
 
 pub(super) const NAME: &str = "leases";
 const RULE: &str = "if a server receives a RequestVote request within the minimum election timeout of hearing from a current leader, it does \
-                    not update its term or grant its vote (Raft thesis §4.2.3, §6.4.1); a start counts as hearing, and only what the \
-                    leader itself has asked for is another matter";
+                    not update its term or grant its vote (Raft thesis §4.2.3, §6.4.1); a start counts as hearing, and only the one \
+                    election that the leader itself has asked for is another matter";
 
 /// A request for a vote that has come since the last step.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +35,8 @@ struct Host {
     /// A leader's packet since its last step: of which term, and how long ago.
     news: Option<(Term, u64)>,
     requests: Vec<Request>,
-    /// Whether a leader has asked it since then to take over.
-    urged: bool,
+    /// In which terms leaders have asked it since then to take over.
+    urged: Vec<Term>,
 }
 
 /// All of them.
@@ -42,12 +44,14 @@ struct Host {
 pub(super) struct Leases {
     timeout: Option<u64>,
     hosts: Vec<Host>,
+    /// Who has been asked to take over by the leader of which term.
+    wishes: BTreeSet<(Pair, Term)>,
 }
 
 impl Leases {
     pub(super) fn new(hosts: usize, leases: Option<raft_core::Leases>) -> Self {
         let timeout = leases.map(|leases| u64::from(leases.election_timeout_ticks()));
-        Leases { timeout, hosts: vec![Host::default(); hosts] }
+        Leases { timeout, hosts: vec![Host::default(); hosts], wishes: BTreeSet::new() }
     }
 
     pub(super) fn started(&mut self, host: HostId) {
@@ -79,9 +83,14 @@ impl Leases {
                 }
             }
             Body::InstallSnapshot { .. } => host.since_any = 0,
-            Body::TimeoutNow => host.urged = true,
+            Body::TimeoutNow => {
+                host.urged.push(packet.term);
+                self.wishes.insert((pair, packet.term));
+            }
             Body::RequestVote { transfer, .. } => {
-                let may_be_granted = transfer || timeout <= host.since;
+                let wished = transfer
+                    && follows_a_wish(packet.term, |term| self.wishes.contains(&(packet.from, term)));
+                let may_be_granted = wished || timeout <= host.since;
                 host.requests.push(Request { candidate: packet.from, term: packet.term, may_be_granted });
                 return !transfer && host.since_any < timeout;
             }
@@ -107,7 +116,7 @@ impl Leases {
         // Who has nothing of the log knows of no leases, and counts for none.
         let knows = before.last.index.raw() != 0;
         let may = if vote == step.pair {
-            urged || timeout <= longest
+            timeout <= longest || follows_a_wish(after.term, |term| urged.contains(&term))
         } else {
             let asked = |request: &&Request| request.candidate == vote && request.term == after.term;
             requests.len() != 1 || requests.iter().find(asked).is_none_or(|request| request.may_be_granted)
@@ -122,6 +131,11 @@ impl Leases {
             )
         })
     }
+}
+
+/// Whether an election of this term is the one that some leader wanted: that of the term after its own.
+fn follows_a_wish(term: Term, wished: impl Fn(Term) -> bool) -> bool {
+    term.raw().checked_sub(1).is_some_and(|before| wished(Term::new(before)))
 }
 
 #[cfg(test)]
@@ -157,9 +171,25 @@ mod tests {
         }
     }
 
-    /// Server 1 starts, hears the leader of term 1 if it is to after 30 ticks, and `ticks` later, when this packet has come, votes for
-    /// that server in term 2. E is 10.
-    fn verdict(heard: bool, ticks: u32, then: Option<Body>, vote: u8, last: u64) -> bool {
+    /// What happens before a vote of server 1 in term 2.
+    #[derive(Clone, Copy)]
+    struct Story {
+        /// After 30 ticks it hears the leader of term 1.
+        heard: bool,
+        /// So many ticks ago it has started or, where it has, heard the leader.
+        ticks: u32,
+        /// The leader of such a term has asked this server to take over.
+        wish: Option<(u8, u64)>,
+        /// Server 2 asks for the vote, and says or does not say that the leader wants it.
+        asks: Option<bool>,
+        vote: u8,
+        /// How long its log is.
+        last: u64,
+    }
+
+    /// Whether that may be. E is 10.
+    fn may(story: Story) -> bool {
+        let Story { heard, ticks, wish, asks, vote, last } = story;
         let mut leases = Leases::new(2, raft_core::Leases::new(10, 0, 1).ok());
         let (log, ready) = (TermLog::default(), Ready::default());
         let step = |before, after| Step {
@@ -179,27 +209,53 @@ mod tests {
             assert!(leases.stepped(&step(seen(1, None, last), seen(1, None, last))).is_ok());
         }
         leases.ticked(host(1), ticks);
-        if let Some(body) = then {
-            let kept = matches!(body, Body::RequestVote { transfer: false, .. }) && ticks < 10;
-            let term = if body == Body::TimeoutNow { 1 } else { 2 };
-            assert_eq!(leases.delivered(host(1), pair(1), &packet(term, body)), kept);
+        if let Some((to, term)) = wish {
+            let timeout_now = Packet { to: pair(to), ..packet(term, Body::TimeoutNow) };
+            assert!(!leases.delivered(host(to), pair(to), &timeout_now));
+        }
+        if let Some(transfer) = asks {
+            let body = Body::RequestVote { last: Position::new(1, 5), transfer };
+            assert_eq!(leases.delivered(host(1), pair(1), &packet(2, body)), !transfer && ticks < 10);
         }
         leases.stepped(&step(seen(1, None, last), seen(2, Some(vote), last))).is_ok()
     }
 
+    const STORY: Story = Story { heard: false, ticks: 0, wish: None, asks: Some(false), vote: 2, last: 5 };
+
     /// Goal: a vote within the shortest election timeout is seen, whoever it is for. Method: both sides of that limit, after a heartbeat
-    /// and after a start, with and without the leader's wish, and by a server that knows of no leases.
+    /// and after a start, and by a server that knows of no leases.
     #[test]
     fn leases_see_votes_that_are_not_kept() {
-        let asks = |transfer| Some(Body::RequestVote { last: Position::new(1, 5), transfer });
         for heard in [false, true] {
-            for (ticks, may) in [(9, false), (10, true)] {
-                assert_eq!(verdict(heard, ticks, asks(false), 2, 5), may);
-                assert_eq!(verdict(heard, ticks, None, 1, 5), may);
+            for (ticks, free) in [(9, false), (10, true)] {
+                assert_eq!(may(Story { heard, ticks, ..STORY }), free);
+                assert_eq!(may(Story { heard, ticks, asks: None, vote: 1, ..STORY }), free);
             }
-            assert!(verdict(heard, 0, asks(true), 2, 5));
-            assert!(verdict(heard, 0, Some(Body::TimeoutNow), 1, 5));
-            assert!(verdict(heard, 0, asks(false), 2, 0));
+            assert!(may(Story { heard, last: 0, ..STORY }));
+        }
+    }
+
+    /// Goal: a leader's wish counts for the one election that it wanted. Method: wishes of its term, of another, of another server, and
+    /// none, for a candidate that says there was one; and for the vote of who was asked to take over.
+    #[test]
+    fn leases_see_wishes_that_nobody_had() {
+        for heard in [false, true] {
+            let told = Story { heard, asks: Some(true), ..STORY };
+            let own = Story { heard, asks: None, vote: 1, ..STORY };
+            for (wish, of_the_other, of_its_own) in
+                [(None, false, false), (Some((2, 1)), true, false), (Some((1, 1)), false, true)]
+            {
+                assert_eq!(
+                    (may(Story { wish, ..told }), may(Story { wish, ..own })),
+                    (of_the_other, of_its_own)
+                );
+            }
+            for term in [0, 2] {
+                assert!(
+                    !may(Story { wish: Some((2, term)), ..told })
+                        && !may(Story { wish: Some((1, term)), ..own })
+                );
+            }
         }
     }
 }
