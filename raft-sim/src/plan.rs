@@ -5,7 +5,7 @@ use std::fmt;
 use raft_core::{Config, Leases, SessionLimits};
 
 use crate::random::{Delay, Random, Spread};
-use crate::swarm::Faults;
+use crate::swarm::{Fault, Faults};
 use crate::world::Setup;
 
 /// What a user can set of a run; everything else comes from the seed.
@@ -29,22 +29,33 @@ pub enum Mix {
     Swarm,
     /// Like a swarm, with less load, so that the configuration changes more often.
     Changes,
+    /// Like a swarm, in clusters whose leaders have leases, with operators who ask for transfers and campaigns all the time, and many
+    /// reads.
+    Leases,
     /// What no Raft survives: disks that come back without what was synced.
     Hopeless,
 }
 
 impl Mix {
+    /// Those whose runs break no rule.
+    pub const CLEAN: [Mix; 4] = [Mix::Default, Mix::Swarm, Mix::Changes, Mix::Leases];
+
     /// The one of this name.
     pub fn named(name: &str) -> Option<Self> {
-        [Mix::Default, Mix::Swarm, Mix::Changes, Mix::Hopeless].into_iter().find(|mix| mix.name() == name)
+        Mix::CLEAN.into_iter().chain([Mix::Hopeless]).find(|mix| mix.name() == name)
     }
 
     /// How many actions a run of the usual length has. A swarm has more: much of what it does comes to nothing.
     pub const fn actions(self) -> u64 {
         match self {
             Mix::Default | Mix::Hopeless => 10_000,
-            Mix::Swarm | Mix::Changes => 25_000,
+            Mix::Swarm | Mix::Changes | Mix::Leases => 25_000,
         }
+    }
+
+    /// Whether each run draws its own subset of all faults.
+    const fn is_swarm(self) -> bool {
+        matches!(self, Mix::Swarm | Mix::Changes | Mix::Leases)
     }
 
     /// Its name on the command line.
@@ -53,6 +64,7 @@ impl Mix {
             Mix::Default => "default",
             Mix::Swarm => "swarm",
             Mix::Changes => "changes",
+            Mix::Leases => "leases",
             Mix::Hopeless => "hopeless",
         }
     }
@@ -164,10 +176,10 @@ impl Plan {
         let mut profile = Self::profile(random);
         let mut faults = match options.mix {
             Mix::Default => Faults::usual(),
-            Mix::Swarm | Mix::Changes => Faults::swarm(random),
+            Mix::Swarm | Mix::Changes | Mix::Leases => Faults::swarm(random),
             Mix::Hopeless => Faults::hopeless(),
         };
-        if let Mix::Swarm | Mix::Changes = options.mix {
+        if options.mix.is_swarm() {
             Self::vary(random, &mut profile);
             let tick = Profile::TICK;
             if options.mix == Mix::Changes {
@@ -187,22 +199,31 @@ impl Plan {
             faults.snapshot_part = delay(random, &[tick / 8, tick, 10 * tick, 50 * tick]);
             faults.snapshot_loss = random.pick(&[0, 50, 300]);
         }
-        if let Mix::Swarm | Mix::Changes = options.mix {
+        if options.mix.is_swarm() {
             let timeout = setup.config.election_timeout_ticks;
-            setup.leases = Self::leases(random, timeout);
+            // A part of the clusters has leases, or all.
+            let on = random.chance(350) || options.mix == Mix::Leases;
+            setup.leases = Self::leases(random, timeout).filter(|_| on);
             setup.config.forward_ticks = timeout * random.pick(&[1, 2, 5]) as u32;
             setup.config.timer_ticks = random.pick(&[0, 0, 50]);
         }
         if let Some(leases) = setup.leases {
             faults.keep_to(leases);
         }
+        if options.mix == Mix::Leases {
+            let tick = Profile::TICK;
+            faults.recurring[Fault::Operator as usize].every =
+                Some(Delay { mean: 40 * tick, spread: Spread::Exponential });
+            profile.read = Some(delay(random, &[2 * tick, 4 * tick]));
+            faults.hunt = random.pick(&[0, 512, 900]);
+        }
         Plan { setup, profile, faults, actions: options.actions }
     }
 
-    /// A part of the clusters has leases.
+    /// The leases of a cluster that has some.
     fn leases(random: &mut Random, election_timeout_ticks: u32) -> Option<Leases> {
-        let (on, drift_ppm) = (random.chance(350), random.pick(&[0, 10_000, 100_000]));
-        Leases::new(election_timeout_ticks, drift_ppm as u32, TICK_NANOS).ok().filter(|_| on)
+        let drift_ppm = random.pick(&[0, 10_000, 100_000]);
+        Leases::new(election_timeout_ticks, drift_ppm as u32, TICK_NANOS).ok()
     }
 
     /// Limits are often tiny, so that a run meets all of them.

@@ -421,7 +421,9 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
         if !self.world.network().is_open(packet.link) || self.world.host(host).node().is_none() {
             return self.act(Action::Drop { packet }).map(|_| ());
         }
-        self.input(Action::Deliver { packet }, host)
+        let hands_over = self.hands_over(packet);
+        self.input(Action::Deliver { packet }, host)?;
+        if hands_over { self.strand(packet.link.from) } else { Ok(()) }
     }
 
     fn sync(&mut self, host: HostId) -> Checked {

@@ -94,6 +94,9 @@ pub struct Faults {
     pub shapes: u64,
     /// How often a partition comes and goes several times.
     pub flap: u64,
+    /// How often a leader that hands over is cut off in the moment in which its word arrives. Unless that is never, a leader that does not
+    /// know of another one is read also when something has reached it.
+    pub hunt: u64,
     /// How often a machine comes up with damage on its disk, which it must notice.
     pub damage: u64,
     /// How often it comes up with an empty disk.
@@ -134,6 +137,7 @@ impl Faults {
             recovery_crash: 0,
             shapes: 0,
             flap: 0,
+            hunt: 0,
             damage: 0,
             wipe: 0,
             roll_back: 0,
@@ -206,6 +210,9 @@ impl fmt::Display for Faults {
                 f,
                 "# snapshots about every {every} ticks, a part takes {part:?} and is lost {loss} of 1024 times"
             )?;
+        }
+        if self.hunt != 0 {
+            writeln!(f, "# leaders that hand over are cut off {} of 1024 times", self.hunt)?;
         }
         let Faults { queue_max, drift, stray, recovery_crash, shapes, flap, damage, wipe, roll_back, .. } =
             self;

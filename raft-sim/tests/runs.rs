@@ -221,6 +221,19 @@ fn swarm_runs_are_clean_and_busy() {
     assert!(sums.sieges != 0 && sums.sieges / 2 < sums.settled, "{sums:?}");
 }
 
+/// Goal: where all leaders have leases they use them, and hand over, without a stale read. Method: seeds of that profile, and their sums.
+#[test]
+fn runs_with_leases_are_clean_and_busy() {
+    let stop = AtomicBool::new(false);
+    let options = Options::of(Mix::Leases);
+    let summary = campaign((0, 60), &options, 2, &Honest, &stop, &|_| {});
+    assert_eq!(summary.violations, []);
+    let sums = summary.counts;
+    assert!(1_000 <= sums.lease_reads && 30 <= sums.transferred && sums.changed != 0, "{sums:?}");
+    let leases = (0..60).filter(|seed| plan(*seed, &options).setup.leases.is_some()).count();
+    assert_eq!(leases, 60);
+}
+
 /// Goal: what no Raft survives is seen to break what it must. Method: seeds with disks that come back without what was synced,
 /// until two leaders, a leader without what is committed, and a second vote were each seen.
 #[test]

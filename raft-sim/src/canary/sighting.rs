@@ -26,10 +26,10 @@ pub struct Sighting {
 
 impl Sighting {
     /// Looks for the first until `stop` is set: all seeds with the usual faults, then all with those of a swarm, then all with
-    /// changes of the configuration.
+    /// changes of the configuration, then all with leases.
     pub(super) fn look(subject: &dyn Subject, stop: &AtomicBool) -> Option<Self> {
         let before = cpu_time_ms().unwrap_or(0);
-        [Mix::Default, Mix::Swarm, Mix::Changes].into_iter().find_map(|profile| {
+        Mix::CLEAN.into_iter().find_map(|profile| {
             let report = subject.find_until(SEEDS, &Options::of(profile), stop)?;
             let violation = report.violation?;
             let cpu_ms = cpu_time_ms().unwrap_or(0).saturating_sub(before);

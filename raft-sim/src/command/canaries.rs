@@ -122,7 +122,7 @@ impl Canaries {
                 Err(error) => return Err(Failure::Bench { canary: "the unbroken copy".to_owned(), error }),
             }
         } else {
-            [Mix::Default, Mix::Swarm, Mix::Changes].into_iter().find_map(|mix| {
+            Mix::CLEAN.into_iter().find_map(|mix| {
                 let options = Options::of(mix);
                 Honest.find_until(SEEDS, &options, stop.flag()).map(|report| (report.seed, mix))
             })

@@ -54,11 +54,15 @@ struct RunOptions {
     /// How many servers, 1 to 9; without it each seed draws its own number
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
     nodes: Option<u8>,
-    /// How many actions of a run before its faults stop; without it 10,000, or 25,000 in a swarm or with changes
+    /// How many actions of a run before its faults stop; without it 10,000, or 25,000 in a swarm, with changes or with leases
     #[arg(
         long,
         default_value = "10000",
-        default_value_ifs = [("profile", "swarm", "25000"), ("profile", "changes", "25000")],
+        default_value_ifs = [
+            ("profile", "swarm", "25000"),
+            ("profile", "changes", "25000"),
+            ("profile", "leases", "25000"),
+        ],
         value_parser = clap::value_parser!(u64).range(1..)
     )]
     actions: u64,
@@ -84,7 +88,7 @@ impl RunOptions {
 }
 
 fn parse_mix(text: &str) -> Result<Mix, String> {
-    Mix::named(text).ok_or_else(|| "one of default, swarm, changes, hopeless".to_owned())
+    Mix::named(text).ok_or_else(|| "one of default, swarm, changes, leases, hopeless".to_owned())
 }
 
 /// A half-open range `A..B`.

@@ -1,7 +1,9 @@
 //! Ways between machines that are cut: which, and in which shape.
 
+use raft_core::Body;
+
 use super::{Checked, Event, Scheduler, Watch};
-use crate::action::{Action, HostId, HostSet, Link};
+use crate::action::{Action, HostId, HostSet, Link, PacketName};
 use crate::rig::Rig;
 
 impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
@@ -75,6 +77,23 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
         let lasts = self.profile.heal.draw(&mut self.random) / 4 + 1;
         self.at(lasts, Event::Flap(victim, left - 1));
         if left.is_multiple_of(2) { self.split(&[HostSet::EMPTY.with(victim)]) } else { self.heal() }
+    }
+
+    /// Whether this packet is the word of a leader that hands over, and that leader is not to hear how it ends.
+    pub(super) fn hands_over(&mut self, packet: PacketName) -> bool {
+        let chance = self.plan.faults.hunt;
+        if chance == 0 || self.settling {
+            return false;
+        }
+        let told = self.world.network().packet(packet).is_some_and(|packet| packet.body == Body::TimeoutNow);
+        told && self.random.chance(chance)
+    }
+
+    /// A machine is cut off for a while.
+    pub(super) fn strand(&mut self, host: HostId) -> Checked {
+        let lasts = self.profile.heal.draw(&mut self.random);
+        self.at(lasts, Event::Heal);
+        self.split(&[HostSet::EMPTY.with(host)])
     }
 
     pub(super) fn heal(&mut self) -> Checked {

@@ -31,7 +31,7 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
     }
 
     /// This node has made a step. Where it leads, and another one of an earlier term believes to, that one may be read, as no moment is
-    /// worse.
+    /// worse; where leaders are hunted it is read also when it is itself the one of the earlier term.
     pub(super) fn read_of_the_deposed(&mut self, host: HostId) -> Checked {
         if self.settling || self.profile.read.is_none() {
             return Ok(());
@@ -39,6 +39,11 @@ impl<R: Rig, W: Watch<R>> Scheduler<'_, R, W> {
         let leads =
             |host: HostId| self.world.host(host).seen().filter(|seen| seen.leads).map(|seen| seen.term);
         let Some(term) = leads(host) else { return Ok(()) };
+        if self.plan.faults.hunt != 0
+            && self.all().any(|other| leads(other).is_some_and(|other| term < other))
+        {
+            return if self.random.chance(300) { self.read_at(host) } else { Ok(()) };
+        }
         let deposed = self.all().find(|other| leads(*other).is_some_and(|other| other < term));
         match deposed {
             Some(deposed) if self.random.chance(100) => self.read_at(deposed),
