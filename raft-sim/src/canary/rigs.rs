@@ -121,6 +121,24 @@ impl Rig for ClockStopsAtHeal {
     }
 }
 
+/// A driver that reads its clock, waits for what comes, and then tells the time that it has read, with what has come since.
+#[derive(Clone)]
+pub(super) struct ClockReadBeforeWaiting {
+    /// By machine, what it has not told yet.
+    pub(super) untold: [u32; HostId::MAX as usize],
+}
+
+impl Rig for ClockReadBeforeWaiting {
+    fn tick(&mut self, host: HostId, elapsed: u32) -> u32 {
+        std::mem::replace(&mut self.untold[host.nth()], elapsed)
+    }
+
+    fn recover(&mut self, host: HostId, disk: &mut Disk) -> Result<Recovered, DiskError> {
+        self.untold[host.nth()] = 0;
+        disk.recover()
+    }
+}
+
 /// A driver that answers reads from its own state machine, though others may have gone on.
 #[derive(Clone)]
 pub(super) struct StaleReads;

@@ -3,6 +3,7 @@
 
 use super::rigs;
 use super::{Break, Canary, Replacement};
+use crate::action::HostId;
 
 /// A canary whose core is broken at one place.
 macro_rules! core {
@@ -81,6 +82,12 @@ const OWN: &[Canary] = &[
         what: "a node that never elects again after a heal",
         oracle: "progress",
         how: Break::Rig(&rigs::ClockStopsAtHeal { stopped: false }),
+    },
+    Canary {
+        name: "clock-read-early",
+        what: "a clock that is read before its driver waits, and told with what comes then",
+        oracle: "reads",
+        how: Break::Rig(&rigs::ClockReadBeforeWaiting { untold: [0; HostId::MAX as usize] }),
     },
     Canary {
         name: "stale-reads",
