@@ -294,7 +294,7 @@ const OWN: &[Canary] = &[
     Canary {
         name: "verified-of-another-term",
         what: "what one leader verified counts for the next (B18)",
-        oracle: "health",
+        oracle: "promises",
         how: core!("node.rs": "            self.verified = LogIndex::ZERO;\n" => ""),
     },
     Canary {
@@ -367,7 +367,7 @@ const OWN: &[Canary] = &[
     Canary {
         name: "overlap-cuts",
         what: "an append that overlaps cuts the log though nothing conflicts (B15)",
-        oracle: "commit-rule",
+        oracle: "health",
         how: core!("following.rs": "        while self.log.term_at(index) == Some(run.term()) {\n            index = index.next();\n        }\n        Some(index)\n" => "        while self.log.term_at(index) == Some(run.term()) && index <= self.commit {\n            index = index.next();\n        }\n        Some(index)\n",
             "following.rs": "        if self.log.contains(run.last_position()) || run.last()" => "        if run.last()",
             "following.rs": "            if conflict <= self.verified() {" => "            if conflict <= self.commit {"),
@@ -406,7 +406,7 @@ const OWN: &[Canary] = &[
     Canary {
         name: "no-pre-vote",
         what: "a server that campaigns without a pre-vote (B5)",
-        oracle: "progress",
+        oracle: "no-disruption",
         how: core!("election.rs": "if !self.config.pre_vote {" => "if true {"),
     },
     Canary {
@@ -442,7 +442,7 @@ const OWN: &[Canary] = &[
     Canary {
         name: "joint-lost-on-restart",
         what: "a joint configuration that is half forgotten over a restart (B33)",
-        oracle: "membership",
+        oracle: "election-safety",
         how: core!("node.rs": "let log = Log::new(" => "let memberships: alloc::vec::Vec<_> = memberships.into_iter().map(|(index, membership)| (index, Arc::new(membership.incoming()))).collect();\n        let log = Log::new("),
     },
     Canary {
