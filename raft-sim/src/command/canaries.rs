@@ -155,7 +155,7 @@ impl Canaries {
         what: &str,
     ) -> Result<(), Failure> {
         let seconds = if self.timing { format!("{seconds:>7}") } else { String::new() };
-        writeln!(out, "{name:<26}{oracle:<22}{profile:<8}{seed:>5}{seconds}  {what}")?;
+        writeln!(out, "{name:<31}{oracle:<22}{profile:<8}{seed:>5}{seconds}  {what}")?;
         // The next one takes a while.
         out.flush()
     }

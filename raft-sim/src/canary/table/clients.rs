@@ -14,7 +14,7 @@ pub(super) const CANARIES: &[Canary] = &[
     Canary {
         name: "read-by-older-round",
         what: "a read that an answer to an earlier round releases (B41)",
-        oracle: "health",
+        oracle: "reads",
         how: core!("reads.rs": "        self.reads.waiting.0.push_back(Waiting { reader, round: None, index });\n" => "        let round = Some(self.quorum_round(Progress::answered_round));\n        self.reads.waiting.0.push_back(Waiting { reader, round, index });\n"),
     },
     Canary {
