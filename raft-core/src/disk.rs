@@ -180,3 +180,53 @@ impl Disk {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! Goal: what is durable is what the writes say, at each boundary; and the check sees what is wrong. Method: a few writes by hand,
+    //! and states with one thing put wrong.
+
+    use super::*;
+    use crate::position::Term;
+
+    fn at(index: u64) -> LogIndex {
+        LogIndex::new(index)
+    }
+
+    fn term(term: u64) -> HardState {
+        HardState { term: Term::new(term), vote: None }
+    }
+
+    /// Durable up to 3; one write up to 5 and one up to 7 are outstanding.
+    fn two_writes() -> Disk {
+        let mut disk = Disk::new(at(3), term(1));
+        disk.issue(at(5), term(1));
+        disk.issue(at(7), term(2));
+        disk
+    }
+
+    #[test]
+    fn check_sees_what_is_wrong() {
+        let sound = two_writes();
+        assert_eq!(sound.check(at(7), 2), Ok(()));
+        assert_eq!(sound.check(at(9), 3), Ok(()), "not all of the log is issued yet");
+        let bounds = Err("durable ≤ issued ≤ end of the log");
+        assert_eq!(sound.check(at(6), 2), bounds);
+        assert_eq!(sound.check(at(7), 1), Err("no more writes are outstanding than the limit allows"));
+        let broken = |breaks: fn(&mut Disk)| {
+            let mut disk = two_writes();
+            breaks(&mut disk);
+            disk.check(at(9), 2)
+        };
+        assert_eq!(broken(|disk| disk.durable_end = at(8)), bounds);
+        let order = Err("outstanding writes rise in number, end and term");
+        assert_eq!(broken(|disk| disk.outstanding[1].number = disk.outstanding[0].number), order);
+        assert_eq!(broken(|disk| disk.outstanding[1].end = at(4)), order);
+        assert_eq!(broken(|disk| disk.outstanding[0].end = at(2)), order, "less than what is durable");
+        assert_eq!(broken(|disk| disk.outstanding[1].hard_state = term(0)), order);
+        assert_eq!(broken(|disk| disk.outstanding[1].end = disk.outstanding[0].end), Ok(()), "no entries");
+        let beyond = Err("no outstanding write goes beyond what was issued");
+        assert_eq!(broken(|disk| disk.issued_end = at(6)), beyond);
+        assert_eq!(broken(|disk| disk.last_number = disk.outstanding[0].number), beyond);
+    }
+}

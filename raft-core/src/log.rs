@@ -516,3 +516,6 @@ impl Hash for Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

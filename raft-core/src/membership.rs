@@ -322,4 +322,15 @@ mod tests {
         assert_eq!(joint.votes(pair(2)), super::Votes { incoming: false, outgoing: true });
         assert_eq!(before.voters_that_differ(&after), 4);
     }
+
+    #[test]
+    fn size_counts_every_server_and_every_address() {
+        let (before, after) = (of(0b00111).expect("valid"), of(0b11001).expect("valid"));
+        assert_eq!(before.size(), 3 * (64 + 1));
+        assert_eq!(before.joint(&after).size(), 6 * (64 + 1), "who is in both halves is encoded twice");
+        let mut servers = before.servers().to_vec();
+        servers[0].client_address = "four".into();
+        servers[1].raft_address = "sixsix".into();
+        assert_eq!(Membership::new(servers).expect("valid").size(), (64 + 5) + (64 + 6) + (64 + 1));
+    }
 }

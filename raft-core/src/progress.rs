@@ -404,6 +404,7 @@ mod tests {
         }
         progress.acknowledged(Boot::new(2), None, at(5), at(5));
         send(&mut progress, 12, 0);
+        assert!(!progress.is_broken(at(7)), "it has all that was promised");
         assert!(progress.is_broken(at(5)));
         assert!(!progress.is_broken(at(5)), "once a boot");
     }
@@ -514,5 +515,63 @@ mod tests {
         assert_eq!(progress.next(), at(7));
         progress.acknowledged(BOOT, Some(Round::new(3)), at(5), at(5));
         assert_eq!(progress.next(), at(6), "a whole round later it is lost");
+    }
+
+    #[test]
+    fn check_sees_what_is_wrong() {
+        let sound = || {
+            let mut progress = replicating(5);
+            send(&mut progress, 6, 0);
+            send(&mut progress, 8, 0);
+            progress
+        };
+        assert_eq!(sound().check(at(8), 2), Ok(()));
+        let broken = |breaks: fn(&mut Progress)| {
+            let mut progress = sound();
+            breaks(&mut progress);
+            progress.check(at(8), 2)
+        };
+        let more = Err("nobody has more of the leader's log than the leader");
+        assert_eq!(broken(|progress| progress.matched = at(9)), more);
+        assert_eq!(broken(|progress| progress.held = at(9)), more);
+        assert_eq!(broken(|progress| (progress.matched, progress.held) = (at(8), at(8))), Ok(()));
+        let range = Err("1 ≤ next ≤ end of the leader's log + 1");
+        assert_eq!(broken(|progress| progress.next = at(0)), range);
+        assert_eq!(broken(|progress| progress.next = at(10)), range);
+        let again = Err("what is held is not sent again");
+        assert_eq!(broken(|progress| (progress.held, progress.next) = (at(7), at(7))), again);
+        let window = Err("a window holds no more appends than its limit");
+        assert_eq!(sound().check(at(8), 1), window);
+        assert_eq!(broken(|progress| progress.mode = Mode::Probe), window);
+        assert_eq!(broken(|progress| progress.mode = Mode::Snapshot), window);
+        let bytes = Err("the bytes in flight are those of the appends in flight");
+        assert_eq!(broken(|progress| progress.in_flight_bytes += 1), bytes);
+        assert_eq!(broken(|progress| progress.in_flight_bytes -= 1), bytes);
+        let mut probing = Progress::new(sound().pair, VOTES, at(8));
+        send(&mut probing, 8, 0);
+        assert_eq!(probing.check(at(8), 2), Ok(()), "one append in a probe");
+    }
+
+    /// What has arrived and is not durable yet is not lost, and nor is what was sent behind it since.
+    #[test]
+    fn append_that_has_arrived_is_not_taken_for_lost() {
+        let mut progress = replicating(5);
+        send(&mut progress, 6, 1);
+        progress.acknowledged(BOOT, Some(Round::new(2)), at(6), at(5));
+        send(&mut progress, 7, 3);
+        progress.acknowledged(BOOT, Some(Round::new(3)), at(6), at(5));
+        assert_eq!(progress.next(), at(8));
+    }
+
+    /// B25: whoever has what a snapshot covers, or more, is sent what follows; that its sender has said so is not waited for.
+    #[test]
+    fn follower_that_has_its_snapshot_goes_on() {
+        for (held, goes_on) in [(7, false), (8, true), (9, true)] {
+            let mut progress = replicating(5);
+            progress.snapshot_begun(at(8));
+            progress.acknowledged(BOOT, None, at(held), at(held));
+            let mode = if goes_on { Mode::Replicate } else { Mode::Snapshot };
+            assert_eq!((progress.mode(), progress.next()), (mode, at(held.max(8) + 1)));
+        }
     }
 }

@@ -66,3 +66,42 @@ impl Proposals {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! Goal: the check sees what is wrong. Method: a sound queue, and one with one thing put wrong.
+
+    use super::*;
+
+    fn at(index: u64) -> LogIndex {
+        LogIndex::new(index)
+    }
+
+    /// Two proposals, of the entries 4 to 5 and 6, behind what is committed.
+    fn two_wait() -> Proposals {
+        let mut proposals = Proposals::default();
+        for (id, first, last) in [(1, 4, 5), (2, 6, 6)] {
+            proposals.push(Pending { id: RequestId::new(id), first: at(first), last: at(last), bytes: 10 });
+        }
+        proposals
+    }
+
+    #[test]
+    fn check_sees_what_is_wrong() {
+        assert_eq!(two_wait().check(at(3), at(6)), Ok(()));
+        assert_eq!(two_wait().check(at(4), at(6)), Ok(()), "a part of the first is committed");
+        let broken = |breaks: fn(&mut Proposals)| {
+            let mut proposals = two_wait();
+            breaks(&mut proposals);
+            proposals.check(at(3), at(6))
+        };
+        let bytes = Err("the bytes of proposals are those of the proposals that wait");
+        assert_eq!(broken(|proposals| proposals.bytes = 19), bytes);
+        assert_eq!(broken(|proposals| proposals.bytes = 21), bytes);
+        let order = Err("proposals wait in log order, and none that is committed");
+        assert_eq!(broken(|proposals| proposals.queue[1].first = at(5)), order, "one overlaps the other");
+        assert_eq!(broken(|proposals| proposals.queue[1].last = at(5)), order, "it ends before it begins");
+        assert_eq!(two_wait().check(at(5), at(6)), order, "the first is committed");
+        assert_eq!(two_wait().check(at(3), at(5)), Err("proposals that wait are in the log"));
+    }
+}

@@ -429,3 +429,54 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! Goal: the check sees what is wrong. Method: reads of every kind, and the same with one thing put wrong.
+
+    use super::*;
+    use crate::identity::{Incarnation, NodeId};
+
+    fn waiting(rounds: [Option<u64>; 2]) -> Queue<Reader> {
+        let read = |round: Option<u64>| Waiting {
+            reader: Reader::Client(RequestId::new(1)),
+            round: round.map(Round::new),
+            index: None,
+        };
+        Queue(rounds.map(read).into())
+    }
+
+    fn several() -> Reads {
+        let mut reads = Reads { waiting: waiting([Some(3), None]), ..Reads::default() };
+        reads.confirm(RequestId::new(2), LogIndex::new(7));
+        reads.confirm(RequestId::new(3), LogIndex::new(5));
+        reads.asking.push_back(Asking { id: RequestId::new(4), token: None });
+        reads
+    }
+
+    #[test]
+    fn check_sees_what_is_wrong() {
+        assert_eq!(several().check(5), Ok(()));
+        assert_eq!(several().check(4), Err("no more reads wait than the limit allows"));
+        let broken = |breaks: fn(&mut Reads)| {
+            let mut reads = several();
+            breaks(&mut reads);
+            reads.check(5)
+        };
+        let rounds = Err("reads wait for rounds in the order in which they came");
+        assert_eq!(broken(|reads| reads.waiting = waiting([None, Some(3)])), rounds);
+        assert_eq!(broken(|reads| reads.waiting = waiting([Some(4), Some(3)])), rounds);
+        let question = Question { pair: pair(), boot: Boot::new(1), token: Token::new(1) };
+        let of = |round| Waiting { reader: question, round: Some(Round::new(round)), index: None };
+        let mut reads = several();
+        reads.questions.0.extend([of(2), of(1)]);
+        assert_eq!(reads.check(5), rounds);
+        let indexes = Err("reads wait for the state machine in the order of their indexes");
+        assert_eq!(broken(|reads| reads.confirmed.swap(0, 1)), indexes);
+    }
+
+    fn pair() -> Pair {
+        let id = NodeId::new(2).expect("not zero");
+        Pair { id, incarnation: Incarnation::new(2) }
+    }
+}
