@@ -5,8 +5,8 @@ mod common;
 
 use common::{Cluster, config, pair, server};
 use raft_core::{
-    Body, Change, Config, Event, LogIndex, Message, Outcome, Packet, Refusal, RequestId, RoleKind, Suffrage,
-    Token, WriteNumber,
+    Body, Boot, Change, Config, Event, LogIndex, Message, Outcome, Packet, Refusal, RequestId, RoleKind,
+    Suffrage, Token, WriteNumber,
 };
 
 struct Readers {
@@ -408,4 +408,145 @@ fn questions_of_others_have_their_own_room() {
     }
     assert_eq!(told(&readers, 3), 1);
     assert!(readers.readable(own).is_some());
+}
+
+/// A client's read and another server's question, both of one round, are each answered; and so is a read that waits for the state machine
+/// beside one that waits for a round.
+#[test]
+fn reads_of_several_kinds_wait_side_by_side() {
+    let mut readers = Readers::new(3);
+    let (own, others) = (readers.read(1), readers.read(2));
+    readers.cluster.deliver_one_way(2);
+    readers.cluster.deliver_all();
+    assert_eq!((readers.readable(own), readers.readable(others)), (Some(3), Some(3)));
+
+    readers.cluster.machine(1).sync_at_once = false;
+    readers.cluster.propose(1, "b");
+    readers.cluster.deliver_all();
+    let confirmed = readers.read(1);
+    readers.cluster.deliver_all();
+    let waiting = readers.read(1);
+    assert_eq!(readers.heartbeats(), 2, "the second wants a round though the first does not any more");
+    readers.cluster.sync(1);
+    assert_eq!((readers.readable(confirmed), readers.readable(waiting)), (Some(4), None));
+    readers.cluster.deliver_all();
+    assert_eq!(readers.readable(waiting), Some(4));
+}
+
+/// What was committed when a read came is enough for it: what is committed while it waits for its round is not waited for.
+#[test]
+fn read_waits_for_no_more_than_was_committed_when_it_came() {
+    let mut readers = Readers::new(3);
+    readers.cluster.machine(1).sync_at_once = false;
+    let read = readers.read(1);
+    let round: Vec<Packet> = readers.cluster.network.drain(..).collect();
+    readers.cluster.propose(1, "b");
+    readers.cluster.deliver_all();
+    let status = readers.cluster.node(1).status();
+    assert_eq!((status.commit, status.applied), (LogIndex::new(4), LogIndex::new(3)));
+    assert_eq!(readers.readable(read), None);
+    readers.cluster.network.extend(round);
+    readers.cluster.deliver_all();
+    assert_eq!(readers.readable(read), Some(3));
+}
+
+/// Reads become possible in the order of their indexes, whatever order they came in: a barrier is behind what is not committed.
+#[test]
+fn barrier_holds_up_no_read() {
+    let mut readers = Readers::new(3);
+    readers.cluster.propose(1, "b");
+    readers.cluster.network.clear();
+    let barrier = readers.ask(1, |id| Message::Barrier { id });
+    let read = readers.read(1);
+    readers.cluster.deliver_all();
+    assert_eq!((readers.readable(read), readers.readable(barrier)), (Some(3), None));
+    readers.cluster.run(12);
+    assert_eq!(readers.readable(barrier), Some(4));
+}
+
+/// B41 between servers: a round that was sent before a question came says nothing of it, also where the same server's earlier question
+/// waits for that round.
+#[test]
+fn question_is_not_answered_by_an_earlier_round() {
+    let mut readers = Readers::new(3);
+    let term = readers.cluster.node(1).status().term;
+    let asks = |readers: &mut Readers, token: u64| {
+        readers.cluster.say(2, 1, term, Body::AskReadIndex { token: Token::new(token) });
+    };
+    asks(&mut readers, 1);
+    readers.cluster.deliver_one_way(1);
+    asks(&mut readers, 2);
+    readers.cluster.deliver_one_way(2);
+    let told: Vec<_> = readers.cluster.network.iter().filter_map(|packet| told_token(packet, 2)).collect();
+    assert_eq!(told, [Token::new(1)]);
+}
+
+/// The token of the question that a packet answers, if it is one to this server.
+fn told_token(packet: &Packet, to: u64) -> Option<Token> {
+    match packet.body {
+        Body::ReadIndex { token, .. } if packet.to == pair(to) => Some(token),
+        _ => None,
+    }
+}
+
+/// So many questions of one server wait at most, each for a round of its own: four, whatever its clients want.
+#[test]
+fn questions_of_one_server_are_bounded() {
+    let mut cluster = Cluster::with(3, Config { election_timeout_ticks: 30, ..config() });
+    cluster.step(1, Message::Campaign);
+    cluster.deliver_all();
+    assert_eq!(cluster.node(1).status().role, RoleKind::Leader);
+    let term = cluster.node(1).status().term;
+    let mut rounds = Vec::new();
+    for token in 1..=6 {
+        cluster.say(2, 1, term, Body::AskReadIndex { token: Token::new(token) });
+        cluster.tick(1, 3);
+        rounds.extend(cluster.network.drain(..).filter(|packet| packet.to == pair(3)));
+    }
+    cluster.network.extend(rounds);
+    cluster.deliver_one_way(1);
+    cluster.deliver_one_way(3);
+    let told: Vec<_> = cluster.network.iter().filter_map(|packet| told_token(packet, 2)).collect();
+    assert_eq!(told, [1, 2, 3, 4].map(Token::new));
+}
+
+/// What another server than the leader says of the log, or the leader to an earlier boot, releases nothing.
+#[test]
+fn follower_reads_by_the_word_of_its_leader_only() {
+    let mut readers = Readers::new(3);
+    let read = readers.read(2);
+    let asked = readers.cluster.network.pop_back().expect("a question");
+    let Body::AskReadIndex { token } = asked.body else { panic!("{asked:?} is no question") };
+    let says = |readers: &mut Readers, from: u64, boot: Boot| {
+        let body = Body::ReadIndex { boot, token, index: LogIndex::new(3) };
+        readers.cluster.say(from, 2, asked.term, body);
+        readers.readable(read)
+    };
+    assert_eq!(says(&mut readers, 3, asked.boot), None, "a server that does not lead");
+    assert_eq!(says(&mut readers, 1, Boot::new(asked.boot.raw() + 1)), None, "to another boot");
+    assert_eq!(says(&mut readers, 1, asked.boot), Some(3));
+}
+
+/// A follower's limit is on all that wait there, for the leader or for the state machine; a node that halts refuses both.
+#[test]
+fn limit_of_a_follower_counts_all_that_wait() {
+    let mut readers = Readers::new(3);
+    readers.cluster.machine(2).config = Config { reads_max: 2, ..config() };
+    readers.cluster.restart(2);
+    readers.cluster.run(6);
+    readers.cluster.machine(2).sync_at_once = false;
+    readers.cluster.propose(1, "b");
+    readers.cluster.deliver_all();
+    let for_state = readers.read(2);
+    readers.cluster.deliver_all();
+    let for_leader = readers.read(2);
+    let refused = readers.read(2);
+    assert_eq!(readers.cluster.outcome(refused), Some(Outcome::Refused(Refusal::Busy)));
+    // The first waits for an entry that is committed; it is not this leader that it depends on.
+    readers.cluster.step(2, Message::ForgetLeader);
+    assert!(readers.is_refused(for_leader));
+    assert_eq!(readers.cluster.outcome(for_state), None);
+    let number = readers.cluster.machine(2).unsynced[0].number;
+    readers.cluster.step(2, Message::WriteFailed(number));
+    assert_eq!(readers.cluster.outcome(for_state), Some(Outcome::Refused(Refusal::Halted)));
 }

@@ -487,3 +487,46 @@ fn follower_that_lost_what_it_promised_is_named_and_served() {
     let (server, acknowledged) = (pair(3), LogIndex::new(5));
     assert_eq!(broken, [&Event::PromiseBroken { server, acknowledged, held: LogIndex::new(1) }]);
 }
+
+/// The leader's log never shrinks in its term, so nobody has more of it; and nobody has more durable than it has.
+#[test]
+fn impossible_acknowledgement_halts_the_leader() {
+    for (held, durable) in [(9, 2), (9, 9), (2, 3)] {
+        let mut cluster = Cluster::new(3);
+        cluster.elect(1);
+        cluster.propose(1, "x");
+        let (term, last) = (cluster.node(1).status().term, cluster.node(1).status().last.index);
+        assert_eq!(last, LogIndex::new(3));
+        let boot = cluster.node(1).identity().boot;
+        let (held, durable) = (LogIndex::new(held), LogIndex::new(durable));
+        cluster.say(2, 1, term, Body::Acknowledge { boot, round: None, held, durable });
+        assert_eq!(
+            cluster.node(1).status().fault,
+            Some(Fault::ImpossibleAcknowledgement),
+            "{held} {durable}"
+        );
+    }
+}
+
+/// B23: a rejection of what an earlier boot of the leader has sent moves nothing, and nor does one of what is not in its log.
+#[test]
+fn rejection_of_what_was_never_sent_is_ignored() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.run(6);
+    cluster.restart(1);
+    cluster.cut = vec![(1, 3), (3, 1)];
+    cluster.elect(1);
+    let next = |cluster: &Cluster| cluster.node(1).followers().nth(1).expect("the third server").next;
+    let (term, boot, probed) =
+        (cluster.node(1).status().term, cluster.node(1).identity().boot, next(&cluster));
+    assert_eq!(probed, LogIndex::new(3), "its no-op");
+    let rejects = |cluster: &mut Cluster, boot, previous| {
+        let (hint, hint_first) = (Position::new(0, 1), LogIndex::new(1));
+        cluster.say(3, 1, term, Body::Reject { boot, previous, hint, hint_first });
+        next(cluster)
+    };
+    assert_eq!(rejects(&mut cluster, Boot::new(boot.raw() - 1), Position::new(1, 2)), probed);
+    assert_eq!(rejects(&mut cluster, boot, Position::new(9, 2)), probed);
+    assert_eq!(rejects(&mut cluster, boot, Position::new(1, 2)), LogIndex::new(2), "the one that was");
+}

@@ -16,6 +16,8 @@ mod election;
 mod encoding_properties;
 #[path = "figures.rs"]
 mod figures;
+#[path = "following.rs"]
+mod following;
 #[path = "forwarding.rs"]
 mod forwarding;
 #[path = "grouping.rs"]
@@ -30,12 +32,16 @@ mod identity;
 mod imports;
 #[path = "leases.rs"]
 mod leases;
+#[path = "limits.rs"]
+mod limits;
 #[path = "log_properties.rs"]
 mod log_properties;
 #[path = "lost.rs"]
 mod lost;
 #[path = "membership.rs"]
 mod membership;
+#[path = "memory.rs"]
+mod memory;
 #[path = "reads.rs"]
 mod reads;
 #[path = "recovery.rs"]
@@ -46,6 +52,8 @@ mod replication;
 mod sessions;
 #[path = "snapshots.rs"]
 mod snapshots;
+#[path = "staging.rs"]
+mod staging;
 #[path = "thesis.rs"]
 mod thesis;
 #[path = "timers.rs"]
