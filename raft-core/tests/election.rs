@@ -368,3 +368,19 @@ fn vote_of_a_higher_term_is_not_counted() {
     let status = cluster.node(1).status();
     assert_eq!((status.role, status.term.raw(), status.vote), (RoleKind::Follower, term + 1, None));
 }
+
+/// §3.3: a request for a vote of an older term is refused, with the newer one, so that the candidate gives up.
+#[test]
+fn stale_request_for_a_vote_is_refused_with_the_newer_term() {
+    let mut cluster = Cluster::with(3, plain());
+    cluster.elect(1);
+    cluster.elect(2);
+    cluster.network.clear();
+    let stale = Body::RequestVote { last: Position::new(0, 1), transfer: false };
+    let term = cluster.node(3).status().term;
+    assert_eq!(term, Term::new(2));
+    cluster.say(1, 3, Term::new(1), stale);
+    let sent: Vec<_> = cluster.network.iter().map(|packet| (packet.to, packet.term, &packet.body)).collect();
+    let boot = cluster.machines[0].identity.boot;
+    assert_eq!(sent, [(pair(1), term, &Body::Vote { boot, granted: false })]);
+}

@@ -12,8 +12,8 @@ use hostile::{Letter, hash, membership, pair};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use raft_core::{
-    Body, Boot, Bootstrap, Config, Identity, LogIndex, Message, Node, Packet, Ready, Recovered, RequestId,
-    RoleKind, Round, Term, WriteNumber, bootstrap,
+    Body, Boot, Bootstrap, Config, Identity, LogIndex, LogTime, Message, Node, Packet, Ready, Recovered,
+    RequestId, RoleKind, Round, Term, WriteNumber, bootstrap,
 };
 
 fn node(voters: u64, writes: u32) -> Node {
@@ -130,4 +130,22 @@ fn grouping_shows_in_the_writes() {
     in_groups(&mut grouped, &messages, &[false; 2]);
     assert!(one_by_one != grouped);
     assert_eq!(one_by_one.status(), grouped.status());
+}
+
+/// What is proposed and what looks at the log may come in one step, in any order.
+#[test]
+fn log_is_whole_when_it_is_looked_at() {
+    let mut node = leader(2);
+    let last = node.status().last;
+    node.step(Message::Synced(WriteNumber::new(3)));
+    for applied in [last.index.previous(), last.index] {
+        node.step(Message::Applied(applied));
+    }
+    let saved = Message::SnapshotTaken { last, time: LogTime::ZERO, size: 0, digest: 0.into() };
+    let mut ready = Ready::default();
+    node.step_all([propose(1, 1), propose(2, 1), saved, propose(3, 1)], &mut ready);
+    assert_eq!((node.status().fault, node.status().last.index), (None, last.index.plus(3)));
+    assert_eq!(node.snapshot().map(|snapshot| snapshot.last), Some(last));
+    let write = ready.write.expect("all of it in one write");
+    assert_eq!((write.entries.len(), write.compaction.is_some()), (3, true));
 }

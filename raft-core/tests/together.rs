@@ -14,6 +14,8 @@ mod disturbance;
 mod election;
 #[path = "encoding_properties.rs"]
 mod encoding_properties;
+#[path = "fetching.rs"]
+mod fetching;
 #[path = "figures.rs"]
 mod figures;
 #[path = "following.rs"]
@@ -38,6 +40,8 @@ mod limits;
 mod log_properties;
 #[path = "lost.rs"]
 mod lost;
+#[path = "malformed.rs"]
+mod malformed;
 #[path = "membership.rs"]
 mod membership;
 #[path = "memory.rs"]
@@ -46,10 +50,14 @@ mod memory;
 mod reads;
 #[path = "recovery.rs"]
 mod recovery;
+#[path = "removal.rs"]
+mod removal;
 #[path = "replication.rs"]
 mod replication;
 #[path = "sessions.rs"]
 mod sessions;
+#[path = "sleep.rs"]
+mod sleep;
 #[path = "snapshots.rs"]
 mod snapshots;
 #[path = "staging.rs"]
