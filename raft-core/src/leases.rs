@@ -241,4 +241,18 @@ mod tests {
         assert_eq!(lease.sent.len(), ROUNDS_MAX);
         assert!(age(&lease, 199) > Some(100), "kept together with an older one");
     }
+
+    #[test]
+    fn check_sees_what_is_wrong() {
+        let check = |sent: [(u64, u32); 2], latest| {
+            let sent = sent.map(|(round, age)| (Round::new(round), age)).into();
+            Lease { sent, ended: false }.check(Round::new(latest))
+        };
+        assert_eq!(check([(3, 5), (4, 2)], 4), Ok(()));
+        let order = Err("of the rounds of a lease the later one was sent later");
+        for wrong in [[(3, 5), (3, 2)], [(4, 5), (3, 2)], [(3, 2), (4, 2)], [(3, 2), (4, 5)]] {
+            assert_eq!(check(wrong, 4), order, "{wrong:?}");
+        }
+        assert_eq!(check([(3, 5), (4, 2)], 3), Err("the rounds of a lease were sent"));
+    }
 }

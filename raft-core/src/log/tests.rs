@@ -176,6 +176,12 @@ fn eviction_stops_where_it_has_to() {
     assert_eq!(evicted(259, 1, 5), (6, 195, 2), "the term of what is settled stays");
     assert_eq!(evicted(260, 1, 8), (5, 260, 2), "it still has an entry in memory");
     assert_eq!(evicted(325, 1, 8), (4, 325, 2));
+    // Terms alone are reason enough, where the entries went before.
+    let mut log = sealed();
+    for (tail_bytes_max, terms_max) in [(195, 2), (1000, 1)] {
+        log.evict(at(8), &Config { tail_bytes_max, terms_max, ..Config::default() });
+    }
+    assert_eq!((log.terms.len(), log.known_from()), (1, at(6)));
 }
 
 /// A log from its very beginning, of which the terms before index 4 are forgotten.
