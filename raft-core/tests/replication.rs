@@ -352,6 +352,7 @@ fn driver_that_reports_what_never_was_halts_the_node() {
     let cases = [
         (Message::Synced(raft_core::WriteNumber::new(99)), Fault::UnknownWrite),
         (Message::WriteFailed(raft_core::WriteNumber::new(99)), Fault::UnknownWrite),
+        (Message::WriteFailed(raft_core::WriteNumber::ZERO), Fault::UnknownWrite),
         (Message::Applied(LogIndex::new(99)), Fault::UnknownApplied),
         (
             Message::Fetched { number: raft_core::FetchNumber::new(9), result: raft_core::Fetched::Failed },

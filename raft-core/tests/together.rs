@@ -8,6 +8,8 @@
 )]
 
 mod common;
+#[path = "compaction.rs"]
+mod compaction;
 #[path = "disturbance.rs"]
 mod disturbance;
 #[path = "election.rs"]
@@ -68,5 +70,7 @@ mod thesis;
 mod timers;
 #[path = "transcripts.rs"]
 mod transcripts;
+#[path = "transfer.rs"]
+mod transfer;
 #[path = "versions.rs"]
 mod versions;
