@@ -457,3 +457,49 @@ fn recovery_without_compaction_is_seen() {
     assert_eq!(recovered.absorb(&write), Ok(()));
     agrees(&recovered, &Model { start: 0, ..next.expect("it fits") });
 }
+
+fn run_of(first: u64, entries: &[Entry]) -> Run {
+    Run::new(Term::new(1), LogIndex::new(first), entries.to_vec()).expect("in range")
+}
+
+/// A part of a run is not the run, though both share their entries; and what differs does not hash alike.
+#[test]
+fn parts_of_a_run_are_other_runs() {
+    let whole = run_of(5, &[entry(1), entry(2), entry(3)]);
+    let part = whole.prefix(u64::MAX, 2).0;
+    assert_ne!(part, whole);
+    assert_eq!(part, run_of(5, &[entry(1), entry(2)]));
+    let runs = [
+        whole.clone(),
+        part,
+        run_of(6, &[entry(1), entry(2), entry(3)]),
+        run_of(5, &[entry(3), entry(2), entry(1)]),
+    ];
+    for (nth, run) in runs.iter().enumerate() {
+        for other in &runs[..nth] {
+            assert_ne!(run, other);
+            assert_ne!(hash(run), hash(other));
+            assert_ne!(hash(&Runs::from(run.clone())), hash(&Runs::from(other.clone())));
+        }
+    }
+}
+
+/// The longest part of several runs that fits goes to the last byte and the last entry, over the end of a run and not beyond.
+#[test]
+fn prefix_of_runs_ends_where_the_limit_is() {
+    let noop = || Entry::new(LogTime::ZERO, Payload::Noop);
+    let mut runs = Runs::from(run_of(1, &[noop(), noop()]));
+    runs.push(run_of(3, &[noop()])).expect("consecutive");
+    runs.push(run_of(4, &[entry(1)])).expect("consecutive");
+    let (one, larger) = (noop().size(), entry(1).size());
+    assert!(one == Entry::OVERHEAD_BYTES && one < larger);
+    let count = |bytes, entries| runs.prefix(bytes, entries).len();
+    for entries in 1..=4 {
+        assert_eq!(count(u64::MAX, entries), entries);
+    }
+    assert_eq!(
+        [2 * one, 3 * one - 1, 3 * one, 4 * one, 3 * one + larger].map(|bytes| count(bytes, 9)),
+        [2, 2, 3, 3, 4]
+    );
+    assert_eq!(count(0, 9), 1, "at least one");
+}
