@@ -5,6 +5,7 @@ use alloc::collections::VecDeque;
 
 use crate::marks::{Mark, reached};
 use crate::position::{LogIndex, WriteNumber};
+use crate::renaming::Renaming;
 use crate::write::HardState;
 
 /// A write that was issued and is not yet known to be durable.
@@ -46,6 +47,20 @@ impl Disk {
             compacted: false,
             discards: false,
         }
+    }
+
+    /// With other names, see [`Renaming`].
+    pub(crate) fn rename(&mut self, names: &mut impl Renaming) {
+        for write in &mut self.outstanding {
+            write.number = names.write(write.number);
+            write.hard_state.rename(names);
+            if names.is_timeless() {
+                write.age = 0;
+            }
+        }
+        self.last_number = names.write(self.last_number);
+        self.issued_hard_state.rename(names);
+        self.durable_hard_state.rename(names);
     }
 
     /// Up to where the log, as it is now, is durable.

@@ -164,6 +164,7 @@ pub fn encode_entry(entry: &Entry) -> Vec<u8> {
 ///
 /// # Errors
 /// Where the bytes are not a valid entry. One with fields of a newer version is valid, and keeps them.
+#[expect(clippy::needless_pass_by_value, reason = "all decoders take the bytes that they are to keep alive")]
 pub fn decode_entry(bytes: Bytes) -> Result<Entry, DecodeError> {
     bulk::entry(&bytes, 0, bytes.len())
 }

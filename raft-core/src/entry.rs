@@ -22,6 +22,7 @@ use bytes::Bytes;
 
 use crate::membership::Membership;
 use crate::position::{LogIndex, LogTime, Position, Term};
+use crate::renaming::Renaming;
 use crate::snapshot::Import;
 
 /// What an entry is for.
@@ -291,6 +292,22 @@ impl Run {
         self.is_special
     }
 
+    /// With other names, see [`Renaming`].
+    pub(crate) fn renamed(&self, names: &mut impl Renaming) -> Run {
+        let renamed = |entry: &Entry| Entry {
+            time: crate::renaming::time(names, entry.time),
+            payload: match &entry.payload {
+                Payload::Membership(membership) => Payload::Membership(Arc::new(membership.renamed(names))),
+                other => other.clone(),
+            },
+            // What was encoded under the old names is not this any more.
+            original: None,
+        };
+        let entries: Arc<[Entry]> = self.entries().iter().map(renamed).collect();
+        let size = entries.iter().map(Entry::size).sum();
+        Run { from: 0, to: entries.len() as u32, entries, size, ..*self }
+    }
+
     fn same_allocation(&self, other: &Run) -> bool {
         Arc::ptr_eq(&self.entries, &other.entries) && self.from == other.from && self.to == other.to
     }
@@ -357,6 +374,16 @@ impl Runs {
         } else {
             self.rest.push(run);
         }
+    }
+
+    /// With other names, see [`Renaming`].
+    #[must_use]
+    pub fn renamed(&self, names: &mut impl Renaming) -> Runs {
+        let mut runs = Runs::new();
+        for run in self.iter() {
+            runs.push_unchecked(run.renamed(names));
+        }
+        runs
     }
 
     /// The entries from index `first` to index `last`, both included, as far as they are here, without copying.

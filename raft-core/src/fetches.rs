@@ -6,6 +6,7 @@ use crate::identity::Pair;
 use crate::message::Fetched;
 use crate::position::{FetchNumber, LogIndex};
 use crate::ready::Fetch;
+use crate::renaming::Renaming;
 use crate::write::Recovered;
 
 /// What entries are fetched for.
@@ -43,6 +44,17 @@ pub(crate) enum Answered {
 }
 
 impl Fetches {
+    /// With other names, see [`Renaming`].
+    pub(crate) fn rename(&mut self, names: &mut impl Renaming) {
+        self.last_number = names.fetch(self.last_number);
+        for pending in &mut self.pending {
+            pending.number = names.fetch(pending.number);
+            if let Purpose::Follower(pair) = &mut pending.purpose {
+                *pair = names.pair(*pair);
+            }
+        }
+    }
+
     pub(crate) fn is_under_way(&self, purpose: Purpose) -> bool {
         self.pending.iter().any(|pending| pending.purpose == purpose)
     }

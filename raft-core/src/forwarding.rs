@@ -18,6 +18,7 @@ use crate::node::Node;
 use crate::packet::Body;
 use crate::position::{LogIndex, Position, RequestId, Term, Token};
 use crate::ready::{Answer, Outcome, Ready, Refusal};
+use crate::renaming::Renaming;
 use crate::role::Role;
 
 /// A proposal that was passed on and is not answered.
@@ -99,6 +100,17 @@ pub(crate) struct Forwards {
 }
 
 impl Forwards {
+    /// With other names, see [`Renaming`].
+    pub(crate) fn rename(&mut self, names: &mut impl Renaming) {
+        for taken in &mut self.taken {
+            taken.from = names.pair(taken.from);
+        }
+        for window in &mut self.windows {
+            window.from = names.pair(window.from);
+        }
+        self.windows.sort_unstable_by_key(|window| window.from);
+    }
+
     /// How much of what this leader has appended for others waits to be committed: how many proposals and how many bytes.
     #[inline]
     pub(crate) fn taken(&self) -> (usize, u64) {

@@ -10,6 +10,7 @@ use crate::node::Node;
 use crate::position::{LogIndex, Position, RequestId};
 use crate::proposals::Pending;
 use crate::ready::{Answer, Obtain, Outcome, Ready};
+use crate::renaming::Renaming;
 use crate::role::{Due, Recipients};
 use crate::snapshot::Import;
 
@@ -20,6 +21,15 @@ pub(crate) struct Imports {
     asked: Option<(Pair, Import)>,
     /// What it has got last.
     obtained: Option<Import>,
+}
+
+impl Imports {
+    /// With other names, see [`Renaming`].
+    pub(crate) fn rename(&mut self, names: &mut impl Renaming) {
+        if let Some((from, _)) = &mut self.asked {
+            *from = names.pair(*from);
+        }
+    }
 }
 
 impl Node {

@@ -14,10 +14,12 @@
 use alloc::collections::VecDeque;
 use core::fmt;
 
+use crate::identity::Pair;
 use crate::marks::{Mark, reached};
 use crate::node::Node;
 use crate::position::Round;
 use crate::progress::Progress;
+use crate::renaming::{Renaming, RoundOf};
 use crate::role::Role;
 
 /// The terms of leases, which every server of the cluster keeps to: part of the founding configuration, never changed, and the same in
@@ -116,6 +118,13 @@ pub(crate) struct Lease {
 const ROUNDS_MAX: usize = 64;
 
 impl Lease {
+    /// With other names, see [`Renaming`], on the server whose old name is `own`.
+    pub(crate) fn rename(&mut self, own: Pair, names: &mut impl Renaming) {
+        for (round, _) in &mut self.sent {
+            *round = names.round(own, RoundOf::Heartbeats, *round);
+        }
+    }
+
     /// Lets time pass; what was sent `forgotten` ticks ago or more is of no use.
     pub(crate) fn tick(&mut self, elapsed: u32, forgotten: u32) {
         for (_, age) in &mut self.sent {

@@ -224,6 +224,7 @@ mod sessions;
 mod recovery;
 mod cleanup;
 mod reconfiguration;
+mod renaming;
 mod step;
 mod invariants;
 
@@ -258,6 +259,7 @@ pub use crate::position::{
 pub use crate::ready::{Answer, Event, Fault, Fetch, Obtain, Outcome, Ready, Refusal, RoleKind};
 pub use crate::recording::{Difference, RecordedStart, RecordedStep, Recording, RecordingError, Replay};
 pub use crate::recovery::{Recovery, RecoveryError, recover};
+pub use crate::renaming::{Renaming, RoundOf};
 pub use crate::sessions::{Applied, SessionId, SessionLimits, SessionRefusal, Sessions};
 pub use crate::snapshot::{Compaction, Digest, Import, SendSnapshot, Snapshot};
 pub use crate::status::{FollowerStatus, Status};

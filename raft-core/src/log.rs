@@ -24,6 +24,7 @@ use crate::identity::ClusterId;
 use crate::marks::{Mark, reached};
 use crate::membership::Membership;
 use crate::position::{LogIndex, LogTime, Position, Term};
+use crate::renaming::Renaming;
 use crate::snapshot::Snapshot;
 
 /// Where a term begins in a log.
@@ -114,6 +115,19 @@ impl Log {
             open_special: false,
             memberships,
         }
+    }
+
+    /// With other names, see [`Renaming`].
+    pub(crate) fn rename(&mut self, names: &mut impl Renaming) {
+        self.seal();
+        self.last_time = crate::renaming::time(names, self.last_time);
+        for run in &mut self.tail {
+            *run = run.renamed(names);
+        }
+        for (_, membership) in &mut self.memberships {
+            *membership = Arc::new(membership.renamed(names));
+        }
+        self.tail_bytes = self.tail.iter().map(Run::size).sum();
     }
 
     /// What stands right before the first entry of the log.

@@ -13,6 +13,7 @@ use core::fmt;
 use crate::identity::{NodeId, Pair};
 use crate::leases::Leases;
 use crate::quorum;
+use crate::renaming::Renaming;
 
 /// Whether a server's vote counts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -134,6 +135,17 @@ impl Membership {
     #[must_use]
     pub fn with_leases(self, leases: Option<Leases>) -> Membership {
         Membership { leases, ..self }
+    }
+
+    /// With other names, see [`Renaming`].
+    #[must_use]
+    pub fn renamed(&self, names: &mut impl Renaming) -> Membership {
+        let mut half = |servers: &[Server]| {
+            let mut servers: Vec<_> = servers.iter().map(|server| names.server(server)).collect();
+            servers.sort_unstable_by_key(|server| server.pair);
+            servers
+        };
+        Membership { servers: half(&self.servers), outgoing: half(&self.outgoing), leases: self.leases }
     }
 
     /// The terms of leases in this cluster, if there are any.

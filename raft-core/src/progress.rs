@@ -16,6 +16,7 @@ use crate::identity::{Boot, Pair};
 use crate::marks::{Mark, reached};
 use crate::membership::Votes;
 use crate::position::{LogIndex, Round};
+use crate::renaming::{Renaming, RoundOf};
 use crate::staging::Staging;
 use crate::status::FollowerStatus;
 
@@ -96,6 +97,24 @@ impl Progress {
             broken: false,
             silent: 0,
             commit_sent: LogIndex::ZERO,
+        }
+    }
+
+    /// With other names, see [`Renaming`], on the leader whose old name is `own`.
+    pub(crate) fn rename(&mut self, own: Pair, names: &mut impl Renaming) {
+        self.pair = names.pair(self.pair);
+        for append in &mut self.in_flight {
+            append.round = names.round(own, RoundOf::Entries, append.round);
+        }
+        self.answered = self.answered.map(|(round, held)| (names.round(own, RoundOf::Answer, round), held));
+        // Only reads and leases ask for it.
+        self.answered_round = if names.is_timeless() {
+            Round::ZERO
+        } else {
+            names.round(own, RoundOf::Answer, self.answered_round)
+        };
+        if let Some(staging) = self.staging.as_mut().filter(|_| names.is_timeless()) {
+            staging.stop_clock();
         }
     }
 

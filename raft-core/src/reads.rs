@@ -17,6 +17,7 @@ use crate::position::{LogIndex, RequestId, Round, Token};
 use crate::progress::Progress;
 use crate::quorum;
 use crate::ready::{Answer, Outcome, Ready, Refusal};
+use crate::renaming::{Renaming, RoundOf};
 use crate::role::Role;
 
 /// A client of this server that waits for a round.
@@ -123,6 +124,17 @@ struct Known {
 }
 
 impl Reads {
+    /// With other names, see [`Renaming`], on the server whose old name is `own`.
+    pub(crate) fn rename(&mut self, own: Pair, names: &mut impl Renaming) {
+        for read in &mut self.waiting.0 {
+            read.round = read.round.map(|round| names.round(own, RoundOf::Heartbeats, round));
+        }
+        for read in &mut self.questions.0 {
+            read.round = read.round.map(|round| names.round(own, RoundOf::Heartbeats, round));
+            read.reader.pair = names.pair(read.reader.pair);
+        }
+    }
+
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         // Asked in every step: without a branch for each.

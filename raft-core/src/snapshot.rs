@@ -8,6 +8,7 @@ use crate::identity::{ClusterId, Pair};
 use crate::membership::Membership;
 use crate::packet::Packet;
 use crate::position::{LogIndex, LogTime, Position, SendNumber};
+use crate::renaming::Renaming;
 
 /// The embedder's digest of bytes that the core never sees, by which servers know them: a good one is never the same for two
 /// different states.
@@ -114,7 +115,24 @@ pub(crate) enum Reported {
     Never,
 }
 
+impl Snapshot {
+    /// With other names, see [`Renaming`].
+    pub(crate) fn renamed(&self, names: &mut impl Renaming) -> Arc<Snapshot> {
+        let membership = Arc::new(self.membership.renamed(names));
+        Arc::new(Snapshot { membership, time: crate::renaming::time(names, self.time), ..self.clone() })
+    }
+}
+
 impl Transfers {
+    /// With other names, see [`Renaming`].
+    pub(crate) fn rename(&mut self, names: &mut impl Renaming) {
+        self.last_number = names.send(self.last_number);
+        for pending in &mut self.pending {
+            pending.number = names.send(pending.number);
+            pending.to = names.pair(pending.to);
+        }
+    }
+
     /// The one to this server, if there is one.
     pub(crate) fn to(&self, pair: Pair) -> Option<&Pending> {
         self.pending.iter().find(|pending| pending.to == pair)

@@ -22,6 +22,11 @@ pub(crate) struct Timer {
 }
 
 impl Timer {
+    /// For a server without time: nothing is ever due.
+    pub(crate) const fn stop(&mut self) {
+        *self = Timer { due: LogTime::ZERO, last: LogIndex::ZERO };
+    }
+
     /// For a leader whose last entry is of that time.
     pub(crate) const fn behind(time: LogTime, every: u64) -> Self {
         Timer { due: next_multiple(time, every), last: LogIndex::ZERO }

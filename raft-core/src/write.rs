@@ -59,7 +59,7 @@ pub struct Write {
 ///   many files  │ write │ write │ …    │ what the first file has come to, shortened │ write │ …    │ what the second …
 ///                       ▲ deleted once the log begins behind it: a start reads from the next file on
 /// ```
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Recovered {
     /// The last term and vote.
     pub hard_state: HardState,

@@ -176,8 +176,9 @@ fn start_refuses_what_contradicts_itself() {
     let other = Node::new(config(), stranger, good.clone()).map(|_| ());
     assert!(matches!(other, Err(StartError::OtherCluster { .. })));
 
+    type Contradict = fn(&mut Recovered);
     let without_tail = |recovered: &mut Recovered| recovered.tail = Runs::new();
-    let contradictions: [(Recovered, fn(&mut Recovered)); 3] = [
+    let contradictions: [(Recovered, Contradict); 3] = [
         (good.clone(), |recovered| recovered.applied = LogIndex::new(4)),
         (good.clone(), |recovered| recovered.commit = LogIndex::new(4)),
         (good.clone(), |recovered| recovered.hard_state = HardState::default()),

@@ -24,6 +24,7 @@ mod client;
 mod columns;
 mod cpu_time;
 mod disk;
+pub mod explore;
 pub mod history;
 mod host;
 mod machine;

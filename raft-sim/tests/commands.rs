@@ -152,3 +152,28 @@ fn timing_is_printed_when_asked_for() {
     assert!(line("speed").contains(" node steps per "), "{text}");
     assert!(line("real time").ends_with(" times real time"), "{text}");
 }
+
+/// Goal: a search says whether its space is finished, and ends alike. Method: one that is, one that is not, and bounds that are none.
+#[test]
+fn explore_says_whether_it_has_finished() {
+    let last = |output: &Output| stdout(output).lines().last().map(str::to_owned);
+    let small = ["explore", "--nodes", "2", "--terms", "1", "--entries", "0", "--messages", "2"];
+    let (finished, again) = (raft_sim(&small), raft_sim(&small));
+    assert_eq!(finished.status.code(), Some(0));
+    assert_eq!(finished.stdout, again.stdout);
+    let verdict = last(&finished).unwrap();
+    assert!(verdict.starts_with("finished: ") && verdict.ends_with(" states, no rule breaks"), "{verdict}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.json");
+    let cut = raft_sim(&["explore", "--max-states", "5000", "--json", file.to_str().unwrap()]);
+    assert_eq!(cut.status.code(), Some(3));
+    assert!(last(&cut).unwrap().starts_with("unfinished: "));
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(report["finished"], false);
+    assert!(5000 <= report["states"].as_u64().unwrap());
+    let cut = raft_sim(&["explore", "--memory", "1M"]);
+    assert_eq!(cut.status.code(), Some(3));
+    for wrong in [["--nodes", "6"], ["--messages", "0"], ["--memory", "1T"]] {
+        assert_eq!(raft_sim(&[&["explore"][..], &wrong].concat()).status.code(), Some(2), "{wrong:?}");
+    }
+}

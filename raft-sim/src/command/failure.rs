@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use raft_core::{RecordingError, StartError};
 use raft_sim::canary::CanaryError;
+use raft_sim::explore::BoundsError;
 use raft_sim::{ScheduleError, ShrinkError};
 
 use super::{UNFINISHED, USAGE};
@@ -44,6 +45,8 @@ pub(super) enum Failure {
     Twice { nth: u64, of: u64, file: PathBuf },
     #[error("shard {nth}/{of} is empty: there {} only {count}", if *count == 1 { "is" } else { "are" })]
     EmptyShard { nth: u64, of: u64, count: u64 },
+    #[error("{0}")]
+    Bounds(BoundsError),
     #[error("there is no canary `{name}`; there are {known}")]
     NoCanary { name: String, known: String },
     #[error("{} holds no sources to break: there is no {missing} in it", folder.display())]

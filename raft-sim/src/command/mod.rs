@@ -1,6 +1,7 @@
 //! The command line. The last line on stdout is the verdict; nothing on stdout depends on time or machine, unless asked for.
 
 mod canaries;
+mod explore;
 mod failure;
 mod merge;
 mod read;
@@ -44,6 +45,8 @@ enum Command {
     Replay(replay::Replay),
     /// Shorten a run that breaks a rule, and make a test of it
     Shrink(shrink::Shrink),
+    /// Search all states of a small cluster
+    Explore(explore::Explore),
     /// Break disks, networks, drivers and the core on purpose, and see that the right oracle reports each
     Canaries(canaries::Canaries),
 }
@@ -139,6 +142,7 @@ fn execute(command: &Command) -> Result<ExitCode, Failure> {
         Command::Run(run) => run.execute(&mut out, &Stop::on_signals()?),
         Command::Replay(replay) => replay.execute(&mut out, &Stop::on_signals()?),
         Command::Shrink(shrink) => shrink.execute(&mut out, &Stop::on_signals()?),
+        Command::Explore(explore) => explore.execute(&mut out, &Stop::on_signals()?),
         Command::Canaries(canaries) => canaries.execute(&mut out, &Stop::on_signals()?),
     }?;
     out.flush()?;

@@ -1,0 +1,197 @@
+//! `raft-sim explore`: all states of a small cluster.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args;
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use raft_sim::cpu_time_ms;
+use raft_sim::explore::{Bounds, Found, Limits, Report, explore};
+use serde_json::json;
+
+use super::failure::{Failure, Out, Target, open_folder};
+use super::stop::Stop;
+use super::{UNFINISHED, VIOLATION};
+
+/// Searches all states of a small cluster: every order of deliveries, losses, crashes and timeouts within these bounds. Exits with 0 where the
+/// space was finished and no rule breaks, with 1 where one does, with 3 where the search ended before.
+#[derive(Args)]
+pub(super) struct Explore {
+    /// How many servers
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=5))]
+    nodes: u8,
+    /// The latest term
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=7))]
+    terms: u8,
+    /// How many commands clients propose
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=15))]
+    entries: u8,
+    /// How many packets the network has room for; any of those that it has no room for are lost
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=8))]
+    messages: u8,
+    /// How many times a server goes down
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=15))]
+    crashes: u8,
+    /// How many packets are lost though there is room
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=15))]
+    drops: u8,
+    /// How many packets arrive twice
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=15))]
+    duplicates: u8,
+    /// Becoming durable is an action of its own; without this every write is durable at once
+    #[arg(long)]
+    syncs: bool,
+    /// Servers ask for pre-votes before they campaign
+    #[arg(long)]
+    pre_vote: bool,
+    /// Tell servers apart that could change places
+    #[arg(long)]
+    no_symmetry: bool,
+    /// Take actions at different servers in every order
+    #[arg(long)]
+    no_reduction: bool,
+    /// End unfinished after so many states
+    #[arg(long, value_name = "N")]
+    max_states: Option<u64>,
+    /// End unfinished when the states take so many bytes; K, M and G stand for 2^10, 2^20 and 2^30
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    memory: Option<u64>,
+    /// Write the report to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Where the run that breaks a rule is written, as a schedule. Without it: here
+    #[arg(long, value_name = "DIR")]
+    save: Option<PathBuf>,
+    /// Print also how many states a second of CPU time were met, and how many bytes each took; those lines depend on the machine
+    #[arg(long)]
+    timing: bool,
+}
+
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.strip_suffix(['K', 'M', 'G']) {
+        Some(digits) if text.ends_with('K') => (digits, 10),
+        Some(digits) if text.ends_with('M') => (digits, 20),
+        Some(digits) => (digits, 30),
+        None => (text, 0),
+    };
+    let number = digits.parse::<u64>().map_err(|error| format!("`{text}`: {error}"))?;
+    number.checked_mul(1 << shift).ok_or_else(|| "so many bytes there are not".to_owned())
+}
+
+impl Explore {
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            nodes: self.nodes,
+            terms: self.terms,
+            entries: self.entries,
+            messages: self.messages,
+            crashes: self.crashes,
+            drops: self.drops,
+            duplicates: self.duplicates,
+            syncs: self.syncs,
+            pre_vote: self.pre_vote,
+        }
+    }
+
+    pub(super) fn execute(&self, out: &mut Out, stop: &Stop) -> Result<ExitCode, Failure> {
+        let json = self.json.as_deref().map(Target::open).transpose()?;
+        self.save.as_deref().map_or(Ok(()), open_folder)?;
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        let limits = Limits {
+            symmetry: !self.no_symmetry,
+            reduction: !self.no_reduction,
+            states: self.max_states,
+            bytes: self.memory,
+        };
+        let (began, cpu) = (Instant::now(), cpu_time_ms());
+        let report = explore(self.bounds(), limits, stop.flag(), &mut |progress| {
+            let (states, left) = (HumanCount(progress.states), HumanCount(progress.left));
+            bar.set_message(format!("{states} states, depth {}, {left} left of it", progress.depth));
+            bar.tick();
+        })
+        .map_err(Failure::Bounds)?;
+        bar.finish_and_clear();
+        let spent = match (cpu, cpu_time_ms()) {
+            (Some(before), Some(after)) => after.saturating_sub(before),
+            _ => began.elapsed().as_millis() as u64,
+        };
+        if let Some(json) = json {
+            json.fill(&format!("{:#}\n", json_of(&report)))?;
+        }
+        self.print(&report, out)?;
+        if self.timing {
+            let per_second = report.states.saturating_mul(1000) / spent.max(1);
+            writeln!(out, "{:<14}{per_second} states per CPU second", "speed")?;
+            if let Some(bytes) = peak_bytes() {
+                writeln!(
+                    out,
+                    "{:<14}{} bytes per state, of {bytes} at the most",
+                    "memory",
+                    bytes / report.states
+                )?;
+            }
+        }
+        self.verdict(&report, out, stop)
+    }
+
+    fn print(&self, report: &Report, out: &mut Out) -> Result<(), Failure> {
+        writeln!(out, "{:<14}{:?}", "bounds", self.bounds())?;
+        writeln!(out, "{:<14}{}, the farthest {} actions away", "states", report.states, report.depth)?;
+        let Report { successors, skipped, cut_off, .. } = report;
+        writeln!(
+            out,
+            "{:<14}{successors} taken, {skipped} left to another order, {cut_off} beyond a bound",
+            "actions"
+        )?;
+        let Report { steps, servers, packets, .. } = report;
+        writeln!(out, "{:<14}{steps} of the core, {servers} different servers, {packets} packets", "inputs")?;
+        for (mark, states) in report.marks.iter() {
+            writeln!(out, "mark {states:>12}  {mark}")?;
+        }
+        Ok(())
+    }
+
+    fn verdict(&self, report: &Report, out: &mut Out, stop: &Stop) -> Result<ExitCode, Failure> {
+        if let Some(found) = &report.found {
+            let file = self.save.as_deref().unwrap_or(Path::new(".")).join("explored.schedule");
+            super::schedule::write(&found.schedule, &file).map_err(Failure::write(&file))?;
+            let Found { oracle, what, choices, .. } = found;
+            writeln!(
+                out,
+                "broken after {choices} actions: {oracle}: {what}; raft-sim replay {}",
+                file.display()
+            )?;
+            return Ok(ExitCode::from(VIOLATION));
+        }
+        if report.finished {
+            writeln!(out, "finished: {} states, no rule breaks", report.states)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        writeln!(out, "unfinished: {} states, no rule breaks in them", report.states)?;
+        Ok(if stop.is_set() { stop.code() } else { ExitCode::from(UNFINISHED) })
+    }
+}
+
+fn json_of(report: &Report) -> serde_json::Value {
+    let marks: serde_json::Map<_, _> =
+        report.marks.iter().map(|(mark, states)| (mark.to_owned(), json!(states))).collect();
+    let found = report.found.as_ref().map(|found| {
+        json!({ "oracle": found.oracle, "what": found.what, "actions": found.choices, "schedule": found.schedule.to_string() })
+    });
+    json!({
+        "states": report.states, "successors": report.successors, "skipped": report.skipped,
+        "cut_off": report.cut_off, "depth": report.depth, "steps": report.steps, "servers": report.servers,
+        "packets": report.packets, "marks": marks, "finished": report.finished, "found": found,
+    })
+}
+
+/// The most memory that this process has had at once, where the system says.
+fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes * 1024)
+}

@@ -1,0 +1,163 @@
+//! Exhaustive search: every order of deliveries, losses, crashes and timeouts of a small cluster within stated bounds, on the production
+//! core.
+//!
+//! ```
+//! use raft_sim::explore::{Bounds, Limits, explore};
+//! use std::sync::atomic::AtomicBool;
+//! let bounds = Bounds { nodes: 2, terms: 1, ..Bounds::default() };
+//! let report = explore(bounds, Limits::default(), &AtomicBool::new(false), &mut |_| {}).unwrap();
+//! assert!(report.finished && report.found.is_none());
+//! ```
+//!
+//! A state is what the servers, their disks and the network are. Of states that differ only in names (servers exchanged, numbers counted from
+//! elsewhere) one is looked at. What a finished space proves, and what it does not, is in `docs/exhaustive.md`.
+
+mod book;
+mod names;
+mod rules;
+mod search;
+mod server;
+mod space;
+mod state;
+mod successor;
+#[cfg(test)]
+mod tests;
+mod trace;
+mod visited;
+
+use std::sync::atomic::AtomicBool;
+
+use self::book::Book;
+use self::search::Search;
+pub use self::space::{Bounds, BoundsError};
+use self::state::State;
+use crate::schedule::Schedule;
+
+/// How a search goes about it, and how far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Whether of states that differ in which server is which only one is looked at.
+    pub symmetry: bool,
+    /// Whether of two orders of actions at different servers only one is taken.
+    pub reduction: bool,
+    /// After how many states it ends unfinished.
+    pub states: Option<u64>,
+    /// At how many bytes of states it ends unfinished. What it knows of servers and packets is not counted.
+    pub bytes: Option<u64>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { symmetry: true, reduction: true, states: None, bytes: None }
+    }
+}
+
+/// How far a search is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// How many states were met.
+    pub states: u64,
+    /// How many actions it is from the beginning to those it looks at.
+    pub depth: u32,
+    /// How many of these are still to be looked at.
+    pub left: u64,
+}
+
+/// A run that breaks a rule. None of the same space is shorter.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// Whose rule it is.
+    pub oracle: String,
+    /// What was seen.
+    pub what: String,
+    /// How many choices it took; each is a few actions of a world.
+    pub choices: u64,
+    /// The run, for `replay`.
+    pub schedule: Schedule,
+}
+
+/// What came of a search.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// How many different states were met.
+    pub states: u64,
+    /// How many times an action has led to one.
+    pub successors: u64,
+    /// How many actions were left to another order of the same.
+    pub skipped: u64,
+    /// How many actions went beyond a bound.
+    pub cut_off: u64,
+    /// How many actions it is to the state that is farthest away.
+    pub depth: u32,
+    /// How many times the core was really run.
+    pub steps: u64,
+    /// How many different servers were met.
+    pub servers: u64,
+    /// How many different packets.
+    pub packets: u64,
+    /// What was reached.
+    pub marks: Marks,
+    /// Whether there is nothing more to be met.
+    pub finished: bool,
+    /// The rule that breaks, if one does.
+    pub found: Option<Found>,
+}
+
+/// What has to be reached for a space to say something: each of these with the number of states in which it is so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Marks {
+    counts: [u64; MARKS.len()],
+}
+
+const MARKS: [&str; 7] = [
+    "a leader",
+    "two leaders at once, of different terms",
+    "two candidates of one term",
+    "a committed entry",
+    "a committed command of a client",
+    "a leader after a commit in an earlier term",
+    "a server down after a commit",
+];
+
+impl Marks {
+    fn note(&mut self, book: &Book, state: &State) {
+        let servers =
+            || state.servers[..book.space.servers()].iter().map(|server| book.server_facts(*server));
+        let leaders = servers().filter(|facts| facts.leads).count();
+        let candidates = servers().filter(|facts| facts.campaigns);
+        let terms: Vec<u8> = candidates.map(|facts| facts.term).collect();
+        let same = terms.iter().enumerate().any(|(nth, term)| terms[..nth].contains(term));
+        let committed = state.committed != 0;
+        let later = servers().any(|facts| facts.leads && book.last_term(state.committed) < facts.term);
+        let reached = [
+            leaders != 0,
+            1 < leaders,
+            same,
+            committed,
+            book.has_command(state.committed),
+            committed && later,
+            committed && servers().any(|facts| !facts.up),
+        ];
+        for (count, reached) in self.counts.iter_mut().zip(reached) {
+            *count += u64::from(reached);
+        }
+    }
+
+    /// Each with its name, and the number of states in which it is so.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        MARKS.into_iter().zip(self.counts)
+    }
+}
+
+/// Looks at all states of a space, until it is finished, a rule is broken, a limit is reached, or `stop` is set. `watch` is told how far it is.
+///
+/// # Errors
+/// There is no space with these bounds.
+pub fn explore(
+    bounds: Bounds,
+    limits: Limits,
+    stop: &AtomicBool,
+    watch: &mut dyn FnMut(Progress),
+) -> Result<Report, BoundsError> {
+    Ok(Search::new(bounds, limits)?.run(stop, watch))
+}

@@ -1,0 +1,165 @@
+//! What must hold of every state of a space and of every step to it. The rules are those of the [oracles](crate::Oracles), and bear their
+//! names; but an oracle remembers a run, and a state has no past other than what is in it. So what happens at one server is judged where
+//! it happens, once for all states in which the same happens to it; and of what servers have in common each state remembers who has led which
+//! term, and what was committed.
+
+use raft_core::{Body, Event, LogIndex, Packet, Ready, Recovered, RoleKind, Runs, Term};
+
+use super::server::Server;
+
+pub(super) const DURABILITY: &str = "durability";
+pub(super) const ELECTION: &str = "election-safety";
+pub(super) const COMPLETENESS: &str = "leader-completeness";
+pub(super) const MATCHING: &str = "log-matching";
+pub(super) const MACHINES: &str = "state-machine-safety";
+pub(super) const COMMIT: &str = "commit-rule";
+const APPEND_ONLY: &str = "leader-append-only";
+const HEALTH: &str = "health";
+const MONOTONE: &str = "monotone";
+const PROMISES: &str = "promises";
+/// No rule of Raft: the search itself met what it does not know.
+pub(super) const SPACE: &str = "space";
+
+/// A rule that was broken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Broken {
+    /// The oracle whose rule it is.
+    pub(super) oracle: &'static str,
+    /// What was seen.
+    pub(super) what: String,
+}
+
+impl Broken {
+    pub(super) const fn new(oracle: &'static str, what: String) -> Self {
+        Broken { oracle, what }
+    }
+}
+
+fn require(holds: bool, oracle: &'static str, what: impl FnOnce() -> String) -> Result<(), Broken> {
+    if holds { Ok(()) } else { Err(Broken::new(oracle, what())) }
+}
+
+/// The term of the entry there, in what a disk holds.
+fn term_at(disk: &Recovered, index: LogIndex) -> Option<Term> {
+    if index == LogIndex::ZERO {
+        return Some(Term::ZERO);
+    }
+    disk.tail.iter().find(|run| run.get(index).is_some()).map(raft_core::Run::term)
+}
+
+/// A node was made from what its disk holds (Raft thesis figure 3.1: persistent state).
+pub(super) fn started(server: &Server) -> Result<(), Broken> {
+    let Some(status) = server.status() else { return Ok(()) };
+    let disk = &server.disk;
+    let same = status.term == disk.hard_state.term
+        && status.vote == disk.hard_state.vote
+        && status.last == disk.last();
+    require(same, DURABILITY, || {
+        format!(
+            "{} starts with {status:?}, its disk held {:?} and a log up to {}",
+            server.pair,
+            disk.hard_state,
+            disk.last()
+        )
+    })
+}
+
+/// A node has made a step. `after` holds the node after it, and else all as it was before.
+pub(super) fn stepped(before: &Server, after: &Server, ready: &Ready) -> Result<(), Broken> {
+    let (Some(was), Some(is), Some(node)) = (before.status(), after.status(), &after.node) else {
+        return Ok(());
+    };
+    let who = after.pair;
+    let health = node.invariants().map_err(|broken| broken.to_string());
+    require(health.is_ok(), HEALTH, || format!("{who}: {health:?} does not hold"))?;
+    let fault =
+        ready.events.iter().find(|event| matches!(event, Event::Fault(_) | Event::PromiseBroken { .. }));
+    require(fault.is_none(), HEALTH, || format!("{who} says {fault:?} in an honest world"))?;
+    require(was.term <= is.term && was.commit <= is.commit, MONOTONE, || {
+        format!(
+            "{who} goes from term {} and commit index {} to {} and {}",
+            was.term, was.commit, is.term, is.commit
+        )
+    })?;
+    let voted = was.term < is.term || was.vote.is_none() || was.vote == is.vote;
+    require(voted, MONOTONE, || {
+        format!("{who} votes for {:?} and {:?} in term {}", was.vote, is.vote, is.term)
+    })?;
+    let leads = |status: &raft_core::Status| status.role == RoleKind::Leader;
+    let kept_up_to =
+        if leads(&was) && leads(&is) && was.term == is.term { was.last.index } else { was.commit };
+    if let Some(old) = &before.node {
+        let lost = (1..=kept_up_to.raw())
+            .map(LogIndex::new)
+            .find(|index| old.term_at(*index) != node.term_at(*index));
+        let oracle = if kept_up_to == was.commit { MACHINES } else { APPEND_ONLY };
+        require(lost.is_none(), oracle, || format!("{who} has another entry at index {lost:?} than before"))?;
+    }
+    for packet in &ready.send {
+        promised(after, packet)?;
+    }
+    applied(after, is.commit, ready.apply.as_ref())
+}
+
+/// Nothing that others build on leaves before the disk holds it (Raft thesis figure 3.1: updated on stable storage before responding).
+fn promised(server: &Server, packet: &Packet) -> Result<(), Broken> {
+    let disk = &server.disk;
+    let (term, hard_state) = (packet.term, disk.hard_state);
+    let vote_for = match packet.body {
+        Body::RequestVote { .. } => Some(packet.from),
+        Body::Vote { granted: true, .. } => Some(packet.to),
+        _ => None,
+    };
+    if let Some(candidate) = vote_for {
+        let kept = term < hard_state.term || (term == hard_state.term && hard_state.vote == Some(candidate));
+        require(kept, PROMISES, || {
+            format!("{} votes for {candidate} in term {term}, its disk holds {hard_state:?}", server.pair)
+        })?;
+    }
+    if let Body::Acknowledge { durable, .. } = packet.body
+        && durable != LogIndex::ZERO
+    {
+        let held = term_at(disk, durable);
+        let same = held.is_some() && held == server.node.as_ref().and_then(|node| node.term_at(durable));
+        require(term <= hard_state.term && same, PROMISES, || {
+            let end = disk.last();
+            format!(
+                "{} acknowledges index {durable} in term {term}, its disk holds a log up to {end}",
+                server.pair
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// A state machine is handed the log once and in order, and nothing that could still change (Raft thesis §3.6.3).
+fn applied(server: &Server, commit: LogIndex, runs: Option<&Runs>) -> Result<(), Broken> {
+    let Some((first, last)) = runs.and_then(|runs| Some((runs.first()?, runs.last_position()?))) else {
+        return Ok(());
+    };
+    let durable = server.disk.last().index;
+    let fits = first == server.applied.next() && last.index <= commit && last.index <= durable;
+    require(fits, MACHINES, || {
+        format!(
+            "{} hands over {first} to {last} behind {}, with commit index {commit} and a log that is durable up to {durable}",
+            server.pair, server.applied
+        )
+    })
+}
+
+/// Whether one of two pieces of a log from its beginning is the beginning of the other.
+pub(super) fn agree(one: &Runs, other: &Runs) -> bool {
+    one.entries().zip(other.entries()).all(|(one, other)| one == other)
+}
+
+/// Whether two logs are equal up to each position that is in both (Raft thesis §3.5).
+pub(super) fn match_up(one: &Runs, other: &Runs) -> bool {
+    let pairs: Vec<_> = one.entries().zip(other.entries()).collect();
+    let common = pairs.iter().rposition(|(one, other)| one.0 == other.0);
+    common.is_none_or(|common| pairs[..=common].iter().all(|(one, other)| one == other))
+}
+
+/// Whether a log begins with all that was committed.
+pub(super) fn holds(log: &Runs, committed: &Runs) -> bool {
+    log.last_position() >= committed.last_position() && agree(log, committed)
+}

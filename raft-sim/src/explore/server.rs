@@ -1,0 +1,285 @@
+//! One server of a space as a value: its node, its disk and what its state machine has applied; and what one input makes of it.
+//!
+//! The same effects are performed here as in the [`World`](crate::World), in the same order; that they come to the same is shown by a
+//! test, which walks through spaces and worlds side by side.
+
+use std::collections::VecDeque;
+
+use raft_core::{
+    Boot, Bootstrap, Entry, HardState, Identity, LogIndex, Membership, Message, Node, Packet, Pair, Payload,
+    Ready, Recovered, RequestId, RoleKind, Runs, Status, Write,
+};
+
+use super::names::{Exchange, Look, Private, Recount, Shared, Timeless};
+use super::rules::{self, Broken};
+use super::space::Space;
+use crate::client;
+
+/// A server between two inputs: nothing is left to do for it but what inputs bring.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Server {
+    /// `None` while it is down.
+    pub(super) node: Option<Node>,
+    pub(super) boot: Boot,
+    pub(super) pair: Pair,
+    /// Up to where its state machine has applied the log; it is volatile.
+    pub(super) applied: LogIndex,
+    /// What is durable.
+    pub(super) disk: Recovered,
+    /// What was handed to the disk and is not durable yet.
+    pub(super) queue: VecDeque<Write>,
+}
+
+/// What can happen to a server.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Input {
+    /// Packets that were sent together are delivered.
+    Deliver(Vec<Packet>),
+    /// Its time is up: the election timeout has passed, or on a leader the time to the next heartbeats.
+    Timeout,
+    /// A client proposes its so-manieth command.
+    Propose(u8),
+    /// Its disk makes this many of the oldest writes durable.
+    Sync(u8),
+    /// It goes down; this many of the oldest writes had made it to the disk.
+    Crash(u8),
+    /// It comes up.
+    Restart,
+}
+
+/// What an input has made of a server.
+#[derive(Clone, Debug)]
+pub(super) struct After {
+    pub(super) server: Server,
+    /// What was sent, together what is for the same server.
+    pub(super) sent: Vec<Vec<Packet>>,
+    /// The term that it has come to lead.
+    pub(super) elected: Option<u64>,
+}
+
+impl Server {
+    /// A founder that has just come up for the first time, or a server to spare, before it does anything.
+    pub(super) fn new(space: &Space, pair: Pair) -> Self {
+        let mut disk = Recovered::default();
+        if let Ok(Bootstrap::Write(write)) = raft_core::bootstrap(&disk, space.founding(), pair) {
+            let founded = disk.absorb(&write);
+            debug_assert!(founded.is_ok(), "an empty disk takes a founding write");
+        }
+        let (applied, queue) = (LogIndex::ZERO, VecDeque::new());
+        Server { node: None, boot: Boot::new(0), pair, applied, disk, queue }
+    }
+
+    /// What it is, if it is up.
+    pub(super) fn status(&self) -> Option<Status> {
+        self.node.as_ref().map(Node::status)
+    }
+
+    /// Its term, or that on its disk.
+    pub(super) fn hard_state(&self) -> HardState {
+        match self.status() {
+            Some(status) => HardState { term: status.term, vote: status.vote },
+            None => self.disk.hard_state,
+        }
+    }
+
+    /// Its log as it was handed to the disk.
+    pub(super) fn log(&self) -> Recovered {
+        let mut log = self.disk.clone();
+        for write in &self.queue {
+            let fits = log.absorb(write);
+            debug_assert!(fits.is_ok(), "what was handed to the disk follows on what is there");
+        }
+        log
+    }
+
+    /// Whether a timeout can come: something is due some time.
+    pub(super) fn can_time_out(&self) -> bool {
+        let Some(status) = self.status() else { return false };
+        status.fault.is_none() && (status.role == RoleKind::Leader || self.is_due())
+    }
+
+    fn is_due(&self) -> bool {
+        // A look without an effect: what would a node that has just been asked say?
+        let Some(mut node) = self.node.clone() else { return false };
+        node.step(Message::Tick { elapsed: 0 }).sleep.is_some()
+    }
+
+    /// Takes an input.
+    ///
+    /// # Errors
+    /// A rule that the server has broken by that.
+    pub(super) fn take(&self, space: &Space, input: &Input) -> Result<After, Broken> {
+        let mut after = After { server: self.clone(), sent: Vec::new(), elected: None };
+        match input {
+            Input::Deliver(packets) => {
+                after.settle(space, packets.iter().cloned().map(Message::Packet).collect())?;
+            }
+            Input::Timeout => {
+                let leads = self.status().is_some_and(|status| status.role == RoleKind::Leader);
+                let config = space.config();
+                // More than any election timeout; who waits for one does not count further.
+                let elapsed = if leads { config.heartbeat_ticks } else { 2 * config.election_timeout_ticks };
+                after.settle(space, vec![Message::Tick { elapsed }])?;
+            }
+            Input::Propose(nth) => {
+                let request = u64::from(*nth);
+                let commands = client::commands(request, 1, 0);
+                after.settle(space, vec![Message::Propose { id: RequestId::new(request), commands }])?;
+            }
+            Input::Sync(writes) => {
+                let number = after.server.sync(usize::from(*writes))?;
+                if let Some(number) = number {
+                    after.settle(space, vec![Message::Synced(number)])?;
+                }
+            }
+            Input::Crash(kept) => {
+                after.server.sync(usize::from(*kept))?;
+                after.server.queue.clear();
+                after.server.node = None;
+                after.server.applied = LogIndex::ZERO;
+                #[cfg(test)]
+                space.crash(&mut after.server.disk);
+            }
+            Input::Restart => {
+                after.server.start(space)?;
+                after.settle(space, vec![Message::Tick { elapsed: 0 }])?;
+            }
+        }
+        after.server = after.server.without_time();
+
+        Ok(after)
+    }
+
+    /// The oldest writes become durable; the number of the last of them.
+    fn sync(&mut self, writes: usize) -> Result<Option<raft_core::WriteNumber>, Broken> {
+        let mut last = None;
+        for write in self.queue.drain(..writes.min(self.queue.len())) {
+            self.disk.absorb(&write).map_err(|error| Broken::new(rules::DURABILITY, error.to_string()))?;
+            last = Some(write.number);
+        }
+        Ok(last)
+    }
+
+    fn start(&mut self, space: &Space) -> Result<(), Broken> {
+        self.boot = Boot::new(self.boot.raw() + 1);
+        let identity = Identity { cluster: space.founding().cluster_id(), pair: self.pair, boot: self.boot };
+        let mut recovered = self.disk.clone();
+        recovered.applied = self.applied;
+        let node = Node::new(*space.config(), identity, recovered);
+        self.node = Some(node.map_err(|error| Broken::new(rules::DURABILITY, error.to_string()))?);
+        rules::started(self)
+    }
+
+    /// The same server without time, and with the numbers that are its own affair counted from the least.
+    fn without_time(mut self) -> Server {
+        let mut look = Look::new(Some(self.pair));
+        if let Some(node) = self.node.take() {
+            self.node = Some(node.renamed(&mut &mut look));
+        }
+        // The latest write comes last; those that are outstanding come before it.
+        let latest = look.writes.pop().unwrap_or(0);
+        let writes_before = look.writes.first().map_or(latest, |oldest| oldest - 1);
+        self.renamed(&mut Private { writes_before, fetches: look.fetches, sends: look.sends })
+    }
+
+    fn renamed(self, names: &mut impl raft_core::Renaming) -> Server {
+        Server {
+            node: self.node.map(|node| node.renamed(names)),
+            boot: self.boot,
+            pair: names.pair(self.pair),
+            applied: self.applied,
+            disk: self.disk.renamed(names),
+            queue: self.queue.into_iter().map(|write| write.renamed(names)).collect(),
+        }
+    }
+
+    /// With servers exchanged.
+    pub(super) fn exchanged(&self, mut exchange: Exchange) -> Server {
+        self.clone().renamed(&mut exchange)
+    }
+
+    /// With what it shares with packets counted anew.
+    pub(super) fn recounted(&self, shared: Shared) -> Server {
+        self.clone().renamed(&mut Recount { of: self.pair, shared })
+    }
+
+    /// Which numbers it shares with packets.
+    pub(super) fn shared(&self) -> Shared {
+        let mut look = Look::new(Some(self.pair));
+        if let Some(node) = self.node.clone() {
+            drop(node.renamed(&mut &mut look));
+        }
+        look.shared
+    }
+}
+
+impl After {
+    /// Steps the node until nothing is left to do at once: what it wants applied is applied, and where the disk takes no time what it
+    /// wants written is durable.
+    fn settle(&mut self, space: &Space, mut inbox: Vec<Message>) -> Result<(), Broken> {
+        let mut ready = Ready::default();
+        while !inbox.is_empty() {
+            let before = self.server.clone();
+            let Some(node) = &mut self.server.node else { return Ok(()) };
+            node.step_all(inbox.drain(..), &mut ready);
+            rules::stepped(&before, &self.server, &ready)?;
+            self.note_role(&before);
+            self.send(ready.send.drain(..));
+            if let Some(write) = ready.write.take() {
+                self.server.queue.push_back(write);
+                if !space.has_syncs() {
+                    let written = self.server.queue.len();
+                    inbox.extend(self.server.sync(written)?.map(Message::Synced));
+                }
+            }
+            if let Some(last) = ready.apply.take().and_then(|runs| runs.last_position()) {
+                self.server.applied = last.index;
+                inbox.push(Message::Applied(last.index));
+            }
+            if !ready.fetch.is_empty() || ready.restore.is_some() || !ready.snapshots.is_empty() {
+                return Err(Broken::new(rules::SPACE, "a node wants what is not in the space".to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, packets: impl Iterator<Item = Packet>) {
+        for packet in packets {
+            let packet = packet.renamed(&mut Timeless);
+            match self.sent.iter_mut().find(|together| together[0].to == packet.to) {
+                Some(together) => together.push(packet),
+                None => self.sent.push(vec![packet]),
+            }
+        }
+    }
+
+    fn note_role(&mut self, before: &Server) {
+        let leads = |server: &Server| {
+            let status = server.status().filter(|status| status.role == RoleKind::Leader);
+            status.map(|status| status.term.raw())
+        };
+        let led = leads(&self.server);
+        if led.is_some() && led != leads(before) {
+            self.elected = led;
+        }
+    }
+}
+
+/// The entries up to an index, without names of runs: what was committed, or a whole log.
+pub(super) fn prefix(log: &Recovered, last: LogIndex) -> Runs {
+    log.tail.slice(LogIndex::ZERO, last)
+}
+
+/// Whether this is the command of a client.
+pub(super) fn is_command(entry: &Entry) -> bool {
+    matches!(entry.payload, Payload::Command(_))
+}
+
+/// The founding configuration of the first servers.
+pub(super) fn founding(pairs: &[Pair]) -> Membership {
+    use raft_core::Suffrage;
+    let servers = pairs.iter().enumerate().map(|(place, pair)| {
+        crate::action::server_of(crate::action::HostId::at(place), *pair, Suffrage::Voter)
+    });
+    Membership::new(servers.collect()).unwrap_or_else(|_| unreachable!("servers have different numbers"))
+}

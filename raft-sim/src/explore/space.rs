@@ -1,0 +1,154 @@
+//! A space: which clusters, which inputs, and how much of each.
+
+use raft_core::{Config, Membership, SessionLimits};
+
+use super::names::{SERVERS_MAX, pair_at};
+use super::server;
+use crate::world::Setup;
+
+/// The most packets in flight of a space.
+pub(super) const MESSAGES_MAX: usize = 8;
+
+/// What bounds a space. A state is in it if a run leads there that never goes beyond one of the bounds: an input after which more would be
+/// used up, or a later term be begun, is not taken. Packets that an action sends to the same server travel together and count as one. The
+/// network has room for so many, and loses any of those that are sent when there is no room for all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bounds {
+    /// How many servers found the cluster, 1 to 5.
+    pub nodes: u8,
+    /// The latest term.
+    pub terms: u8,
+    /// How many commands clients propose.
+    pub entries: u8,
+    /// How many packets there is room for in the network, 1 to 8.
+    pub messages: u8,
+    /// How many times a server goes down. It may come up again at any time.
+    pub crashes: u8,
+    /// How many packets are lost though there is room for them.
+    pub drops: u8,
+    /// How many packets arrive once more than they were sent.
+    pub duplicates: u8,
+    /// Whether becoming durable is an action of its own; else every write is durable at once.
+    pub syncs: bool,
+    /// Whether servers ask for pre-votes before they campaign (Raft thesis §9.6).
+    pub pre_vote: bool,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds {
+            nodes: 3,
+            terms: 2,
+            entries: 1,
+            messages: 3,
+            crashes: 0,
+            drops: 0,
+            duplicates: 0,
+            syncs: false,
+            pre_vote: false,
+        }
+    }
+}
+
+/// Why there is no such space.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BoundsError {
+    /// Too few servers or too many.
+    #[error("a space has 1 to 5 servers")]
+    Nodes,
+    /// No packet could ever be in flight, or too many.
+    #[error("a space has 1 to 8 packets in flight")]
+    Messages,
+    /// A bound is too large to be counted.
+    #[error("the latest term of a space is 1 to 7, and of everything else there are at most 15")]
+    TooMuch,
+}
+
+/// A space, with what all its servers have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Space {
+    bounds: Bounds,
+    config: Config,
+    founding: Membership,
+    #[cfg(test)]
+    forgetful: bool,
+}
+
+impl Space {
+    pub(super) fn new(bounds: Bounds) -> Result<Self, BoundsError> {
+        let Bounds { nodes, terms, entries, messages, crashes, drops, duplicates, .. } = bounds;
+        if nodes == 0 || SERVERS_MAX < usize::from(nodes) {
+            return Err(BoundsError::Nodes);
+        }
+        if messages == 0 || MESSAGES_MAX < usize::from(messages) {
+            return Err(BoundsError::Messages);
+        }
+        if !(1..=7).contains(&terms) || [entries, crashes, drops, duplicates].iter().any(|bound| 15 < *bound)
+        {
+            return Err(BoundsError::TooMuch);
+        }
+        // The shortest timeouts, since each tick of one is another state; and a disk is never so slow that a leader gives up for it.
+        let config = Config {
+            election_timeout_ticks: 3,
+            heartbeat_ticks: 1,
+            disk_stall_ticks: u32::MAX,
+            pre_vote: bounds.pre_vote,
+            ..Config::default()
+        };
+        let pairs: Vec<_> = (0..usize::from(nodes)).map(pair_at).collect();
+        Ok(Space {
+            bounds,
+            config,
+            founding: server::founding(&pairs),
+            #[cfg(test)]
+            forgetful: false,
+        })
+    }
+
+    pub(super) const fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    pub(super) const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(super) const fn founding(&self) -> &Membership {
+        &self.founding
+    }
+
+    pub(super) const fn has_syncs(&self) -> bool {
+        self.bounds.syncs
+    }
+
+    /// A space whose disks keep the log over a crash, and forget the term and the vote.
+    #[cfg(test)]
+    pub(super) fn with_a_forgetful_disk(self) -> Self {
+        Space { forgetful: true, ..self }
+    }
+
+    /// What a crash does to a disk.
+    #[cfg(test)]
+    pub(super) fn crash(&self, disk: &mut raft_core::Recovered) {
+        if self.forgetful {
+            let term = disk.last().term;
+            disk.hard_state = raft_core::HardState { term, vote: None };
+        }
+    }
+
+    pub(super) const fn servers(&self) -> usize {
+        self.bounds.nodes as usize
+    }
+
+    /// The world in which runs of this space happen.
+    pub(super) fn setup(&self) -> Setup {
+        Setup {
+            hosts: self.bounds.nodes,
+            spares: 0,
+            config: self.config,
+            durable_machines: false,
+            sessions: SessionLimits::default(),
+            leases: None,
+        }
+    }
+}

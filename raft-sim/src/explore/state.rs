@@ -1,0 +1,204 @@
+//! A state of a space: a number for each server, a number for each packet in flight, what has been used up, and what the rules remember.
+//! Of all states that differ in names only there is one that the search looks at, the *canonical* one.
+
+use super::book::Book;
+use super::names::{SERVERS_MAX, Shared};
+use super::space::{MESSAGES_MAX, Space};
+
+/// How much of the bounds is used up, four bits each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Used(pub(super) u32);
+
+/// Something of which there is a bounded number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Of {
+    Entries,
+    Crashes,
+    Drops,
+    Duplicates,
+}
+
+impl Used {
+    pub(super) const fn of(self, what: Of) -> u8 {
+        (self.0 >> (4 * what as u32) & 15) as u8
+    }
+
+    pub(super) const fn one_more(self, what: Of) -> Self {
+        Used(self.0 + (1 << (4 * what as u32)))
+    }
+}
+
+/// See the module. The order of packets has no meaning.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct State {
+    pub(super) servers: [u32; SERVERS_MAX],
+    /// What was committed.
+    pub(super) committed: u32,
+    /// Who has led which term: for each the place of the server, from 1, in four bits.
+    pub(super) leaders: u32,
+    pub(super) used: Used,
+    pub(super) count: u8,
+    pub(super) packets: [u32; MESSAGES_MAX],
+}
+
+impl State {
+    /// How many words a state of this space is packed into.
+    pub(super) const fn width(space: &Space) -> usize {
+        space.servers() + 3 + space.bounds().messages as usize
+    }
+
+    pub(super) fn pack(&self, space: &Space, words: &mut Vec<u32>) {
+        words.extend_from_slice(&self.servers[..space.servers()]);
+        words.extend([self.committed, self.leaders, self.used.0]);
+        words.extend_from_slice(&self.packets[..usize::from(space.bounds().messages)]);
+    }
+
+    pub(super) fn unpack(space: &Space, words: &[u32]) -> Self {
+        let (mut servers, mut packets) = ([0; SERVERS_MAX], [0; MESSAGES_MAX]);
+        let (of_servers, rest) = words.split_at(space.servers());
+        servers[..of_servers.len()].copy_from_slice(of_servers);
+        let of_packets = &rest[3..3 + usize::from(space.bounds().messages)];
+        packets[..of_packets.len()].copy_from_slice(of_packets);
+        let count = of_packets.iter().take_while(|packet| **packet != 0).count() as u8;
+        State { servers, committed: rest[0], leaders: rest[1], used: Used(rest[2]), count, packets }
+    }
+
+    /// Without the packet at this place.
+    pub(super) fn remove(&mut self, nth: u8) {
+        let (nth, count) = (usize::from(nth), usize::from(self.count));
+        self.packets.copy_within(nth + 1..count, nth);
+        self.packets[count - 1] = 0;
+        self.count -= 1;
+    }
+
+    pub(super) fn packets(&self) -> &[u32] {
+        &self.packets[..usize::from(self.count)]
+    }
+
+    /// Who has led a term: its place from 1, or 0.
+    pub(super) const fn leader_of(&self, term: u8) -> u8 {
+        (self.leaders >> (4 * (term as u32 - 1)) & 15) as u8
+    }
+
+    pub(super) const fn with_leader(&mut self, term: u8, place: usize) {
+        self.leaders |= (place as u32 + 1) << (4 * (term as u32 - 1));
+    }
+
+    /// 128 bits that tell this state from others.
+    pub(super) fn fingerprint(&self, space: &Space) -> u128 {
+        let mut bytes = [0_u8; 4 * (SERVERS_MAX + 3 + MESSAGES_MAX)];
+        let servers = &self.servers[..space.servers()];
+        let words =
+            servers.iter().chain([&self.committed, &self.leaders, &self.used.0]).chain(self.packets());
+        let mut length = 0;
+        for word in words {
+            bytes[length..length + 4].copy_from_slice(&word.to_le_bytes());
+            length += 4;
+        }
+        xxhash_rust::xxh3::xxh3_128(&bytes[..length])
+    }
+
+    /// Which numbers a server shares with packets here.
+    fn shared(&self, book: &Book, place: usize) -> Shared {
+        let own = book.server_facts(self.servers[place]).shared;
+        self.packets().iter().map(|packet| book.packet_facts(*packet)).fold(own, |all, facts| {
+            if usize::from(facts.from) == place {
+                all.and(facts.of_sender)
+            } else if usize::from(facts.to) == place {
+                all.and(facts.of_receiver)
+            } else {
+                all
+            }
+        })
+    }
+
+    /// Counts anew what servers share with packets. `follow` is told what each packet becomes.
+    fn recount(&mut self, book: &mut Book, follow: &mut impl Follow) {
+        for place in 0..book.space.servers() {
+            let shared = self.shared(book, place);
+            if shared.is_counted() {
+                continue;
+            }
+            self.servers[place] = book.recounted_server(self.servers[place], shared);
+            for packet in &mut self.packets[..usize::from(self.count)] {
+                let facts = book.packet_facts(*packet);
+                if [facts.from, facts.to].contains(&(place as u8)) {
+                    let recounted = book.recounted_packet(*packet, place, shared);
+                    follow.packet(*packet, recounted);
+                    *packet = recounted;
+                }
+            }
+        }
+    }
+
+    /// The same state with servers exchanged in the n-th way.
+    pub(super) fn exchanged(&self, book: &mut Book, nth: usize) -> State {
+        let exchange = book.exchanges[nth];
+        let mut other = *self;
+        for place in 0..book.space.servers() {
+            other.servers[exchange.of(place)] = book.exchanged_server(self.servers[place], nth);
+        }
+        for packet in &mut other.packets[..usize::from(self.count)] {
+            *packet = book.exchanged_packet(*packet, nth);
+        }
+        other.packets[..usize::from(self.count)].sort_unstable();
+        other.committed = book.exchanged_log(self.committed, nth);
+        other.leaders = 0;
+        for term in 1..=book.space.bounds().terms {
+            if let Some(place) = usize::from(self.leader_of(term)).checked_sub(1) {
+                other.with_leader(term, exchange.of(place));
+            }
+        }
+        other
+    }
+
+    /// The canonical state, and the exchange that leads there. Servers that can not be the same are ordered by how they look; only where
+    /// they look alike all ways have to be tried.
+    pub(super) fn canonical(
+        mut self,
+        book: &mut Book,
+        symmetry: bool,
+        follow: &mut impl Follow,
+    ) -> (State, usize) {
+        self.recount(book, follow);
+        self.packets[..usize::from(self.count)].sort_unstable();
+        if !symmetry {
+            return (self, 0);
+        }
+        let servers = book.space.servers();
+        let mut looks = [0; SERVERS_MAX];
+        for (look, server) in looks.iter_mut().zip(&self.servers[..servers]) {
+            *look = book.server_facts(*server).look;
+        }
+        let mut least: Option<(State, usize)> = None;
+        for nth in 0..book.exchanges.len() {
+            let exchange = book.exchanges[nth];
+            let mut ordered = [0; SERVERS_MAX];
+            for (place, look) in looks[..servers].iter().enumerate() {
+                ordered[exchange.of(place)] = *look;
+            }
+            if !ordered[..servers].is_sorted() {
+                continue;
+            }
+            let other = if nth == 0 { self } else { self.exchanged(book, nth) };
+            if least.is_none_or(|(least, _)| other.key() < least.key()) {
+                least = Some((other, nth));
+            }
+        }
+        least.unwrap_or((self, 0))
+    }
+
+    fn key(&self) -> (&[u32], &[u32], u32, u32) {
+        (&self.servers, self.packets(), self.committed, self.leaders)
+    }
+}
+
+/// Follows packets while a state becomes canonical.
+pub(super) trait Follow {
+    /// A packet has another number now.
+    fn packet(&mut self, before: u32, after: u32);
+}
+
+impl Follow for () {
+    fn packet(&mut self, _: u32, _: u32) {}
+}

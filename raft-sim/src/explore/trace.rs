@@ -1,0 +1,247 @@
+//! From choices in canonical states back to a run: what happened to which machine of a [`World`](crate::World), as its actions.
+//!
+//! A canonical state has its servers exchanged and its packets counted anew. So the run is gone through once more from its beginning, beside
+//! a world, and for each place and each packet in flight it is noted which machine and which packet of the world that is.
+
+use super::book::Book;
+use super::names::SERVERS_MAX;
+use super::rules::Broken;
+use super::server::Server;
+use super::space::Space;
+use super::state::{Follow, State, Used};
+use super::successor::{Act, Choice, take};
+use crate::action::{Action, HostId, PacketName};
+use crate::rig::Honest;
+use crate::schedule::{Ending, Schedule};
+use crate::world::{News, World};
+
+/// A run so far: in the space, and in a world.
+pub(super) struct Trace {
+    pub(super) state: State,
+    /// Which machine stands at a place.
+    pub(super) hosts: [HostId; SERVERS_MAX],
+    /// Which packet of the world each of those in flight is.
+    names: Vec<(u32, Vec<PacketName>)>,
+    pub(super) world: Option<World<Honest>>,
+    actions: Vec<Action>,
+    /// Whether the world did not follow.
+    pub(super) strayed: bool,
+}
+
+struct Renamed<'a>(&'a mut Vec<(u32, Vec<PacketName>)>);
+
+impl Follow for Renamed<'_> {
+    fn packet(&mut self, before: u32, after: u32) {
+        // Equal packets are renamed one by one, and it does not matter which is which.
+        if let Some((number, _)) = self.0.iter_mut().find(|(number, _)| *number == before) {
+            *number = after;
+        }
+    }
+}
+
+impl Trace {
+    /// A cluster that has just been founded, and whose nodes have all made their first step.
+    pub(super) fn new(book: &mut Book) -> Self {
+        let mut servers = [0; SERVERS_MAX];
+        for (place, number) in servers.iter_mut().enumerate().take(book.space.servers()) {
+            let server = Server::new(&book.space, super::names::pair_at(place));
+            let started = server.take(&book.space, &super::server::Input::Restart);
+            *number = book.server_number(started.map_or(server, |after| after.server));
+        }
+        let packets = [0; super::space::MESSAGES_MAX];
+        let state = State { servers, committed: 0, leaders: 0, used: Used::default(), count: 0, packets };
+        let hosts = std::array::from_fn(HostId::at);
+        let world = World::new(book.space.setup(), Honest).ok();
+        let (names, actions) = (Vec::new(), Vec::new());
+        let mut trace = Trace { state, hosts, names, world, actions, strayed: false };
+        for place in 0..book.space.servers() {
+            trace.act(Action::Step { host: HostId::at(place), effects: None });
+        }
+        trace
+    }
+
+    /// Lets something happen in the world. What breaks a rule there ends the world, but not the list of actions.
+    fn act(&mut self, action: Action) {
+        self.actions.push(action);
+        match self.world.as_mut().map(|world| world.apply(action)) {
+            Some(Ok(crate::world::Applied::Done)) | None => {}
+            Some(Ok(crate::world::Applied::Impossible)) => self.strayed = true,
+            Some(Err(_)) => self.world = None,
+        }
+    }
+
+    /// Takes a choice in both.
+    pub(super) fn take(&mut self, book: &mut Book, choice: Choice, symmetry: bool) {
+        let before = self.state;
+        let taken = take(book, &before, choice.act);
+        self.perform(book, choice.act);
+        // Whatever broke a rule was the last choice.
+        let Ok(Some(taken)) = taken else { return };
+        let sent: Vec<u32> = taken.change.map_or_else(Vec::new, |change| book.sent_by(&change).to_vec());
+        self.name_sent(book, &sent, choice.kept);
+        let (state, exchange) =
+            taken.with_sent(book, choice.kept).canonical(book, symmetry, &mut Renamed(&mut self.names));
+        self.state = state;
+        for (number, _) in &mut self.names {
+            *number = book.exchanged_packet(*number, exchange);
+        }
+        let hosts = self.hosts;
+        for (place, host) in hosts.iter().enumerate() {
+            self.hosts[book.exchanges[exchange].of(place)] = *host;
+        }
+    }
+
+    /// Finds the packets in the world that were just sent: to each machine in the same order. Those that the network has no room for are
+    /// lost.
+    fn name_sent(&mut self, book: &Book, sent: &[u32], kept: u8) {
+        let mut news = Vec::new();
+        if let Some(world) = &mut self.world {
+            world.take_news(&mut news);
+        }
+        let names =
+            news.iter().filter_map(|news| if let News::Sent(name) = news { Some(*name) } else { None });
+        let mut together: Vec<Vec<PacketName>> = Vec::new();
+        for name in names {
+            match together.iter_mut().find(|names| names[0].link == name.link) {
+                Some(names) => names.push(name),
+                None => together.push(vec![name]),
+            }
+        }
+        for (nth, number) in sent.iter().enumerate() {
+            let to = self.receiver_of(book, *number);
+            let Some(place) = together.iter().position(|names| names[0].link.to == to) else {
+                self.strayed |= self.world.is_some();
+                continue;
+            };
+            let names = together.remove(place);
+            if kept >> nth & 1 == 1 {
+                self.names.push((*number, names));
+            } else {
+                for packet in names {
+                    self.act(Action::Drop { packet });
+                }
+            }
+        }
+        self.strayed |= !together.is_empty();
+    }
+
+    fn receiver_of(&self, book: &Book, packet: u32) -> HostId {
+        self.hosts[usize::from(book.packet_facts(packet).to)]
+    }
+
+    fn receiver(&self, book: &Book, nth: u8) -> HostId {
+        self.receiver_of(book, self.state.packets[usize::from(nth)])
+    }
+
+    /// What a choice comes to in the world.
+    fn perform(&mut self, book: &Book, act: Act) {
+        let settles = match act {
+            Act::Drop(nth) => {
+                for packet in self.names_of(nth, true) {
+                    self.act(Action::Drop { packet });
+                }
+                return;
+            }
+            Act::Deliver(nth) => {
+                let to = self.receiver(book, nth);
+                for packet in self.names_of(nth, true) {
+                    self.act(Action::Deliver { packet });
+                }
+                to
+            }
+            Act::DeliverCopy(nth) => {
+                let to = self.receiver(book, nth);
+                for packet in self.names_of(nth, false) {
+                    self.act(Action::Duplicate { packet });
+                    self.act(Action::Deliver { packet });
+                }
+                to
+            }
+            Act::Timeout(place) => {
+                let host = self.hosts[usize::from(place)];
+                let config = book.space.config();
+                let leads = book.server_facts(self.state.servers[usize::from(place)]).leads;
+                let elapsed = if leads { config.heartbeat_ticks } else { 2 * config.election_timeout_ticks };
+                self.act(Action::Tick { host, elapsed });
+                host
+            }
+            Act::Propose(place) => {
+                let host = self.hosts[usize::from(place)];
+                let request = u64::from(self.state.used.of(super::state::Of::Entries)) + 1;
+                self.act(Action::Propose { host, request, commands: 1, bytes: 0 });
+                host
+            }
+            Act::Sync(place, writes) => {
+                let host = self.hosts[usize::from(place)];
+                self.act(Action::Sync { host, batches: u32::from(writes) });
+                host
+            }
+            Act::Crash(place, kept) => {
+                let host = self.hosts[usize::from(place)];
+                self.act(Action::Crash { host, keep: u32::from(kept), torn: false, stray: 0 });
+                return;
+            }
+            Act::Restart(place) => {
+                let host = self.hosts[usize::from(place)];
+                self.act(Action::Restart { host, tail: u64::MAX });
+                host
+            }
+        };
+        self.settle(&book.space, settles);
+    }
+
+    /// What follows at once.
+    fn settle(&mut self, space: &Space, host: HostId) {
+        loop {
+            self.act(Action::Step { host, effects: None });
+            let Some(world) = &self.world else { return };
+            let machine = world.host(host);
+            let (queued, applies) = (machine.disk().queued(), machine.is_applying());
+            let syncs = !space.has_syncs() && queued != 0;
+            if !syncs && !applies {
+                return;
+            }
+            if syncs {
+                self.act(Action::Sync { host, batches: queued });
+            }
+            if applies {
+                self.act(Action::Applied { host });
+            }
+        }
+    }
+
+    /// The packets of the world that this one stands for.
+    fn names_of(&mut self, nth: u8, takes: bool) -> Vec<PacketName> {
+        let packet = self.state.packets[usize::from(nth)];
+        let found = self.names.iter().position(|(number, _)| *number == packet);
+        match found {
+            Some(nth) if takes => self.names.remove(nth).1,
+            Some(nth) => self.names[nth].1.clone(),
+            None => {
+                self.strayed = true;
+                Vec::new()
+            }
+        }
+    }
+
+    /// How many packets there are that the world holds too.
+    #[cfg(test)]
+    pub(super) fn in_flight(&self) -> u64 {
+        let in_world = self.world.as_ref().map_or(0, |world| world.network().in_flight());
+        assert_eq!(in_world, self.names.iter().map(|(_, names)| names.len() as u64).sum::<u64>());
+        self.names.len() as u64
+    }
+
+    /// The run as a file holds it.
+    pub(super) fn schedule(self, space: &Space, broken: &Broken) -> Schedule {
+        Schedule {
+            notes: vec![format!("a shortest run of its space; {}: {}", broken.oracle, broken.what)],
+            setup: space.setup(),
+            broken: None,
+            expects: Some(broken.oracle.to_owned()),
+            ending: Ending::Nothing,
+            shortened: None,
+            actions: self.actions,
+        }
+    }
+}

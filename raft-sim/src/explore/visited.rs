@@ -1,0 +1,115 @@
+//! Which states have been met: 128 bits of each, and how it was reached.
+
+/// So many parts, each of which grows by itself: so hardly any memory is needed for growing.
+const PARTS: usize = 256;
+const FIRST_ROOM: usize = 64;
+
+/// A set of fingerprints.
+#[derive(Debug)]
+pub(super) struct Visited {
+    parts: Vec<Part>,
+    // By number.
+    parents: Vec<Vec<u32>>,
+    choices: Vec<Vec<u32>>,
+    len: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Part {
+    // 0: nothing there. A fingerprint of 0 is taken for 1.
+    slots: Vec<u128>,
+    used: usize,
+}
+
+/// How many states share a piece of memory: what is there never moves.
+const PIECE: usize = 1 << 16;
+
+impl Visited {
+    pub(super) fn new() -> Self {
+        let part = Part { slots: vec![0; FIRST_ROOM], used: 0 };
+        Visited { parts: vec![part; PARTS], parents: Vec::new(), choices: Vec::new(), len: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// How many bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let slots: usize = self.parts.iter().map(|part| part.slots.len()).sum();
+        16 * slots + 8 * PIECE * self.parents.len()
+    }
+
+    /// Takes note of a state, unless it is there already.
+    pub(super) fn insert(&mut self, fingerprint: u128, parent: u32, choice: u32) -> bool {
+        let fingerprint = fingerprint.max(1);
+        if !self.parts[(fingerprint >> 120) as usize].insert(fingerprint) {
+            return false;
+        }
+        if self.len.is_multiple_of(PIECE) {
+            self.parents.push(Vec::with_capacity(PIECE));
+            self.choices.push(Vec::with_capacity(PIECE));
+        }
+        if let (Some(parents), Some(choices)) = (self.parents.last_mut(), self.choices.last_mut()) {
+            parents.push(parent);
+            choices.push(choice);
+        }
+        self.len += 1;
+        true
+    }
+
+    /// From which state, and by which choice, this one was reached first.
+    pub(super) fn arrival(&self, number: u32) -> (u32, u32) {
+        let (piece, place) = (number as usize / PIECE, number as usize % PIECE);
+        (self.parents[piece][place], self.choices[piece][place])
+    }
+}
+
+impl Part {
+    fn insert(&mut self, fingerprint: u128) -> bool {
+        let place = self.place(fingerprint);
+        if self.slots[place] == fingerprint {
+            return false;
+        }
+        self.slots[place] = fingerprint;
+        self.used += 1;
+        if self.slots.len() * 7 / 8 < self.used {
+            let room = vec![0; self.slots.len() * 2];
+            for old in std::mem::replace(&mut self.slots, room) {
+                if old != 0 {
+                    let place = self.place(old);
+                    self.slots[place] = old;
+                }
+            }
+        }
+        true
+    }
+
+    /// Where it is, or where it belongs.
+    fn place(&self, fingerprint: u128) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut place = fingerprint as usize & mask;
+        while self.slots[place] != 0 && self.slots[place] != fingerprint {
+            place = (place + 1) & mask;
+        }
+        place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: each is there once, with how it was reached, however many there are. Method: a hundred thousand, each twice.
+    #[test]
+    fn states_are_there_once() {
+        let mut visited = Visited::new();
+        let fingerprint = |nth: u32| xxhash_rust::xxh3::xxh3_128(&nth.to_le_bytes());
+        for nth in 0..100_000 {
+            assert!(visited.insert(fingerprint(nth), nth / 2, nth % 7));
+            assert!(!visited.insert(fingerprint(nth / 3), 0, 0));
+        }
+        assert_eq!(visited.len(), 100_000);
+        assert!((0..100_000).all(|nth| visited.arrival(nth) == (nth / 2, nth % 7)));
+    }
+}
