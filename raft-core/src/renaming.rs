@@ -58,10 +58,10 @@ pub trait Renaming {
         number
     }
 
-    /// Whether all is put aside that only the passing of time tells apart: log times are 0, nobody has waited for anything, and every election
-    /// timeout is the shortest. What is put aside also decides when sessions, timers, transfers and stages end and how old a read is: a node
-    /// without time is meant for runs without these. How long a leader has not heard of its followers, and whether an election has timed
-    /// out, stays.
+    /// Whether all is put aside that only the passing of time tells apart: log times are 0, every election timeout is the shortest, and no
+    /// write and no stage has waited. What is put aside also decides when sessions, timers and stages end, and which rounds reads and
+    /// leases can count on: a node without time is meant for runs without these, and without transfers and forwarding, whose ages stay. How
+    /// long a leader has not heard of its followers, and whether an election has timed out, stays too.
     fn is_timeless(&self) -> bool {
         false
     }
@@ -149,9 +149,11 @@ impl Node {
         let timed_out = self.election_timeout <= self.election_elapsed;
         self.campaigns = 0;
         self.election_timeout = self.config.election_timeout_ticks;
-        if timed_out {
-            self.election_elapsed = self.election_timeout;
-        }
+        self.election_elapsed = if timed_out {
+            self.election_timeout
+        } else {
+            self.election_elapsed.min(self.election_timeout - 1)
+        };
         match &mut self.role {
             Role::Follower { .. } => {}
             Role::PreCandidate { since_asked, .. } | Role::Candidate { since_asked, .. } => *since_asked = 0,
@@ -187,6 +189,9 @@ impl Packet {
             Body::InstallSnapshot { snapshot } => *snapshot = snapshot.renamed(names),
             Body::Proposed { outcome: Outcome::Refused(Refusal::Transferring { to }), .. } => {
                 *to = names.pair(*to);
+            }
+            Body::Proposed { outcome: Outcome::Refused(Refusal::NotLeader { leader }), .. } => {
+                *leader = leader.map(|leader| names.pair(leader));
             }
             Body::RequestVote { .. }
             | Body::Vote { .. }

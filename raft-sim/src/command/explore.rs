@@ -15,7 +15,8 @@ use super::stop::Stop;
 use super::{UNFINISHED, VIOLATION};
 
 /// Searches all states of a small cluster: every order of deliveries, losses, crashes and timeouts within these bounds. Exits with 0 where the
-/// space was finished and no rule breaks, with 1 where one does, with 3 where the search ended before.
+/// space was finished and no rule breaks, with 1 where one does, with 3 where a limit ended the search before, and with 130 or 143 where a
+/// signal did.
 #[derive(Args)]
 pub(super) struct Explore {
     /// How many servers

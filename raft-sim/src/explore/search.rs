@@ -34,6 +34,9 @@ struct Arrival {
     lost: bool,
 }
 
+/// States have numbers of 32 bits; there is room for what is met until the next look at this.
+const NUMBERS_MAX: usize = u32::MAX as usize - (1 << 24);
+
 /// No server is there.
 const NOWHERE: u8 = 15;
 
@@ -130,7 +133,7 @@ impl Search {
         let frontier = 4 * (self.level.capacity() + self.next.capacity());
         self.limits.states.is_some_and(|states| states <= self.visited.len() as u64)
             || self.limits.bytes.is_some_and(|bytes| bytes <= (self.visited.bytes() + frontier) as u64)
-            || self.visited.len() == u32::MAX as usize
+            || NUMBERS_MAX <= self.visited.len()
     }
 
     fn progress(&self, left: usize) -> Progress {

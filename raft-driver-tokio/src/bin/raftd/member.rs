@@ -207,7 +207,18 @@ async fn add(Add { ask: how, learner, wait, server }: Add) -> Result<Exit, Failu
     }
     let until = Instant::now() + Duration::from_secs(wait.into());
     loop {
-        let members: Members = understood(&ask(&how.http, &Method::GET, &Bytes::new()).await?)?;
+        // The change is made: that nobody answers for a while does not undo it.
+        let answer = match ask(&how.http, &Method::GET, &Bytes::new()).await {
+            Ok(answer) => answer,
+            Err(_) if Instant::now() < until => continue,
+            Err(_) => {
+                say(&format!(
+                    "unfinished: {staged}, and then nobody answered; it votes once it has caught up"
+                ));
+                return Ok(Exit::Unfinished);
+            }
+        };
+        let members: Members = understood(&answer)?;
         let incarnation = pair.incarnation.to_string();
         let mut servers = members.servers.iter().map(|listed| (listed, &listed.member));
         let found = servers.find(|(_, one)| one.id == pair.id.raw() && one.incarnation == incarnation);

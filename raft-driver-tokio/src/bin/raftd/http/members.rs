@@ -178,6 +178,11 @@ pub(super) async fn post(State(handle): super::Server, request: Request) -> Resp
         Ok(followers) => followers,
         Err(error) => return failed(&error),
     };
+    // If it has lost its leadership meanwhile, it knows nobody any more, and that says nothing of them.
+    let status = handle.status();
+    if status.core.role != RoleKind::Leader {
+        return redirect(status.core.leader, &status, &parts.uri);
+    }
     if let Some(why) = objection(&change, force, &status, &followers) {
         return plain(StatusCode::CONFLICT, &format!("{why}; nothing was changed"));
     }
