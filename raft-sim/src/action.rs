@@ -9,7 +9,7 @@
 //!     "tick 2 +5", "deliver 1>2#17", "drop 1>2#17", "duplicate 1>2#17", "step 2", "step 2 effects 3", "perform 2",
 //!     "sync 2 batches 1", "applied 2", "fetched 2", "crash 2 keep 1", "crash 2 keep 0 torn", "crash 2 keep 0 torn stray 5",
 //!     "restart 2 tail 10", "fail-write 2", "damage 2 record 3", "wipe 2", "roll-back 2 records 4",
-//!     "cut 1>2", "mend 1>2", "partition 1,3", "heal", "propose 2 request 7 commands 3 bytes 64",
+//!     "cut 1>2", "mend 1>2", "partition 1,3", "heal", "propose 2 request 7 commands 3 bytes 64", "command 2 request 7",
 //!     "call 2 request 9 client 1 key 3 read", "call 2 request 9 client 1 key 3 write",
 //!     "call 2 request 9 client 1 key 3 swap 4", "call 2 request 9 client 1 key 3 swap nothing",
 //!     "campaign 2", "step-down 2", "forget-leader 2", "transfer 2 request 8", "transfer 2 request 8 to 3",
@@ -275,6 +275,14 @@ pub enum Action {
         commands: u8,
         /// The length of each command in bytes; it is never shorter than the eight bytes that tell them apart.
         bytes: u32,
+    },
+    /// A client asks for a command of the state machine of whoever uses the simulator. What it says stands beside the list of actions,
+    /// by the request's number.
+    Command {
+        /// Whom.
+        host: HostId,
+        /// The request's number; it shares the row of numbers with proposals.
+        request: u64,
     },
     /// A client asks for an operation on a register of the replicated state machine.
     Call {
@@ -553,6 +561,7 @@ impl Action {
             Action::Forward { host, request, client, key } => {
                 [43, at(*host) | u64::from(*client) << 8 | u64::from(*key) << 16, *request, 0]
             }
+            Action::Command { host, request } => [44, at(*host), *request, 0],
         }
     }
 }

@@ -80,6 +80,20 @@ pub(crate) fn call(request: u64, key: u8, asked: Asked) -> Commands {
     Commands::One(Bytes::from(payload))
 }
 
+/// Says that the command of a user's state machine follows.
+const OWN: u8 = 18;
+
+/// The command of a request for a user's state machine: its name, then what it says.
+pub(crate) fn own(request: u64, says: &[u8]) -> Commands {
+    let name = command(request, 0).to_be_bytes();
+    Commands::One(Bytes::from([&name[..], &[OWN], says].concat()))
+}
+
+/// What the command of a user's state machine says, where these bytes are one.
+pub(crate) fn own_of(bytes: &Bytes) -> Option<Bytes> {
+    (bytes.get(8) == Some(&OWN)).then(|| bytes.slice(9..))
+}
+
 /// What the entries of these commands count towards limits.
 pub(crate) fn bytes_of(commands: &Commands) -> u32 {
     let entry = |command: &Bytes| Entry::OVERHEAD_BYTES as u32 + command.len() as u32;

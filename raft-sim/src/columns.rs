@@ -82,6 +82,16 @@ impl<'a> Columns<'a> {
             | Action::Lose { .. } => {
                 writeln!(self.out, "-- {action} --")
             }
+            Action::Command { host, request } => {
+                self.cell(host, &format!("asked {}", world.says(request).unwrap_or_default()))
+            }
+            Action::Applied { host } => {
+                let state = world.host(host).own_state();
+                self.cell(
+                    host,
+                    &state.map_or_else(|| "applied".to_owned(), |state| format!("applied: {state}")),
+                )
+            }
             Action::Perform { host } => {
                 self.cell(host, "performs the rest")?;
                 self.sent(host, world)

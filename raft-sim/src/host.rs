@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use raft_core::{
-    Boot, Event, Fetch, LogIndex, Message, Node, Packet, Pair, Position, Ready, Runs, SendNumber,
-    SessionLimits, Snapshot,
+    Boot, Event, Fetch, LogIndex, Message, Node, Packet, Pair, Position, Ready, Runs, SendNumber, Snapshot,
 };
 
 use crate::action::HostId;
 use crate::disk::Disk;
 use crate::machine::{Machine, Snapshots};
 use crate::oracle::Seen;
+use crate::own::Replica;
 
 /// One machine of a world.
 #[derive(Clone, Debug)]
@@ -90,13 +90,13 @@ pub(crate) struct Spare {
 }
 
 impl Host {
-    pub(crate) fn new(pair: Pair, sessions: SessionLimits) -> Self {
+    pub(crate) fn new(pair: Pair, machine: Machine) -> Self {
         Host {
             pair,
             disk: Disk::default(),
             wipes: 0,
             boot: Boot::new(0),
-            machine: Machine::new(sessions),
+            machine,
             snapshots: Snapshots::default(),
             up: None,
             spare: Spare::default(),
@@ -121,6 +121,11 @@ impl Host {
     /// Its disk.
     pub fn disk(&self) -> &Disk {
         &self.disk
+    }
+
+    /// The state of the user's state machine, as its `Debug` shows it, where there is one.
+    pub fn own_state(&self) -> Option<String> {
+        self.machine.own.live().map(Replica::state)
     }
 
     /// Whether its state machine has something to do.

@@ -12,6 +12,7 @@ use raft_core::{Digest, LogTime, Position, SessionLimits, Sessions, encode_sessi
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::history::Registers;
+use crate::own::Own;
 use crate::tally::RunDigest;
 
 /// A state machine: what it has come to, and by which entry.
@@ -19,6 +20,8 @@ use crate::tally::RunDigest;
 pub struct Machine {
     pub(crate) registers: Registers,
     pub(crate) sessions: Sessions,
+    /// That of whoever uses the simulator, if they have one.
+    pub(crate) own: Own,
     /// The last entry that it was fed.
     pub(crate) last: Position,
     /// The log time of that.
@@ -27,16 +30,18 @@ pub struct Machine {
 
 impl Machine {
     /// One that has not been fed anything, with a session table of these limits.
-    pub(crate) fn new(limits: SessionLimits) -> Self {
+    pub(crate) fn new(limits: SessionLimits, own: Own) -> Self {
         Machine {
             registers: Registers::default(),
             sessions: Sessions::new(limits),
+            own,
             last: Position::ZERO,
             time: LogTime::ZERO,
         }
     }
 
-    /// How many bytes a snapshot of it has.
+    /// How many bytes a snapshot of it has. Those of a user's state machine are not among them, and not in the digest: equal ones may have
+    /// different bytes.
     pub(crate) fn size(&self) -> u64 {
         24 + 16 * self.registers.iter().count() as u64 + encode_sessions(&self.sessions).len() as u64
     }
@@ -122,7 +127,7 @@ mod tests {
     use super::*;
 
     fn empty() -> Machine {
-        Machine::new(SessionLimits::default())
+        Machine::new(SessionLimits::default(), Own::default())
     }
 
     fn state(index: u64) -> Arc<Machine> {

@@ -6,12 +6,12 @@ use crate::action::{Action, HostSet};
 use crate::oracle::{PROGRESS, Violation};
 use crate::plan::Options;
 use crate::rig::Rig;
-use crate::run::{of_panic, plan, run};
+use crate::run::{of_panic, plan_for, run};
 use crate::schedule::{Ending, Schedule};
 use crate::scheduler::Watch;
 use crate::settle::settle;
 use crate::tally::Counts;
-use crate::world::{Applied, World};
+use crate::world::{Applied, Offers, World};
 
 /// What came of running a schedule.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -48,6 +48,7 @@ pub fn replay<R: Rig, W: Watch<R>>(schedule: &Schedule, rig: R, watch: &mut W) -
     let mut replayed = Replayed::default();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let mut world = World::new(schedule.setup, rig)?;
+        world.offer(&schedule.commands);
         let verdict = play(schedule, &mut world, watch, &mut replayed.impossible);
         (replayed.counts, replayed.digest) = (world.counts(), world.digest());
         verdict
@@ -94,6 +95,7 @@ pub(crate) fn finish<R: Rig, W: Watch<R>>(
 #[derive(Default)]
 struct Recorder {
     actions: Vec<Action>,
+    commands: Offers,
     begun: Option<Action>,
 }
 
@@ -102,9 +104,14 @@ impl<R: Rig> Watch<R> for Recorder {
         self.begun = Some(action);
     }
 
-    fn happened(&mut self, _moment: u64, action: Action, _world: &World<R>) {
+    fn happened(&mut self, _moment: u64, action: Action, world: &World<R>) {
         self.begun = None;
         self.actions.push(action);
+        if let Action::Command { request, .. } = action
+            && let Some(command) = world.offered(request)
+        {
+            self.commands.insert(request, command.clone());
+        }
     }
 }
 
@@ -115,10 +122,11 @@ impl<R: Rig> Watch<R> for Recorder {
 pub fn record<R: Rig>(seed: u64, options: &Options, rig: &R) -> (Schedule, Option<Violation>) {
     let mut recorder = Recorder::default();
     let report = run(seed, options, rig.clone(), &mut recorder);
-    // An action that a panic ended has not happened, but belongs to the run.
-    recorder.actions.extend(recorder.begun.filter(|_| report.counts == Counts::default()));
+    // An action that a panic ended has not happened, but belongs to the run. What a command says is only known of one that has.
+    let begun = recorder.begun.filter(|action| !matches!(action, Action::Command { .. }));
+    recorder.actions.extend(begun.filter(|_| report.counts == Counts::default()));
     let expects = report.violation.as_ref().map(|violation| violation.oracle.to_owned());
-    let setup = plan(seed, options).setup;
+    let setup = plan_for(seed, options, rig).setup;
     let mut schedule = Schedule {
         notes: Vec::new(),
         setup,
@@ -126,6 +134,7 @@ pub fn record<R: Rig>(seed: u64, options: &Options, rig: &R) -> (Schedule, Optio
         expects,
         ending: Ending::Nothing,
         shortened: None,
+        commands: recorder.commands,
         actions: recorder.actions,
     };
     if schedule.expects.as_deref() == Some(PROGRESS)

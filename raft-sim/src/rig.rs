@@ -12,10 +12,20 @@ use crate::action::HostId;
 use crate::disk::{Disk, DiskError};
 use crate::history::{Operation, Registers, Reply};
 use crate::machine::{Machine, Snapshots};
+use crate::own::Own;
+use crate::plan::Plan;
 use crate::session::{self, Submission};
 
 /// The behaviour of disks, network and driver.
 pub trait Rig: Clone {
+    /// The state machine that each server replicates besides the simulator's own ones, before anything was applied.
+    fn own(&self) -> Own {
+        Own::default()
+    }
+
+    /// Fits the plan of a run to what this is.
+    fn adapt(&self, _plan: &mut Plan) {}
+
     /// The disk makes batches durable; what the driver reports as durable to the node then.
     fn sync(&mut self, _host: HostId, disk: &mut Disk, batches: u32) -> Option<WriteNumber> {
         disk.sync(batches)

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::oracle::Violation;
 use crate::plan::{Options, Plan};
 use crate::random::Random;
-use crate::rig::Rig;
+use crate::rig::{Honest, Rig};
 use crate::scheduler::{Scheduler, Watch};
 use crate::tally::Counts;
 
@@ -27,7 +27,20 @@ pub struct Report {
 
 /// Draws the plan of this seed.
 pub fn plan(seed: u64, options: &Options) -> Plan {
-    Plan::draw(&mut Random::new(seed), options)
+    plan_for(seed, options, &Honest)
+}
+
+/// Draws the plan of this seed for a run with this rig.
+pub fn plan_for<R: Rig>(seed: u64, options: &Options, rig: &R) -> Plan {
+    begin(seed, options, rig).0
+}
+
+/// The plan of a seed, and the choices that follow it.
+fn begin<R: Rig>(seed: u64, options: &Options, rig: &R) -> (Plan, Random) {
+    let mut random = Random::new(seed);
+    let mut plan = Plan::draw(&mut random, options);
+    rig.adapt(&mut plan);
+    (plan, random)
 }
 
 /// Runs this seed. A panic, which no message may cause, is a broken rule like any other.
@@ -43,15 +56,18 @@ pub fn run<R: Rig, W: Watch<R>>(seed: u64, options: &Options, rig: R, watch: &mu
 
 /// What a panic of a run breaks.
 pub(crate) fn of_panic(panic: &(dyn Any + Send)) -> Violation {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text");
     let rule = "step takes any message, in any order, without error or panic (the contract of the core)";
-    Violation { oracle: "total", rule, what: format!("a panic: {text}") }
+    Violation { oracle: "total", rule, what: format!("a panic: {}", text_of(panic)) }
+}
+
+/// What a panic says.
+pub(crate) fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text")
 }
 
 fn run_to_end<R: Rig, W: Watch<R>>(seed: u64, options: &Options, rig: R, watch: &mut W) -> Report {
-    let mut random = Random::new(seed);
-    let plan = Plan::draw(&mut random, options);
+    let (plan, random) = begin(seed, options, &rig);
     let mut scheduler = match Scheduler::new(plan, random, rig, watch) {
         Ok(scheduler) => scheduler,
         Err(violation) => {

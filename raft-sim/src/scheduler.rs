@@ -17,6 +17,7 @@ mod weather;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use bytes::Bytes;
 use raft_core::Term;
 
 use self::clients::Clients;
@@ -106,6 +107,8 @@ pub struct Scheduler<'a, R: Rig, W: Watch<R>> {
     last_seen_leading: Option<(HostId, Term)>,
     weather: Weather,
     random: Random,
+    /// Of the commands of a user's state machine. Apart from the others, so that these may become others and what happens stays as it is.
+    commands: Random,
     watch: &'a mut W,
     now: u64,
     count: u64,
@@ -137,6 +140,7 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
             last_seen_leading: None,
             weather: Weather::new(hosts),
             random,
+            commands: Random::new(plan.setup.config.seed),
             watch,
             now: 0,
             count: 0,
@@ -477,6 +481,9 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
             return Ok(());
         }
         let host = if wanders { any } else { leader.unwrap_or(any) };
+        if let Some(says) = self.world.draw(host, &mut self.commands)? {
+            return self.command(host, says);
+        }
         if self.random.chance(clients::CALLS) {
             return self.call(host);
         }
@@ -491,6 +498,16 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
     fn is_busy(&self, leader: Option<HostId>, backlog_max: u64) -> bool {
         let status = leader.and_then(|leader| Some(self.world.host(leader).node()?.status()));
         status.is_none_or(|status| backlog_max <= status.last.index.raw().saturating_sub(status.commit.raw()))
+    }
+
+    /// A client asks for a command of a user's state machine.
+    fn command(&mut self, host: HostId, says: Bytes) -> Checked {
+        if self.world.host(host).node().is_none() || self.now < self.machines[host.nth()].paused_until {
+            return Ok(());
+        }
+        let request = self.world.requests() + 1;
+        self.world.offer(&[(request, says)].into());
+        self.input(Action::Command { host, request }, host)
     }
 
     fn propose(&mut self, host: HostId, commands: u8, bytes: u32) -> Checked {

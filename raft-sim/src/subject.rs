@@ -4,12 +4,13 @@ use core::ops::ControlFlow;
 use std::io::{self, Write};
 use std::sync::atomic::AtomicBool;
 
+use crate::campaign::{Seeds, Summary, campaign};
 use crate::columns::Columns;
 use crate::oracle::Violation;
 use crate::plan::Options;
 use crate::replay::{Replayed, record, replay};
 use crate::rig::Rig;
-use crate::run::{Report, run};
+use crate::run::{Report, plan_for, run};
 use crate::schedule::Schedule;
 use crate::shrink::{Progress, ShrinkError, shrink};
 use crate::transcript::Transcript;
@@ -24,6 +25,32 @@ pub trait Subject: Sync {
     fn find(&self, seeds: u64, options: &Options) -> Option<Report> {
         self.find_until(seeds, options, &AtomicBool::new(false))
     }
+
+    /// Runs many seeds, see [`campaign`].
+    fn campaign(
+        &self,
+        seeds: Seeds,
+        options: &Options,
+        jobs: u32,
+        stop: &AtomicBool,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Summary;
+
+    /// Whether servers replicate a state machine of a user.
+    fn has_own(&self) -> bool;
+
+    /// Runs a seed and writes it down, one line an action, behind its plan; the last lines are what was counted, what was broken, and the
+    /// digest. Once `stop` is set it ends, without such lines.
+    ///
+    /// # Errors
+    /// What kept it from being written.
+    fn tell_run(
+        &self,
+        seed: u64,
+        options: &Options,
+        out: &mut dyn Write,
+        stop: &AtomicBool,
+    ) -> io::Result<Report>;
 
     /// The schedule of a seed's run, see [`record`].
     fn record(&self, seed: u64, options: &Options) -> (Schedule, Option<Violation>);
@@ -60,6 +87,45 @@ impl<R: Rig + Sync> Subject for R {
         let mut watch = Until::new(stop, ());
         let mut reports = (0..seeds).map(|seed| run(seed, options, self.clone(), &mut watch));
         reports.find(|report| report.violation.is_some() || report.stopped).filter(|report| !report.stopped)
+    }
+
+    fn campaign(
+        &self,
+        seeds: Seeds,
+        options: &Options,
+        jobs: u32,
+        stop: &AtomicBool,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Summary {
+        campaign(seeds, options, jobs, self, stop, progress)
+    }
+
+    fn has_own(&self) -> bool {
+        self.own().live().is_some()
+    }
+
+    fn tell_run(
+        &self,
+        seed: u64,
+        options: &Options,
+        out: &mut dyn Write,
+        stop: &AtomicBool,
+    ) -> io::Result<Report> {
+        writeln!(out, "{}", plan_for(seed, options, self))?;
+        let mut transcript = Until::new(stop, Transcript::timed(out));
+        let report = run(seed, options, self.clone(), &mut transcript);
+        transcript.into_inner().finish()?;
+        if report.stopped {
+            return Ok(report);
+        }
+        for (name, count) in report.counts.named() {
+            writeln!(out, "# {name} {count}")?;
+        }
+        if let Some(violation) = &report.violation {
+            writeln!(out, "violated {violation}")?;
+        }
+        writeln!(out, "digest {:016x}", report.digest)?;
+        Ok(report)
     }
 
     fn record(&self, seed: u64, options: &Options) -> (Schedule, Option<Violation>) {

@@ -48,6 +48,16 @@ impl<'a> Transcript<'a> {
                 }
             }
             Action::Step { host, .. } | Action::Restart { host, .. } => self.node(host, world)?,
+            Action::Command { request, .. } => {
+                if let Some(says) = world.says(request) {
+                    write!(self.out, "  {says}")?;
+                }
+            }
+            Action::Applied { host } => {
+                if let Some(state) = world.host(host).own_state() {
+                    write!(self.out, "  ->  {state}")?;
+                }
+            }
             _ => {}
         }
         writeln!(self.out)

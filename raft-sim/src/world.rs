@@ -15,11 +15,13 @@
 mod calls;
 mod enabled;
 mod faults;
+mod own;
 mod reads;
 mod sessions;
 mod snapshots;
 mod watching;
 
+pub use self::own::Offers;
 use self::sessions::{Deed, Tenants};
 
 use raft_core::{
@@ -32,6 +34,7 @@ use crate::client;
 use crate::disk::pair_of;
 use crate::history::Reply;
 use crate::host::{Host, Work};
+use crate::machine::Machine;
 use crate::network::Network;
 use crate::oracle::{Oracles, Seen, Step, Violation};
 use crate::rig::{Honest, Rig};
@@ -105,6 +108,7 @@ pub struct World<R: Rig = Honest> {
     digest: RunDigest,
     news: Vec<News>,
     tenants: Tenants,
+    offers: Offers,
     /// A list that keeps its memory: what a state machine was fed that it has to do something for.
     deeds: Vec<(LogIndex, LogTime, Deed)>,
     /// Another one: the reads that a node takes in with its next step.
@@ -131,9 +135,10 @@ impl<R: Rig> World<R> {
         let founding = Membership::new(servers.collect());
         let founding = founding.expect("machines have different numbers, and there is at least one");
         let founding = founding.with_leases(setup.leases);
+        let fresh = || Machine::new(setup.sessions, rig.own());
         let mut world = World {
             oracles: Oracles::new(&pairs, &founding, &setup),
-            hosts: pairs.iter().map(|pair| Host::new(*pair, setup.sessions)).collect(),
+            hosts: pairs.iter().map(|pair| Host::new(*pair, fresh())).collect(),
             network: Network::new(setup.hosts),
             founding,
             setup,
@@ -143,6 +148,7 @@ impl<R: Rig> World<R> {
             digest: RunDigest::default(),
             news: Vec::new(),
             tenants: Tenants::default(),
+            offers: Offers::new(),
             deeds: Vec::new(),
             fresh_reads: Vec::new(),
         };
@@ -302,6 +308,7 @@ impl<R: Rig> World<R> {
             Action::Propose { host, request, commands, bytes } => {
                 self.propose(host, request, commands, bytes)
             }
+            Action::Command { host, request } => self.command(host, request),
             Action::Call { host, request, client, key, asked } => {
                 self.call(host, request, (client, key), asked)
             }
@@ -572,7 +579,9 @@ impl<R: Rig> World<R> {
             let Payload::Command(bytes) = &entry.payload else { return };
             let deed = match session::sent_by(bytes) {
                 Some((_, sent)) => Some(Deed::Session(sent)),
-                None => client::call_of(bytes).map(|(_, key, operation)| Deed::Call(key, operation)),
+                None => client::call_of(bytes)
+                    .map(|(_, key, operation)| Deed::Call(key, operation))
+                    .or_else(|| client::own_of(bytes).map(Deed::Own)),
             };
             deeds.extend(deed.map(|deed| (position.index, time, deed)));
         });
@@ -581,6 +590,7 @@ impl<R: Rig> World<R> {
             match deed {
                 Deed::Call(key, operation) => self.perform_operation(host, index, key, operation)?,
                 Deed::Session(sent) => self.perform_for_session(host, (index, time), sent)?,
+                Deed::Own(command) => self.perform_own(host, (index, time), &command)?,
             }
         }
         self.deeds = deeds;

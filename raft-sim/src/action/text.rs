@@ -62,6 +62,7 @@ impl fmt::Display for Action {
             Action::Propose { host, request, commands, bytes } => {
                 write!(f, "propose {host} request {request} commands {commands} bytes {bytes}")
             }
+            Action::Command { host, request } => write!(f, "command {host} request {request}"),
             Action::Call { host, request, client, key, asked } => {
                 write!(f, "call {host} request {request} client {client} key {key} {asked}")
             }
@@ -172,6 +173,7 @@ fn parse(line: &str) -> Option<Action> {
         ["damage", at, "record", record] => Action::Damage { host: host(at)?, record: number(record)? },
         ["wipe", at] => Action::Wipe { host: host(at)? },
         ["roll-back", at, "records", count] => Action::RollBack { host: host(at)?, records: number(count)? },
+        ["command", at, "request", request] => Action::Command { host: host(at)?, request: number(request)? },
         ["call", at, "request", request, "client", client, "key", key, ref asked @ ..] => Action::Call {
             host: host(at)?,
             request: number(request)?,
@@ -280,6 +282,8 @@ mod tests {
             "crash 1",
             "crash 1 keep 0 stray",
             "transfer 1 request 1 to 0",
+            "command 1",
+            "command 1 request 1 hex 00",
             "call 1 request 1 client 1 key 1",
             "call 1 request 1 client 1 key 1 swap",
             "read 1 request 1 client 1",

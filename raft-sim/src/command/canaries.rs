@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::canary::{Bench, CANARIES, Canary, CanaryError, SEEDS, Sighting};
+use crate::{Honest, Mix, Options, Schedule, Subject};
 use clap::Args;
-use raft_sim::canary::{Bench, CANARIES, Canary, CanaryError, SEEDS, Sighting};
-use raft_sim::{Honest, Mix, Options, Schedule, Subject};
 
 use super::failure::{Failure, Out, open_folder};
 use super::schedule::canary;

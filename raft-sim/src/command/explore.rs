@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use crate::cpu_time_ms;
+use crate::explore::{Bounds, Found, Limits, Report, explore};
 use clap::Args;
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use raft_sim::cpu_time_ms;
-use raft_sim::explore::{Bounds, Found, Limits, Report, explore};
 use serde_json::json;
 
 use super::failure::{Failure, Out, Target, open_folder};

@@ -6,10 +6,10 @@ use std::io::{self, BufWriter, Stdout, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::canary::CanaryError;
+use crate::explore::BoundsError;
+use crate::{ScheduleError, ShrinkError};
 use raft_core::{RecordingError, StartError};
-use raft_sim::canary::CanaryError;
-use raft_sim::explore::BoundsError;
-use raft_sim::{ScheduleError, ShrinkError};
 
 use super::{UNFINISHED, USAGE};
 
@@ -37,6 +37,8 @@ pub(super) enum Failure {
     NotStarted { file: PathBuf, error: StartError },
     #[error("{}: a schedule has no JSON, only a recording has", .0.display())]
     NotARecording(PathBuf),
+    #[error("{}: it has commands of a state machine that this program does not run", .0.display())]
+    OtherProgram(PathBuf),
     #[error("{}: not the report of a shard", .0.display())]
     NotAShard(PathBuf),
     #[error("shard {nth}/{of} is of another campaign: {}", file.display())]

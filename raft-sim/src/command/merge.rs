@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::{Ended, Seeds, Summary};
 use clap::Args;
-use raft_sim::{Ended, Seeds, Summary};
 
 use super::failure::{Failure, Out, Target};
 use super::report::{Found, Whole};

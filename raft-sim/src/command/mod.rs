@@ -1,9 +1,11 @@
-//! The command line. The last line on stdout is the verdict; nothing on stdout depends on time or machine, unless asked for.
+//! The command line: of `raft-sim` itself, and of a program that simulates a state machine of one's own. The last line on stdout is the verdict;
+//! nothing on stdout depends on time or machine, unless asked for.
 
 mod canaries;
 mod explore;
 mod failure;
 mod merge;
+mod program;
 mod read;
 mod recording;
 mod replay;
@@ -16,11 +18,14 @@ mod stop;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use raft_sim::{Mix, Options};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::failure::{Failure, Out};
+use self::program::Program;
 use self::stop::Stop;
+use crate::plan::{Mix, Options};
+use crate::replicated::Replicated;
+use crate::state_machine::StateMachine;
 
 /// Exit codes, alike for all commands; that for wrong usage is the command line parser's own. Who was stopped by a signal exits with
 /// 128 and its number.
@@ -37,6 +42,27 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Runs(Runs),
+    /// Search all states of a small cluster
+    Explore(explore::Explore),
+    /// Break disks, networks, drivers and the core on purpose, and see that the right oracle reports each
+    Canaries(canaries::Canaries),
+}
+
+/// The command line of a program that simulates a state machine.
+#[derive(Parser)]
+#[command(
+    about = "Simulated Raft clusters that replicate a state machine, under one seed, watched by oracles"
+)]
+struct Own {
+    #[command(subcommand)]
+    command: Runs,
+}
+
+/// What can be done with runs, whatever is replicated in them.
+#[derive(Subcommand)]
+enum Runs {
     /// Run many seeds and report what happened in all of them
     Run(run::Run),
     /// Put the reports of all shards of a campaign together
@@ -45,10 +71,6 @@ enum Command {
     Replay(replay::Replay),
     /// Shorten a run that breaks a rule, and make a test of it
     Shrink(shrink::Shrink),
-    /// Search all states of a small cluster
-    Explore(explore::Explore),
-    /// Break disks, networks, drivers and the core on purpose, and see that the right oracle reports each
-    Canaries(canaries::Canaries),
 }
 
 /// What sets up a run besides its seed.
@@ -114,37 +136,76 @@ fn parse_shard(text: &str) -> Result<(u64, u64), String> {
     }
 }
 
-pub(crate) fn main() -> ExitCode {
-    // A panic inside a run is reported as a broken rule of that run; elsewhere it still ends the process with code 101.
+/// The command `raft-sim`: what it was told by its arguments, to its exit code.
+pub fn raft_sim() -> ExitCode {
+    keep_quiet();
+    let code = match Cli::try_parse() {
+        Ok(Cli { command }) => execute(|out| {
+            let program = Program::raft_sim();
+            match command {
+                Command::Runs(runs) => runs.execute(&program, out),
+                Command::Explore(explore) => explore.execute(out, &Stop::on_signals()?),
+                Command::Canaries(canaries) => canaries.execute(out, &Stop::on_signals()?),
+            }
+        }),
+        Err(said) => help(&said),
+    };
+    code.unwrap_or_else(|failure| failure.end())
+}
+
+/// The whole `main` of a program that simulates a state machine: with the commands `run`, `merge`, `replay` and `shrink` of `raft-sim`, and
+/// with their exit codes, for clusters that replicate `M`.
+///
+/// ```text
+/// fn main() -> std::process::ExitCode {
+///     raft_sim::main::<Bank>()
+/// }
+/// ```
+pub fn main<M: StateMachine>() -> ExitCode {
+    keep_quiet();
+    let rig = Replicated::<M>::default();
+    let program = Program::of(&rig);
+    let command = Own::command().bin_name(program.name.clone());
+    let parsed = command.try_get_matches().and_then(|matches| Own::from_arg_matches(&matches));
+    let code = match parsed {
+        Ok(Own { command }) => execute(|out| command.execute(&program, out)),
+        Err(said) => help(&said),
+    };
+    code.unwrap_or_else(|failure| failure.end())
+}
+
+/// A panic inside a run is reported as a broken rule of that run; elsewhere it still ends the process with code 101.
+fn keep_quiet() {
     std::panic::set_hook(Box::new(|panic| {
         if let Some(place) = panic.location().filter(|place| place.file().contains("command")) {
             // Where stderr is gone too, the exit code has to do.
             drop(writeln!(std::io::stderr(), "raft-sim: {panic} at {place}"));
         }
     }));
-    let outcome = match Cli::try_parse() {
-        Ok(cli) => execute(&cli.command),
-        // Help is said on stdout and ends with 0, wrong usage on stderr, with 2.
-        Err(said) => said
-            .print()
-            .and_then(|()| std::io::stdout().flush())
-            .map(|()| ExitCode::from(said.exit_code().unsigned_abs() as u8))
-            .map_err(Failure::Stdout),
-    };
-    outcome.unwrap_or_else(|failure| failure.end())
 }
 
-fn execute(command: &Command) -> Result<ExitCode, Failure> {
+/// Help is said on stdout and ends with 0, wrong usage on stderr, with 2.
+fn help(said: &clap::Error) -> Result<ExitCode, Failure> {
+    let code = ExitCode::from(said.exit_code().unsigned_abs() as u8);
+    said.print().and_then(|()| std::io::stdout().flush()).map(|()| code).map_err(Failure::Stdout)
+}
+
+/// What was written is out before the command ends.
+fn execute(command: impl FnOnce(&mut Out) -> Result<ExitCode, Failure>) -> Result<ExitCode, Failure> {
     let mut out = Out::new();
-    let code = match command {
-        // It is over in a moment, and has nothing to go on with.
-        Command::Merge(merge) => merge.execute(&mut out),
-        Command::Run(run) => run.execute(&mut out, &Stop::on_signals()?),
-        Command::Replay(replay) => replay.execute(&mut out, &Stop::on_signals()?),
-        Command::Shrink(shrink) => shrink.execute(&mut out, &Stop::on_signals()?),
-        Command::Explore(explore) => explore.execute(&mut out, &Stop::on_signals()?),
-        Command::Canaries(canaries) => canaries.execute(&mut out, &Stop::on_signals()?),
-    }?;
+    let code = command(&mut out)?;
     out.flush()?;
     Ok(code)
+}
+
+impl Runs {
+    fn execute(&self, program: &Program<'_>, out: &mut Out) -> Result<ExitCode, Failure> {
+        match self {
+            // It is over in a moment, and has nothing to go on with.
+            Runs::Merge(merge) => merge.execute(out),
+            Runs::Run(run) => run.execute(program, out, &Stop::on_signals()?),
+            Runs::Replay(replay) => replay.execute(program, out, &Stop::on_signals()?),
+            Runs::Shrink(shrink) => shrink.execute(program, out, &Stop::on_signals()?),
+        }
+    }
 }

@@ -5,8 +5,8 @@ use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use raft_core::{Recording, RecordingError};
-use raft_sim::recorded::{Replayed, replay_recording};
+use crate::recorded::{Replayed, replay_recording};
+use raft_core::Recording;
 
 use super::VIOLATION;
 use super::failure::{Failure, Out};
@@ -67,7 +67,5 @@ pub(super) fn replay(
             out.flush()?;
             return Err(unreadable(error));
         }
-        // What a later version of the library may say.
-        _ => return Err(unreadable(RecordingError::NotARecording)),
     })
 }

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use raft_sim::canary::{Bench, CanaryError};
-use raft_sim::{Counts, Honest, Transcript, Until, plan, run};
 
 use super::failure::{Failure, Out};
+use super::program::Program;
 use super::schedule::{self, Place};
 use super::stop::Stop;
 use super::{RunOptions, UNFINISHED, VIOLATION, recording};
+use crate::canary::{Bench, CanaryError};
+use crate::tally::Counts;
 
 #[derive(Args)]
 pub(super) struct Replay {
@@ -31,34 +32,36 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    pub(super) fn execute(&self, out: &mut Out, stop: &Stop) -> Result<ExitCode, Failure> {
+    pub(super) fn execute(
+        &self,
+        program: &Program<'_>,
+        out: &mut Out,
+        stop: &Stop,
+    ) -> Result<ExitCode, Failure> {
         match &self.file {
             Some(file) if recording::is_one(file)? => {
                 recording::replay(file, self.json.as_deref(), out, stop)
             }
             Some(file) if self.json.is_some() => Err(Failure::NotARecording(file.to_owned())),
-            Some(file) => replay_file(file, self.columns, out, stop),
-            None => self.print(self.seed.unwrap_or_default(), out, stop),
+            Some(file) => replay_file(program, file, self.columns, out, stop),
+            None => self.print(program, self.seed.unwrap_or_default(), out, stop),
         }
     }
 
-    fn print(&self, seed: u64, out: &mut Out, stop: &Stop) -> Result<ExitCode, Failure> {
+    fn print(
+        &self,
+        program: &Program<'_>,
+        seed: u64,
+        out: &mut Out,
+        stop: &Stop,
+    ) -> Result<ExitCode, Failure> {
         let options = self.options.options();
         writeln!(out, "# seed {seed}")?;
-        writeln!(out, "{}", plan(seed, &options))?;
-        let mut transcript = Until::new(stop.flag(), Transcript::timed(out.plain()));
-        let report = run(seed, &options, Honest, &mut transcript);
-        transcript.into_inner().finish().map_err(Failure::Stdout)?;
+        let report =
+            program.rig.tell_run(seed, &options, out.plain(), stop.flag()).map_err(Failure::Stdout)?;
         if report.stopped {
             return stopped(report.counts, out, stop);
         }
-        for (name, count) in report.counts.named() {
-            writeln!(out, "# {name} {count}")?;
-        }
-        if let Some(violation) = &report.violation {
-            writeln!(out, "violated {violation}")?;
-        }
-        writeln!(out, "digest {:016x}", report.digest)?;
         Ok(if report.violation.is_some() { ExitCode::from(VIOLATION) } else { ExitCode::SUCCESS })
     }
 }
@@ -70,8 +73,14 @@ fn stopped(counts: Counts, out: &mut Out, stop: &Stop) -> Result<ExitCode, Failu
     Ok(stop.code())
 }
 
-fn replay_file(file: &Path, columns: bool, out: &mut Out, stop: &Stop) -> Result<ExitCode, Failure> {
-    let (opened, place) = schedule::open(file)?;
+fn replay_file(
+    program: &Program<'_>,
+    file: &Path,
+    columns: bool,
+    out: &mut Out,
+    stop: &Stop,
+) -> Result<ExitCode, Failure> {
+    let (opened, place) = schedule::open(file, program)?;
     match place {
         Place::Here(rig) => {
             let replayed = rig.tell(&opened, columns, out.plain(), stop.flag()).map_err(Failure::Stdout)?;

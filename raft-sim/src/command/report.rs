@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use raft_sim::{Counts, Ended, Mix, Report, Seeds, Summary};
+use crate::{Counts, Ended, Mix, Report, Seeds, Summary};
 use serde_json::{Map, Value, json};
 
 use super::failure::{Failure, Out};
+use super::program::Program;
 use super::stop::Stop;
 use super::{RunOptions, UNFINISHED, VIOLATION};
 
@@ -33,9 +34,14 @@ pub(super) struct Found {
 const WORDS: [&str; 5] = ["oracle", "rule", "seen", "replay", "file"];
 
 impl Found {
-    pub(super) fn of(report: &Report, options: &RunOptions, file: Option<String>) -> Option<Self> {
+    pub(super) fn of(
+        report: &Report,
+        program: &Program<'_>,
+        options: &RunOptions,
+        file: Option<String>,
+    ) -> Option<Self> {
         let violation = report.violation.as_ref()?;
-        let replay = format!("raft-sim replay --seed {}{}", report.seed, options.typed());
+        let replay = format!("{} replay --seed {}{}", program.name, report.seed, options.typed());
         let said = [violation.oracle, violation.rule, &violation.what, &replay].map(str::to_owned);
         let words = WORDS.into_iter().zip(said.into_iter().chain(file)).collect();
         Some(Found { seed: report.seed, actions: report.counts.actions, words })

@@ -6,12 +6,15 @@ use std::time::Instant;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use raft_sim::{Counts, Honest, Seeds, Summary, campaign, cpu_time_ms, record};
 
 use super::failure::{Failure, Out, Target, open_folder};
+use super::program::Program;
 use super::report::{Found, Whole};
 use super::stop::Stop;
 use super::{RunOptions, VIOLATION, parse_range, parse_shard};
+use crate::campaign::{Seeds, Summary};
+use crate::cpu_time::cpu_time_ms;
+use crate::tally::Counts;
 
 /// How many of the runs that break a rule are written down.
 const SAVED_MAX: usize = 10;
@@ -50,7 +53,12 @@ pub(super) struct Run {
 const SEEDS_THAT_MUST_MARK: u64 = 1000;
 
 impl Run {
-    pub(super) fn execute(&self, out: &mut Out, stop: &Stop) -> Result<ExitCode, Failure> {
+    pub(super) fn execute(
+        &self,
+        program: &Program<'_>,
+        out: &mut Out,
+        stop: &Stop,
+    ) -> Result<ExitCode, Failure> {
         let (from, to) = self.seeds;
         let (nth, of) = self.shard.unwrap_or((1, 1));
         let seeds = Seeds { from, to, nth, of };
@@ -64,14 +72,14 @@ impl Run {
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         let (began, cpu) = (Instant::now(), cpu_time_ms());
         let options = self.options.options();
-        let summary =
-            campaign(seeds, &options, self.jobs, &Honest, stop.flag(), &|done| bar.set_position(done));
+        let progress = |done| bar.set_position(done);
+        let summary = program.rig.campaign(seeds, &options, self.jobs, stop.flag(), &progress);
         bar.finish_and_clear();
         let spent = Spent::since(cpu, began);
-        self.save_violations(&summary)?;
+        self.save_violations(program, &summary)?;
         let found = summary.violations.iter().enumerate().filter_map(|(nth, report)| {
             let file = (nth < SAVED_MAX).then(|| self.file_of(report.seed).display().to_string());
-            Found::of(report, &self.options, file)
+            Found::of(report, program, &self.options, file)
         });
         let found = found.collect();
         let rests = seeds.rest(&summary.runs).into_iter().collect();
@@ -100,9 +108,9 @@ impl Run {
     }
 
     /// Runs what broke a rule once more and writes it down.
-    fn save_violations(&self, summary: &Summary) -> Result<(), Failure> {
+    fn save_violations(&self, program: &Program<'_>, summary: &Summary) -> Result<(), Failure> {
         for report in summary.violations.iter().take(SAVED_MAX) {
-            let (mut schedule, violation) = record(report.seed, &self.options.options(), &Honest);
+            let (mut schedule, violation) = program.rig.record(report.seed, &self.options.options());
             schedule.notes.push(format!("seed {}{}", report.seed, self.options.typed()));
             schedule.notes.extend(violation.map(|violation| violation.to_string()));
             let file = self.file_of(report.seed);

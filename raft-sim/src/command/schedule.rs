@@ -2,27 +2,32 @@
 
 use std::path::Path;
 
-use raft_sim::canary::{Break, CANARIES, Canary, Replacement};
-use raft_sim::{Honest, Schedule, Subject};
+use crate::canary::{Break, CANARIES, Canary, Replacement};
+use crate::schedule::Schedule;
+use crate::subject::Subject;
 
 use super::failure::Failure;
+use super::program::Program;
 use super::read;
 
 /// What a schedule is run on.
-pub(super) enum Place {
+pub(super) enum Place<'a> {
     /// This program.
-    Here(&'static dyn Subject),
+    Here(&'a dyn Subject),
     /// A copy with a broken core.
     Copy { canary: &'static str, replacements: &'static [Replacement] },
 }
 
 /// Reads a schedule and finds what it is to be run on.
-pub(super) fn open(file: &Path) -> Result<(Schedule, Place), Failure> {
+pub(super) fn open<'a>(file: &Path, program: &Program<'a>) -> Result<(Schedule, Place<'a>), Failure> {
     let text = read::text(file, read::SCHEDULE_BYTES_MAX)?;
     let schedule: Schedule =
         text.parse().map_err(|error| Failure::Schedule { file: file.to_owned(), error })?;
+    if !schedule.commands.is_empty() && !program.rig.has_own() {
+        return Err(Failure::OtherProgram(file.to_owned()));
+    }
     let place = match schedule.broken.as_deref().map(canary).transpose()? {
-        None => Place::Here(&Honest),
+        None => Place::Here(program.rig),
         Some(Canary { how: Break::Rig(rig), .. }) => Place::Here(*rig),
         Some(Canary { name, how: Break::Core(replacements), .. }) => {
             Place::Copy { canary: name, replacements }

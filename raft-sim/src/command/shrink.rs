@@ -5,12 +5,13 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
+use crate::canary::{Bench, CanaryError, Replacement};
+use crate::{Progress, Schedule, Subject};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use raft_sim::canary::{Bench, CanaryError, Replacement};
-use raft_sim::{Progress, Schedule, Subject};
 
 use super::failure::{Failure, Out, Target};
+use super::program::Program;
 use super::read;
 use super::schedule::{self, Place};
 use super::stop::Stop;
@@ -57,8 +58,13 @@ impl Keeper {
 }
 
 impl Shrink {
-    pub(super) fn execute(&self, out: &mut Out, stop: &Stop) -> Result<ExitCode, Failure> {
-        let (given, place) = schedule::open(&self.file)?;
+    pub(super) fn execute(
+        &self,
+        program: &Program<'_>,
+        out: &mut Out,
+        stop: &Stop,
+    ) -> Result<ExitCode, Failure> {
+        let (given, place) = schedule::open(&self.file, program)?;
         // What is half done already is gone on with in place.
         let own = if given.shortened.is_some() { self.file.clone() } else { short_name(&self.file) };
         let short = self.out.clone().unwrap_or(own);
@@ -87,7 +93,7 @@ impl Shrink {
         if let Some(error) = keeper.failed {
             return Err(Failure::Write { file: keeper.out, error });
         }
-        let text = test_of(&keeper.best);
+        let text = test_of(&keeper.best, program);
         match test {
             Some(test) => test.fill(&text)?,
             None => write!(out, "{text}")?,
@@ -220,9 +226,9 @@ fn hear(child: &mut Child, canary: &str, stop: &Stop, keeper: &mut Keeper) -> Re
 }
 
 /// A test that fails for as long as the schedule breaks a rule.
-fn test_of(schedule: &Schedule) -> String {
+fn test_of(schedule: &Schedule, program: &Program<'_>) -> String {
     let oracle = schedule.expects.as_deref().unwrap_or("nothing");
-    let name = oracle.replace('-', "_");
+    let (name, rig) = (oracle.replace('-', "_"), &program.rig_in_words);
     let origin = schedule.notes.first().map_or("a run", String::as_str);
     let schedule = Schedule { broken: None, shortened: None, ..schedule.clone() };
     format!(
@@ -230,7 +236,7 @@ fn test_of(schedule: &Schedule) -> String {
          #[test]\n\
          fn {name}_holds_in_shortened_run() {{\n    \
              let schedule: raft_sim::Schedule = r\"{schedule}\"\n        .parse()\n        .unwrap();\n    \
-             let replayed = raft_sim::replay(&schedule, raft_sim::Honest, &mut ());\n    \
+             let replayed = raft_sim::replay(&schedule, {rig}, &mut ());\n    \
              assert_eq!(replayed.violation, None);\n\
          }}\n"
     )

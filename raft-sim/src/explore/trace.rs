@@ -13,7 +13,7 @@ use super::successor::{Act, Choice, take};
 use crate::action::{Action, HostId, PacketName};
 use crate::rig::Honest;
 use crate::schedule::{Ending, Schedule};
-use crate::world::{News, World};
+use crate::world::{News, Offers, World};
 
 /// A run so far: in the space, and in a world.
 pub(super) struct Trace {
@@ -241,6 +241,7 @@ impl Trace {
             expects: Some(broken.oracle.to_owned()),
             ending: Ending::Nothing,
             shortened: None,
+            commands: Offers::new(),
             actions: self.actions,
         }
     }

@@ -31,6 +31,7 @@ mod progress;
 mod promises;
 mod reads;
 mod recollection;
+mod replicas;
 mod sessions;
 mod snapshots;
 #[cfg(test)]
@@ -63,6 +64,7 @@ use self::verdict::broken;
 pub use self::verdict::{Verdict, Violation};
 use crate::action::{Action, HostId, HostSet, Link};
 use crate::history::{History, Operation, Registers, Reply};
+use crate::own::{Misstep, Own};
 use crate::world::Setup;
 
 /// All oracles of one run, and what they tell each other.
@@ -83,6 +85,7 @@ pub struct Oracles {
     leases: leases::Leases,
     monotone: monotone::Monotone,
     machines: machines::StateMachineSafety,
+    replicas: replicas::Replicas,
     answers: answers::Answers,
     reads: reads::Reads,
     sessions: sessions::Sessions,
@@ -119,6 +122,7 @@ impl Oracles {
             leases: leases::Leases::new(hosts, setup.leases),
             monotone: monotone::Monotone::new(hosts, founding.cluster_id(), setup.leases.is_some()),
             machines: machines::StateMachineSafety::new(hosts),
+            replicas: replicas::Replicas::default(),
             answers: answers::Answers::default(),
             reads: reads::Reads::default(),
             sessions: sessions::Sessions::new(setup.sessions),
@@ -449,6 +453,52 @@ impl Oracles {
     pub fn restored(&mut self, host: HostId, snapshot: &Snapshot, registers: &Registers) -> Verdict {
         self.machines.restored(host, snapshot.last.index)?;
         self.snapshots.restored(host, snapshot, registers)
+    }
+
+    /// The state machine of a user has applied the command at this index, or has failed to.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub(crate) fn own_applied(
+        &mut self,
+        host: HostId,
+        index: LogIndex,
+        command: &[u8],
+        outcome: (Result<(), Misstep>, &Own),
+    ) -> Verdict {
+        self.replicas.applied(host, index, command, outcome)
+    }
+
+    /// The state machine of a user was restored and stands for all up to this index, or could not be.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub(crate) fn own_restored(
+        &self,
+        host: HostId,
+        last: LogIndex,
+        restored: Result<&Own, Misstep>,
+    ) -> Verdict {
+        self.replicas.restored(host, last, restored)
+    }
+
+    /// The state machine of a user was saved, and `again` is what comes out of that.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub(crate) fn own_saved(
+        &self,
+        host: HostId,
+        last: LogIndex,
+        own: &Own,
+        again: Result<&Own, Misstep>,
+    ) -> Verdict {
+        replicas::Replicas::saved(host, last, own, again)
+    }
+
+    /// What a misstep of a user's state machine breaks.
+    pub(crate) fn misstep(&self, host: HostId, misstep: Misstep, place: &str) -> Box<Violation> {
+        replicas::of(misstep, host, place)
     }
 
     /// A driver has told its node of a snapshot that it took.

@@ -13,6 +13,7 @@
 //! actions
 //! tick 1 +12                           one action a line, to the end of the file
 //! step 1
+//! command 1 request 3 hex 0205         behind a command of a user's state machine: what it says
 //! ```
 //!
 //! What is not known in a file of a known version is an error, never skipped; what a later program wants to add, it adds
@@ -22,7 +23,7 @@ pub(crate) mod settings;
 mod text;
 
 use crate::action::{Action, HostSet};
-use crate::world::Setup;
+use crate::world::{Offers, Setup};
 
 pub use self::text::{ScheduleError, ScheduleProblem};
 
@@ -41,6 +42,8 @@ pub struct Schedule {
     pub ending: Ending,
     /// How far it has been shortened, if it is the result of that.
     pub shortened: Option<Shortened>,
+    /// What the commands of a user's state machine say, by the numbers of the requests in `actions`.
+    pub commands: Offers,
     /// What happens, in order. What can not happen when its turn comes is passed over.
     pub actions: Vec<Action>,
 }

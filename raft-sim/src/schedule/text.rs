@@ -3,14 +3,17 @@
 use core::fmt;
 use core::str::FromStr;
 
+use bytes::Bytes;
 use raft_core::{Config, Leases, SessionLimits};
 
 use super::{Ending, Schedule, Shortened, Stage, settings};
 use crate::action::{Action, HostId};
-use crate::world::Setup;
+use crate::world::{Offers, Setup};
 
 const FORMAT: &str = "raft-sim schedule ";
 const VERSION: u32 = 1;
+/// Between a command of a user's state machine and what it says.
+const HEX: &str = " hex ";
 
 /// Why a text is no schedule.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -99,10 +102,29 @@ impl fmt::Display for Schedule {
         }
         writeln!(f, "actions")?;
         for action in &self.actions {
-            writeln!(f, "{action}")?;
+            write!(f, "{action}")?;
+            if let Action::Command { request, .. } = action {
+                write_hex(self.commands.get(request), f)?;
+            }
+            writeln!(f)?;
         }
         Ok(())
     }
+}
+
+/// What a command says, in hexadecimal digits.
+fn write_hex(says: Option<&Bytes>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str(HEX)?;
+    says.into_iter().flatten().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+/// What these digits say.
+fn read_hex(digits: &str) -> Option<Bytes> {
+    let pairs = digits.as_bytes().chunks(2);
+    let digit = |digit: u8| char::from(digit).to_digit(16).map(|value| value as u8);
+    let byte =
+        |pair: &[u8]| if let [high, low] = *pair { Some(digit(high)? << 4 | digit(low)?) } else { None };
+    pairs.map(byte).collect::<Option<Vec<u8>>>().map(Bytes::from)
 }
 
 impl fmt::Display for Shortened {
@@ -226,9 +248,31 @@ impl Head {
             expects: self.expects,
             ending: self.ending.ok_or(ScheduleProblem::Missing("afterwards"))?,
             shortened: self.shortened,
+            commands: Offers::new(),
             actions: Vec::new(),
         })
     }
+}
+
+/// Takes a line of the list.
+fn take_action(schedule: &mut Schedule, line: &str) -> Result<(), ScheduleProblem> {
+    let unknown = || ScheduleProblem::UnknownAction(line.to_owned());
+    // Of an empty command the space behind the word is gone.
+    let (action, digits) =
+        match line.split_once(HEX).or_else(|| Some((line.strip_suffix(HEX.trim_end())?, ""))) {
+            Some((action, digits)) => (action, Some(digits)),
+            None => (line, None),
+        };
+    let action = action.parse().map_err(|_| unknown())?;
+    match (action, digits) {
+        (Action::Command { request, .. }, Some(digits)) => {
+            schedule.commands.insert(request, read_hex(digits).ok_or_else(unknown)?);
+        }
+        (Action::Command { .. }, None) | (_, Some(_)) => return Err(unknown()),
+        (_, None) => {}
+    }
+    schedule.actions.push(action);
+    Ok(())
 }
 
 /// The first line has to name the format and a version that is known.
@@ -259,9 +303,7 @@ impl FromStr for Schedule {
             } else if content.is_empty() {
                 continue;
             } else if let Some(schedule) = &mut schedule {
-                let action: Result<Action, _> = content.parse();
-                let action = action.map_err(|_| ScheduleProblem::UnknownAction(content.to_owned()));
-                schedule.actions.push(action.map_err(at(line))?);
+                take_action(schedule, content).map_err(at(line))?;
             } else if content == "actions" {
                 schedule = Some(std::mem::take(&mut head).finish(Vec::new()).map_err(at(line))?);
             } else {
@@ -289,7 +331,10 @@ mod tests {
             expects: Some("votes".to_owned()),
             ending: Ending::Settled(HostSet::of_bits(5)),
             shortened: Some(Shortened { source: seed, stage: seed.is_multiple_of(2).then(Stage::default) }),
-            actions: ["tick 1 +3", "step 1 effects 2", "heal"].map(|line| line.parse().unwrap()).into(),
+            commands: [(4, &b"\x00\xa7"[..]), (5, b"")].map(|(request, says)| (request, says.into())).into(),
+            actions: ["tick 1 +3", "command 1 request 4", "command 1 request 5", "step 1 effects 2", "heal"]
+                .map(|line| line.parse().unwrap())
+                .into(),
         }
     }
 
@@ -317,7 +362,8 @@ mod tests {
                 .collect::<String>()
         };
         let unknown_head = |line: &str| ScheduleProblem::UnknownHead(line.to_owned());
-        let end = head_at("actions");
+        let unknown_action = |line: &str| ScheduleProblem::UnknownAction(line.to_owned());
+        let (end, commands) = (head_at("actions"), head_at("command "));
         let cases: Vec<(String, usize, ScheduleProblem)> = vec![
             (String::new(), 1, ScheduleProblem::NotASchedule),
             (format!("#\n{good}"), 1, ScheduleProblem::NotASchedule),
@@ -332,6 +378,10 @@ mod tests {
                 good.lines().count(),
                 ScheduleProblem::UnknownAction("heel".to_owned()),
             ),
+            (good.replace("00a7", "0a7"), commands, unknown_action("command 1 request 4 hex 0a7")),
+            (good.replace("00a7", "00a+"), commands, unknown_action("command 1 request 4 hex 00a+")),
+            (good.replace(" hex 00a7", ""), commands, unknown_action("command 1 request 4")),
+            (good.replace("heal", "heal hex 00"), good.lines().count(), unknown_action("heal hex 00")),
             (
                 good.replace("afterwards settled 1,3", "afterwards settled 1,3\nafterwards nothing"),
                 head_at("afterwards") + 1,

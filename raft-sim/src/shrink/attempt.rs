@@ -103,6 +103,7 @@ pub(super) fn attempt<R: Rig>(schedule: &Schedule, plan: &[Planned], rig: &R) ->
     let mut happened = Vec::with_capacity(plan.len());
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let mut world = World::new(schedule.setup, rig.clone())?;
+        world.offer(&schedule.commands);
         for planned in plan {
             let Some(planned) = resolve(world.network(), *planned) else { continue };
             happened.push(planned);

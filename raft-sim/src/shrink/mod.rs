@@ -8,7 +8,7 @@
 //! settings   settings of the nodes, to plain values
 //! chunks     delta debugging: half of the list, quarters, … single actions, from the end to the beginning
 //! pairs      any two actions, once the list is short
-//! values     ticks, commands, bytes; two ticks in a row become one
+//! values     ticks, commands, bytes; two ticks in a row become one; of a user's commands those that a new state machine draws
 //! ```
 //!
 //! What an attempt passed over because it could not happen is gone with it, and so is what came after the report. There are no
@@ -19,7 +19,9 @@ mod attempt;
 mod simpler;
 
 use core::ops::ControlFlow;
+use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use raft_core::Config;
 
 use self::attempt::{Attempt, Planned, attempt};
@@ -119,6 +121,8 @@ struct Candidate {
 
 struct Shrinking<'a, R: Rig> {
     rig: &'a R,
+    /// The commands of a user's state machine that are tried in the place of others, the first ones first.
+    simple: Vec<Bytes>,
     oracle: String,
     best: Schedule,
     /// The actions of `best`, with their hints.
@@ -152,6 +156,7 @@ impl<'a, R: Rig> Shrinking<'a, R> {
         let shortened = schedule.shortened.unwrap_or(begun);
         let mut shrinking = Shrinking {
             rig,
+            simple: rig.own().simple(),
             oracle: expected,
             best: schedule.clone(),
             plan: Vec::new(),
@@ -167,6 +172,11 @@ impl<'a, R: Rig> Shrinking<'a, R> {
     fn accept(&mut self, schedule: Schedule, happened: Vec<Planned>) {
         self.best = schedule;
         self.best.actions = happened.iter().map(|planned| planned.action).collect();
+        let request_of = |action: &Action| {
+            if let Action::Command { request, .. } = action { Some(*request) } else { None }
+        };
+        let asked: BTreeSet<u64> = self.best.actions.iter().filter_map(request_of).collect();
+        self.best.commands.retain(|request, _| asked.contains(request));
         self.plan = happened;
     }
 
@@ -228,7 +238,7 @@ impl<'a, R: Rig> Shrinking<'a, R> {
 
     /// The head of the best schedule.
     fn without_actions(&self) -> Schedule {
-        let Schedule { notes, setup, broken, expects, ending, shortened, actions: _ } = &self.best;
+        let Schedule { notes, setup, broken, expects, ending, shortened, commands, actions: _ } = &self.best;
         Schedule {
             notes: notes.clone(),
             setup: *setup,
@@ -236,6 +246,7 @@ impl<'a, R: Rig> Shrinking<'a, R> {
             expects: expects.clone(),
             ending: *ending,
             shortened: *shortened,
+            commands: commands.clone(),
             actions: Vec::new(),
         }
     }
@@ -377,7 +388,9 @@ impl<'a, R: Rig> Shrinking<'a, R> {
     fn values(&self) -> Next {
         let stage = self.stage;
         let place = stage.at as usize;
-        let Some(planned) = self.plan.get(place).copied() else { return Next::Done };
+        if self.plan.len() <= place {
+            return Next::Done;
+        }
         let next = Stage { at: stage.at + 1, size: 0, ..stage };
         let worse = Stage { size: stage.size + 1, ..stage };
         let better = Stage { size: 0, ..stage };
@@ -386,16 +399,28 @@ impl<'a, R: Rig> Shrinking<'a, R> {
                 Some(candidate) => candidate,
                 None => return Next::Skip(worse),
             },
-            Some(nth) => {
-                let Some(action) = simpler(planned.action).get(nth as usize).copied() else {
-                    return Next::Skip(next);
-                };
-                let mut candidate = self.keeping(|_, _| true);
-                candidate.plan[place] = Planned { action, ..planned };
-                candidate
-            }
+            Some(nth) => match self.simplified(place, nth as usize) {
+                Some(candidate) => candidate,
+                None => return Next::Skip(next),
+            },
         };
         Next::Try { candidate: Box::new(candidate), better, worse }
+    }
+
+    /// With the how-manieth simpler form of an action. A command of a user's state machine becomes one of those that stand for all, and
+    /// never one that stands behind it among them: so this comes to an end.
+    fn simplified(&self, place: usize, nth: usize) -> Option<Candidate> {
+        let planned = self.plan[place];
+        let mut candidate = self.keeping(|_, _| true);
+        if let Action::Command { request, .. } = planned.action {
+            let says = self.best.commands.get(&request)?;
+            let simple = self.simple.get(nth).filter(|_| !self.simple[..=nth].contains(says))?;
+            candidate.schedule.commands.insert(request, simple.clone());
+        } else {
+            let action = *simpler(planned.action).get(nth)?;
+            candidate.plan[place] = Planned { action, ..planned };
+        }
+        Some(candidate)
     }
 
     /// A tick takes in the next one of the same machine, before which the node makes no step.

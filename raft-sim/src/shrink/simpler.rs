@@ -57,6 +57,7 @@ pub(super) fn renamed(action: Action, name: &mut dyn FnMut(HostId) -> Option<Hos
         | Action::Wipe { host }
         | Action::RollBack { host, .. }
         | Action::Propose { host, .. }
+        | Action::Command { host, .. }
         | Action::Call { host, .. }
         | Action::Read { host, .. }
         | Action::Register { host, .. }

@@ -24,9 +24,11 @@ impl<R: Rig> World<R> {
         machine.spare.ready.clear();
         machine.spare.unfinished = false;
         if !self.setup.durable_machines {
-            machine.machine = Machine::new(self.setup.sessions);
+            machine.machine = Machine::new(self.setup.sessions, self.rig.own());
         }
         self.oracles.crashed(host, keep, self.setup.durable_machines);
+        // What a durable one keeps lies on its disk as bytes.
+        self.reopen(host)?;
         Ok(Applied::Done)
     }
 
@@ -97,7 +99,7 @@ impl<R: Rig> World<R> {
         } else if done {
             // It looks like a torn end, so that what was there is as if it had never been.
             self.counts.roll_backs += 1;
-            machine.machine = Machine::new(self.setup.sessions);
+            machine.machine = Machine::new(self.setup.sessions, self.rig.own());
             self.oracles.rolled_back(host, machine.disk.batches().take(record as usize));
         }
         Ok(changed(done))
@@ -113,7 +115,7 @@ impl<R: Rig> World<R> {
         machine.wipes += 1;
         machine.pair = pair;
         machine.boot = Boot::new(0);
-        machine.machine = Machine::new(self.setup.sessions);
+        machine.machine = Machine::new(self.setup.sessions, self.rig.own());
         self.counts.wipes += 1;
         self.oracles.wiped(host, pair);
         // What founds a cluster must refuse it: an operator who follows the book tries that first.
@@ -134,7 +136,7 @@ impl<R: Rig> World<R> {
         }
         machine.disk.forget(records);
         // The copy holds the state machine too, as it was then; replaying from the start is the same.
-        machine.machine = Machine::new(self.setup.sessions);
+        machine.machine = Machine::new(self.setup.sessions, self.rig.own());
         self.counts.roll_backs += 1;
         self.oracles.rolled_back(host, machine.disk.batches());
         Ok(Applied::Done)

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use raft_core::{LogIndex, LogTime, Message, RequestId, SessionId, SessionRefusal};
 
 use super::{Applied, News, Outcome, World};
@@ -196,10 +197,12 @@ impl<R: Rig> World<R> {
 }
 
 /// What a state machine does with an entry.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Deed {
     /// An operation that a call asks for.
     Call(u64, Operation),
     /// What a client with a session has sent.
     Session(Sent),
+    /// A command for the state machine of a user.
+    Own(Bytes),
 }

@@ -23,16 +23,19 @@ const BYTES: &str = "a snapshot's bytes are durable on a server before its node 
 impl<R: Rig> World<R> {
     /// The snapshot is of what the state machine is now; what it does until the snapshot is finished is not in it.
     pub(super) fn save(&mut self, host: HostId) -> Outcome {
-        let Some(machine) = self.hosts.get_mut(host.nth()) else { return Ok(Applied::Impossible) };
-        let Some(running) = machine.up.as_mut().filter(|running| running.saving.is_none()) else {
+        let Some(machine) = self.host_of(host) else { return Ok(Applied::Impossible) };
+        if machine.up.as_ref().is_none_or(|running| running.saving.is_some()) {
             return Ok(Applied::Impossible);
-        };
+        }
         if machine.machine.last.index.raw() == 0 {
             return Ok(Applied::Impossible);
         }
-        let state = Arc::new(machine.machine.clone());
+        let state = Arc::new(self.frozen(host)?);
+        let machine = &mut self.hosts[host.nth()];
         machine.snapshots.begin(&state);
-        running.saving = Some(Arc::clone(&state));
+        if let Some(running) = &mut machine.up {
+            running.saving = Some(Arc::clone(&state));
+        }
         self.news.push(News::Saving(host));
         if self.rig.saves_early() {
             self.taken(host, &state);
@@ -168,7 +171,8 @@ impl<R: Rig> World<R> {
         if raft_core::decode_sessions(bytes).as_ref() != Ok(&state.sessions) {
             return Err(self.oracles.of_other_table(host, snapshot.last));
         }
-        self.rig.restore(host, &mut machine.machine, state);
+        let state = Arc::clone(state);
+        self.rig.restore(host, &mut machine.machine, &state);
         self.counts.restored += 1;
         // Whom it has to answer by what it skips now learns nothing.
         if let Some(running) = &mut machine.up {
@@ -179,7 +183,8 @@ impl<R: Rig> World<R> {
                 self.tenants.forget(request);
             }
         }
-        self.oracles.restored(host, snapshot, &machine.machine.registers)
+        self.oracles.restored(host, snapshot, &machine.machine.registers)?;
+        self.thaw(host, &state.own)
     }
 
     pub(super) fn compact(&mut self, host: HostId) -> Outcome {
