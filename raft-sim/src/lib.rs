@@ -33,6 +33,7 @@ mod machine;
 mod network;
 mod oracle;
 mod own;
+mod picture;
 mod plan;
 mod random;
 pub mod recorded;
@@ -69,6 +70,7 @@ pub use crate::oracle::{
     Demand, Duties, LogView, Need, Oracles, Seen, Standing, Step, TermLog, Verdict, Violation, Way,
 };
 pub use crate::own::Own;
+pub use crate::picture::{Painter, Picture};
 pub use crate::plan::{Mix, Options, Plan, Profile};
 pub use crate::random::{Delay, Random, Spread};
 pub use crate::replay::{Replayed, record, replay};

@@ -67,6 +67,7 @@ fn play<R: Rig, W: Watch<R>>(
     watch: &mut W,
     impossible: &mut u64,
 ) -> Result<(), Box<Violation>> {
+    watch.starts(world);
     for action in &schedule.actions {
         if watch.stops() {
             return Ok(());
@@ -88,7 +89,11 @@ pub(crate) fn finish<R: Rig, W: Watch<R>>(
         Ending::Nothing => Ok(()),
         Ending::Settled(among) => settle(world, watch, among),
     }?;
-    if watch.stops() { Ok(()) } else { world.judge_history() }
+    if watch.stops() {
+        return Ok(());
+    }
+    watch.closes();
+    world.judge_history()
 }
 
 /// Writes down every action, and how many of them came before the faults stopped.

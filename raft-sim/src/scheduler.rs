@@ -35,11 +35,17 @@ use crate::world::{Applied, News, World};
 
 /// Someone who wants to see every action of a run when it has happened, or has broken a rule.
 pub trait Watch<R: Rig> {
+    /// The world is made, and nothing has happened in it yet.
+    fn starts(&mut self, _world: &World<R>) {}
+
     /// The action is about to be tried. A panic can keep it from having happened.
     fn begins(&mut self, _action: Action) {}
 
     /// The last action of a schedule has happened; this follows.
     fn ends(&mut self, _ending: Ending) {}
+
+    /// All has happened; what clients were told is about to be judged as a whole.
+    fn closes(&mut self) {}
 
     /// `moment` is virtual time, see [`Profile::TICK`].
     fn happened(&mut self, moment: u64, action: Action, world: &World<R>);
@@ -129,6 +135,7 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
     /// A rule that is broken from the start.
     pub fn new(plan: Plan, random: Random, rig: R, watch: &'a mut W) -> Result<Self, Box<Violation>> {
         let world = World::new(plan.setup, rig)?;
+        watch.starts(&world);
         let hosts = world.hosts().len();
         let mut scheduler = Scheduler {
             world,
@@ -185,7 +192,11 @@ impl<'a, R: Rig, W: Watch<R>> Scheduler<'a, R, W> {
             self.next()?;
         }
         self.settle()?;
-        if self.watch.stops() { Ok(()) } else { self.world.judge_history() }
+        if self.watch.stops() {
+            return Ok(());
+        }
+        self.watch.closes();
+        self.world.judge_history()
     }
 
     /// How much virtual time has passed, in ticks.

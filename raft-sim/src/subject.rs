@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use crate::campaign::{Seeds, Summary, campaign};
 use crate::columns::Columns;
 use crate::oracle::Violation;
+use crate::picture::{Painter, Picture};
 use crate::plan::Options;
 use crate::replay::{Replayed, record, replay};
 use crate::rig::Rig;
@@ -80,6 +81,12 @@ pub trait Subject: Sync {
         out: &mut dyn Write,
         stop: &AtomicBool,
     ) -> io::Result<Replayed>;
+
+    /// Runs a seed and makes a picture of it; once `stop` is set, of what has happened until then.
+    fn draw_run(&self, seed: u64, options: &Options, stop: &AtomicBool) -> (Picture, Report);
+
+    /// Runs a schedule and makes a picture of it; once `stop` is set, of what has happened until then.
+    fn draw(&self, schedule: &Schedule, stop: &AtomicBool) -> (Picture, Replayed);
 }
 
 impl<R: Rig + Sync> Subject for R {
@@ -178,5 +185,21 @@ impl<R: Rig + Sync> Subject for R {
         writeln!(out, "digest {:016x}", replayed.digest)?;
         out.flush()?;
         Ok(replayed)
+    }
+
+    fn draw_run(&self, seed: u64, options: &Options, stop: &AtomicBool) -> (Picture, Report) {
+        let plan = plan_for(seed, options, self).to_string();
+        let notes = plan.lines().map(|line| line.trim_start_matches("# ").to_owned()).collect();
+        let mut painter = Until::new(stop, Painter::of_seed(seed, notes));
+        let report = run(seed, options, self.clone(), &mut painter);
+        let picture = painter.into_inner().finish(report.violation.as_ref(), !report.stopped);
+        (picture, report)
+    }
+
+    fn draw(&self, schedule: &Schedule, stop: &AtomicBool) -> (Picture, Replayed) {
+        let mut painter = Until::new(stop, Painter::of_schedule(schedule));
+        let replayed = replay(schedule, self.clone(), &mut painter);
+        let picture = painter.into_inner().finish(replayed.violation.as_ref(), !replayed.stopped);
+        (picture, replayed)
     }
 }

@@ -28,12 +28,20 @@ impl<'a, W> Until<'a, W> {
 }
 
 impl<R: Rig, W: Watch<R>> Watch<R> for Until<'_, W> {
+    fn starts(&mut self, world: &World<R>) {
+        self.watch.starts(world);
+    }
+
     fn begins(&mut self, action: Action) {
         self.watch.begins(action);
     }
 
     fn ends(&mut self, ending: Ending) {
         self.watch.ends(ending);
+    }
+
+    fn closes(&mut self) {
+        self.watch.closes();
     }
 
     fn happened(&mut self, moment: u64, action: Action, world: &World<R>) {

@@ -29,6 +29,7 @@ use raft_core::{
     Outcome as Told, Payload, Recovered, RequestId, Runs, SessionLimits, Suffrage, WriteNumber,
 };
 
+pub(crate) use self::calls::Heard;
 use crate::action::{Action, HostId, Link, PacketName, Wanted, server_of};
 use crate::client;
 use crate::disk::pair_of;
@@ -107,6 +108,8 @@ pub struct World<R: Rig = Honest> {
     counts: Counts,
     digest: RunDigest,
     news: Vec<News>,
+    /// What clients heard by the last action.
+    heard: Vec<Heard>,
     tenants: Tenants,
     offers: Offers,
     /// A list that keeps its memory: what a state machine was fed that it has to do something for.
@@ -147,6 +150,7 @@ impl<R: Rig> World<R> {
             counts: Counts::default(),
             digest: RunDigest::default(),
             news: Vec::new(),
+            heard: Vec::new(),
             tenants: Tenants::default(),
             offers: Offers::new(),
             deeds: Vec::new(),
@@ -225,6 +229,7 @@ impl<R: Rig> World<R> {
     /// # Errors
     /// The rule that it broke. The world is of no use after that but to be looked at.
     pub fn apply(&mut self, action: Action) -> Outcome {
+        self.heard.clear();
         let outcome = self.perform_action(action)?;
         if outcome == Applied::Done {
             self.counts.actions += u64::from(action.is_event());

@@ -147,6 +147,22 @@ fn torn_recordings_are_replayed_and_damaged_ones_refused() {
     assert_eq!(said(&start).0, Some(2), "there is nothing to replay");
 }
 
+/// Goal: a recording is not taken for the run of a cluster. Method: a picture of one is refused, and nothing is written.
+#[test]
+fn recordings_are_not_drawn() {
+    let (start, steps) = recorded();
+    let case = Case::of(&start, &steps);
+    let page = case.folder.path().join("run.html");
+    let refused = Command::new(env!("CARGO_BIN_EXE_raft-sim"))
+        .args(["replay".as_ref(), case.file.as_os_str(), "--html".as_ref(), page.as_os_str()])
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    assert!(stderr.contains("a recording is of one node"), "{stderr}");
+    assert!(!page.exists());
+}
+
 /// Goal: JSON is the same recording. Method: read back, and compared by what it is in a file.
 #[test]
 fn recording_is_written_as_json() {

@@ -116,6 +116,40 @@ fn replay_stops_within_a_run() {
     assert!(last.starts_with("unfinished: ") && last.contains("stopped by SIGTERM"), "{last}");
 }
 
+/// Goal: a picture of a run that was stopped shows what had happened until then; one that is full says so. Method: a run that would take for
+/// ever, stopped once its file is there, until that was in time; and one that nobody stops.
+#[test]
+fn stopped_runs_are_drawn_as_far_as_they_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("run.html");
+    let arguments =
+        ["replay", "--seed", "4", "--nodes", "3", "--actions", "1000000000000", "--html", "run.html"];
+    let is_whole = || std::fs::read_to_string(&page).unwrap().contains("\"whole\":true");
+    loop {
+        drop(std::fs::remove_file(&page));
+        let mut child = raft_sim(folder.path(), &arguments).spawn().unwrap();
+        until_there(&mut child, &page);
+        signal(&child, "TERM");
+        let stopped = child.wait_with_output().unwrap();
+        let last = last_line(&stopped);
+        assert!(last.starts_with("unfinished: ") && !is_whole(), "{last}");
+        if stopped.status.code() == Some(143) {
+            assert!(
+                last.ends_with("actions, then stopped by SIGTERM; the same command begins anew"),
+                "{last}"
+            );
+            break;
+        }
+    }
+    let full = output(folder.path(), &arguments);
+    assert_eq!(full.status.code(), Some(3));
+    assert_eq!(last_line(&full), "unfinished: 200000 actions, and a picture has room for no more");
+    assert!(!is_whole());
+    let arguments = ["replay", "--seed", "4", "--nodes", "3", "--actions", "100", "--html", "run.html"];
+    assert_eq!(output(folder.path(), &arguments).status.code(), Some(0));
+    assert!(is_whole());
+}
+
 /// Goal: `canaries` stops in the middle of a run, and says with which to go on. Method: the first runs, which show that the unbroken core
 /// is not reported.
 #[test]

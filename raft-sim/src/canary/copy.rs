@@ -1,6 +1,7 @@
 //! A copy of the sources under `target/`, to be broken and built. All canaries share one, so that only what differs is compiled
 //! again.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -44,17 +45,12 @@ impl Bench {
         &self.stop
     }
 
-    /// Builds a copy with these replacements and lets it do that, with our own stdout and stderr.
+    /// Builds a copy with these replacements and lets it do what these arguments say, with our own stdout and stderr.
     ///
     /// # Errors
     /// A replacement that does not fit exactly once, or a copy that can not be made, built or run; or the bench was stopped.
-    pub fn show(
-        &self,
-        replacements: &[Replacement],
-        what: &str,
-        file: &Path,
-    ) -> Result<ExitStatus, CanaryError> {
-        child::status(Command::new(self.program(replacements)?).arg(what).arg(file), &self.stop)
+    pub fn show(&self, replacements: &[Replacement], what: &[&OsStr]) -> Result<ExitStatus, CanaryError> {
+        child::status(Command::new(self.program(replacements)?).args(what), &self.stop)
     }
 
     /// Builds a copy with these replacements and lets it look for a run that breaks a rule.

@@ -5,6 +5,7 @@
 //! raft-sim record NAME PROFILE SEED   the schedule of that run, broken as NAME
 //! raft-sim replay FILE                the schedule as text
 //! raft-sim columns FILE               the same, with a column for every server
+//! raft-sim draw FILE OUT              a picture of it, as HTML; the text says only how it ends
 //! raft-sim shrink FILE                after every attempt to shorten it a line: how many there were, and the length
 //!                                     in bytes of the better schedule that follows, or 0
 //! ```
@@ -57,8 +58,28 @@ fn obey(words: &[&str]) -> io::Result<ExitCode> {
             let replayed = Honest.tell(&read(file)?, how == "columns", &mut out, &AtomicBool::new(false))?;
             Ok(ExitCode::from(u8::from(replayed.violation.is_some())))
         }
+        ["draw", file, html] => {
+            let (picture, replayed) = Honest.draw(&read(file)?, &AtomicBool::new(false));
+            std::fs::write(html, picture.page())?;
+            writeln!(out, "# {} actions, drawn in {html}", picture.actions())?;
+            if replayed.stopped {
+                writeln!(
+                    out,
+                    "unfinished: {} actions, and a picture has room for no more",
+                    picture.actions()
+                )?;
+                return Ok(ExitCode::from(3));
+            }
+            if let Some(violation) = &replayed.violation {
+                writeln!(out, "violated {violation}")?;
+            }
+            writeln!(out, "digest {:016x}", replayed.digest)?;
+            Ok(ExitCode::from(u8::from(replayed.violation.is_some())))
+        }
         ["shrink", file] => shrink_aloud(&read(file)?, &mut out),
-        _ => Err(io::Error::other("search, record NAME PROFILE SEED, or replay, columns or shrink FILE")),
+        _ => Err(io::Error::other(
+            "search, record NAME PROFILE SEED, replay, columns or shrink FILE, or draw FILE OUT",
+        )),
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) enum Failure {
     NotARecording(PathBuf),
     #[error("{}: it has commands of a state machine that this program does not run", .0.display())]
     OtherProgram(PathBuf),
+    #[error("{}: a recording is of one node, and only runs of whole clusters can be drawn", .0.display())]
+    NoPicture(PathBuf),
     #[error("{}: not the report of a shard", .0.display())]
     NotAShard(PathBuf),
     #[error("shard {nth}/{of} is of another campaign: {}", file.display())]

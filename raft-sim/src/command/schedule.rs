@@ -51,3 +51,9 @@ pub(super) fn write(schedule: &Schedule, file: &Path) -> std::io::Result<()> {
     std::fs::write(&half, schedule.to_string())?;
     std::fs::rename(&half, file)
 }
+
+/// Whether two paths name one file.
+pub(super) fn same_file(one: &Path, other: &Path) -> bool {
+    let real = |file: &Path| std::fs::canonicalize(file).ok();
+    one == other || (real(one).is_some() && real(one) == real(other))
+}

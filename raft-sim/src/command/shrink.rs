@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::failure::{Failure, Out, Target};
 use super::program::Program;
 use super::read;
-use super::schedule::{self, Place};
+use super::schedule::{self, Place, same_file};
 use super::stop::Stop;
 
 #[derive(Args)]
@@ -163,11 +163,6 @@ fn verdict(given: &Schedule, keeper: &Keeper, out: &mut Out, stop: &Stop) -> Res
     }
     writeln!(out, "unfinished: {lengths}; stopped by {}; the same command goes on", stop.name())?;
     Ok(stop.code())
-}
-
-fn same_file(one: &Path, other: &Path) -> bool {
-    let real = |file: &Path| std::fs::canonicalize(file).ok();
-    one == other || (real(one).is_some() && real(one) == real(other))
 }
 
 /// The file for the test, which must be no schedule.

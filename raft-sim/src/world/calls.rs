@@ -9,6 +9,20 @@ use crate::history::{History, Operation, Reply};
 use crate::oracle::{Reading, Violation};
 use crate::rig::Rig;
 
+/// What a client heard.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Heard {
+    /// What a node says of its request. Of a call that is committed the reply is still to come.
+    Answer(Answer),
+    /// The reply of a state machine.
+    Reply {
+        /// To which request; of what was sent more than once, the first.
+        request: u64,
+        /// What it says.
+        reply: Reply,
+    },
+}
+
 impl<R: Rig> World<R> {
     pub(super) fn call(
         &mut self,
@@ -56,6 +70,7 @@ impl<R: Rig> World<R> {
         let machine = &mut self.hosts[host.nth()];
         let (pair, position) = (machine.pair, machine.machine.last.index);
         self.counts.answered(answer);
+        self.heard.push(Heard::Answer(answer.clone()));
         self.oracles.answered(host, answer)?;
         let reading = self.oracles.reading(answer.id.raw());
         self.oracles.read_answered(pair, position, answer)?;
@@ -103,7 +118,13 @@ impl<R: Rig> World<R> {
     fn reply(&mut self, request: u64, reply: Reply, position: LogIndex) -> Result<(), Box<Violation>> {
         self.counts.replies += 1;
         self.news.push(News::Told { request, reply: Some(reply) });
+        self.heard.push(Heard::Reply { request, reply });
         self.oracles.replied(request, reply, position, self.counts.actions)
+    }
+
+    /// What clients heard by the last action, in order.
+    pub(crate) fn heard(&self) -> &[Heard] {
+        &self.heard
     }
 
     /// What clients of registers asked and were told so far. Times are numbers of actions.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use raft_core::{LogIndex, LogTime, Message, RequestId, SessionId, SessionRefusal};
 
-use super::{Applied, News, Outcome, World};
+use super::{Applied, Heard, News, Outcome, World};
 use crate::action::HostId;
 use crate::client::{self, Asked};
 use crate::history::{Operation, Reply};
@@ -192,6 +192,7 @@ impl<R: Rig> World<R> {
     fn reply_for_session(&mut self, first: u64, reply: Reply) -> Result<(), Box<Violation>> {
         self.counts.replies += 1;
         self.news.push(News::Told { request: first, reply: Some(reply) });
+        self.heard.push(Heard::Reply { request: first, reply });
         self.oracles.submission_answered(first, reply, self.counts.actions)
     }
 }

@@ -5,7 +5,7 @@ use raft_core::{Membership, Node, Position, Term};
 use super::{Applied, Outcome, World};
 use crate::action::{Action, HostId, HostSet, Link};
 use crate::host::Host;
-use crate::oracle::{Demand, Duties, Need, Seen, Standing, Way};
+use crate::oracle::{Demand, Duties, Need, Seen, Standing, TermLog, Way};
 use crate::rig::Rig;
 
 impl<R: Rig> World<R> {
@@ -87,12 +87,17 @@ impl<R: Rig> World<R> {
         Ok(Applied::Done)
     }
 
+    /// The terms in the log of a machine; of one that is down those on its disk.
+    pub fn terms(&self, host: HostId) -> &TermLog {
+        match &self.hosts[host.nth()].up {
+            Some(_) => self.oracles.log(host),
+            None => self.oracles.durable_log(host),
+        }
+    }
+
     /// The configuration in force on a machine; of one that is down by what its disk holds.
     pub fn configuration(&self, host: HostId) -> &Membership {
-        match &self.hosts[host.nth()].up {
-            Some(_) => self.oracles.configuration(self.oracles.log(host)),
-            None => self.oracles.configuration(self.oracles.durable_log(host)),
-        }
+        self.oracles.configuration(self.terms(host))
     }
 
     /// Which machines, as the pairs that they are now, belong to a configuration.
