@@ -18,6 +18,7 @@ use std::io::{self, Write};
 use raft_core::{Body, Packet};
 
 use crate::action::{Action, HostId, Link, PacketName};
+use crate::host::Host;
 use crate::oracle::Seen;
 use crate::rig::Rig;
 use crate::schedule::Ending;
@@ -85,13 +86,7 @@ impl<'a> Columns<'a> {
             Action::Command { host, request } => {
                 self.cell(host, &format!("asked {}", world.says(request).unwrap_or_default()))
             }
-            Action::Applied { host } => {
-                let state = world.host(host).own_state();
-                self.cell(
-                    host,
-                    &state.map_or_else(|| "applied".to_owned(), |state| format!("applied: {state}")),
-                )
-            }
+            Action::Applied { host } => self.cell(host, &applied(world.host(host))),
             Action::Perform { host } => {
                 self.cell(host, "performs the rest")?;
                 self.sent(host, world)
@@ -154,6 +149,13 @@ impl<'a> Columns<'a> {
         }
         Ok(())
     }
+}
+
+/// What a state machine of a user has come to, and what it has put out last.
+fn applied(host: &Host) -> String {
+    let part =
+        |before: &str, text: Option<String>| text.map_or_else(String::new, |text| before.to_owned() + &text);
+    format!("applied{}{}", part(": ", host.own_state()), part(", says ", host.own_output()))
 }
 
 /// A packet in a few words, with its term.

@@ -128,6 +128,11 @@ impl Host {
         self.machine.own.live().map(Replica::state)
     }
 
+    /// What the user's state machine has put out last, as `Debug` shows it; `None` where it has put out nothing since it was restored.
+    pub fn own_output(&self) -> Option<String> {
+        self.machine.own.live().map(Replica::output).filter(|output| !output.is_empty())
+    }
+
     /// Whether its state machine has something to do.
     pub fn is_applying(&self) -> bool {
         self.up.as_ref().is_some_and(|running| running.applying.is_some())

@@ -88,4 +88,7 @@ pub use crate::swarm::{Fault, Faults, Recurring};
 pub use crate::tally::{Counts, RunDigest};
 pub use crate::transcript::Transcript;
 pub use crate::until::Until;
+/// What [`At`] is made of: `raw()` of each is a number.
+pub use raft_core::{LogIndex, LogTime};
+
 pub use crate::world::{Applied, News, Offers, Setup, World};
