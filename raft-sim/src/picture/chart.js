@@ -17,6 +17,9 @@ const SCALE_SIGNS = 4;
 const SCALE_ARROWS = 1.2;
 const SCALE_VERBS = 34;
 
+// The colour of signs on a band of each role.
+const SIGN_INKS = ["ink", "ink", "pre-ink", "candidate-ink", "leader-ink", "halted-ink"];
+
 class Chart {
   constructor(canvas, run, layout) {
     this.canvas = canvas;
@@ -57,6 +60,7 @@ class Chart {
     this.drawn = 0;
     this.hits = [];
     this.labels = [];
+    this.crosses = [];
     this.step = step;
     [this.from, this.to] = layout.visible();
     context.save();
@@ -68,6 +72,8 @@ class Chart {
     this.lanes();
     this.flights();
     this.spells();
+    // A packet may be lost behind the band of a server that it passes.
+    for (const cross of this.crosses) this.cross(...cross);
     this.signs();
     this.clients();
     this.breach();
@@ -134,7 +140,7 @@ class Chart {
       const x = Math.round(layout.x(moment)) + 0.5;
       const label = layout.byTime ? `${this.run.timeText(moment)}` : `${moment}`;
       const wide = this.width(label, 10.5);
-      if (!this.claim(x - wide / 2 - 5, 0, wide + 10, AXIS - 4)) continue;
+      if (x - wide / 2 < GUTTER || !this.claim(x - wide / 2 - 5, 0, wide + 10, AXIS - 4)) continue;
       this.line(x, AXIS - 2, x, bottom, "grid");
       this.text(label, x, AXIS / 2 + 1, { colour: "muted", size: 10.5, align: "center" });
     }
@@ -209,20 +215,24 @@ class Chart {
     for (const [server, y] of layout.lanes) {
       this.line(GUTTER, y, layout.width, y, "grid");
       for (const wait of run.waits) {
-        if (wait.server !== server || wait.to < from || to < wait.from) continue;
-        const [left, right] = [Math.max(layout.x(wait.from), GUTTER), Math.min(layout.x(wait.to), layout.width)];
-        const top = wait.kind === 0 ? y + BAND / 2 + 5 : y - BAND / 2 - 13;
-        this.band(left, top, right - left, 8, "lane", 2);
-        this.hatch(left, top, right - left, 8, "stall");
-        const what = wait.kind === 0 ? "disk stands still" : "nothing happens here";
-        if (this.width(what, 9.5) + 12 < right - left) {
-          const wide = this.width(what, 9.5) + 10;
-          this.band((left + right - wide) / 2, top - 1, wide, 10, "paper", 2);
-          this.text(what, (left + right) / 2, top + 4.5, { size: 9.5, colour: "stall", align: "center" });
-        }
-        this.hit(left, top + 4, right, top + 4, wait.from, [`server ${server}: ${what}`, `from step ${wait.from} to ${wait.to}`], 5);
+        if (wait.kind !== 0 || wait.server !== server || wait.to < from || to < wait.from) continue;
+        this.wait(wait, y + BAND / 2 + 5, 8, "disk stands still", "paper");
       }
     }
+  }
+
+  // Stripes for as long as nothing goes on somewhere, and what that is, where there is room for it.
+  wait(wait, top, height, what, behind) {
+    const { layout } = this;
+    const [left, right] = [Math.max(layout.x(wait.from), GUTTER), Math.min(layout.x(wait.to), layout.width)];
+    this.hatch(left, top, right - left, height, "stall");
+    const wide = this.width(what, 9.5) + 12;
+    if (wide < right - left) {
+      this.band((left + right - wide) / 2, top - 1, wide, height + 2, behind, 2);
+      this.text(what, (left + right) / 2, top + height / 2 + 0.5, { size: 9.5, colour: behind === "paper" ? "stall" : "ink", align: "center" });
+    }
+    const middle = top + height / 2;
+    this.hit(left, middle, right, middle, wait.from, [`server ${wait.server}: ${what}`, `from step ${wait.from} to ${wait.to}`], height / 2 + 1);
   }
 
   // What a server is, as bands with the colour of its role, its letter and its term.
@@ -235,13 +245,19 @@ class Chart {
     for (const [server, y] of layout.lanes) {
       for (const spell of run.spellsBetween(server, from, to)) {
         const left = Math.max(layout.x(spell.from), GUTTER - 4);
-        const right = Math.min(layout.x(spell.to), layout.width + 4);
+        const end = spell.to === run.length ? layout.x(run.length) + Math.min(layout.scale * 0.8, 60) : layout.x(spell.to);
+        const right = Math.min(end, layout.width + 4);
         const wide = Math.max(1, right - left - (right - left > 4 ? 1 : 0));
         const [fill, ink] = styles[spell.role];
         this.band(left, y - BAND / 2, wide, BAND, fill, 4);
         if (spell.role === ROLE.down) this.hatch(left, y - BAND / 2, wide, BAND, "down");
         else this.band(left, y + BAND / 2 - 3, wide, 3, this.term(spell.term), 1);
         this.spellLabel(spell, left, wide, y, ink);
+      }
+      for (const wait of run.waits) {
+        if (wait.kind !== 1 || wait.server !== server || wait.to < from || to < wait.from) continue;
+        const role = run.node(server, wait.from).role;
+        this.wait(wait, y - BAND / 2 + 3, BAND - 8, "nothing happens here", role === ROLE.follower ? "follower" : "lane");
       }
     }
   }
@@ -298,7 +314,7 @@ class Chart {
     this.line(start.x, start.y, end.x, end.y, fate === "lost" ? "lost" : colour, width,
       fate === "arrives" ? KIND_DASHES[colour] ?? [] : [4, 3]);
     if (this.layout.scale >= SCALE_ARROWS * 2) {
-      if (fate === "lost") this.cross(end.x, end.y, now ? 5 : 3.6, "lost", now ? 2.4 : 1.7);
+      if (fate === "lost") this.crosses.push([end.x, end.y, now ? 5 : 3.6, "lost", now ? 2.4 : 1.7]);
       if (fate === "arrives") this.head(start, end, colour, now ? 8 : 6.2);
     }
     context.globalAlpha = 1;
@@ -349,7 +365,7 @@ class Chart {
       if (y === undefined) continue;
       const x = layout.x(moment);
       const role = run.node(action.server, moment).role;
-      this.sign(action.verb, x, y - 1, moment === this.step, role === ROLE.leader ? "leader-ink" : role === ROLE.halted ? "halted-ink" : "ink");
+      this.sign(action.verb, x, y - 1, moment === this.step, SIGN_INKS[role]);
       this.hit(x, y, x, y, moment, [`step ${moment}: ${run.texts[moment]}`], 7);
       if (layout.scale >= SCALE_VERBS) {
         const label = `${action.verb}${action.verb === "tick" ? ` ${action.rest}` : ""}`;
@@ -443,7 +459,7 @@ class Chart {
     context.arc(x, lane - 1, 11, 0, 7);
     context.stroke();
     this.drawn += 1;
-    this.hit(x, lane, x, lane, run.broken.moment, [`${run.broken.oracle} is broken here`, run.broken.seen], 11);
+    this.hit(x, lane, x, lane, run.broken.moment, [`${run.broken.oracle} is broken here`, short(run.broken.seen)], 11);
   }
 
   cursor() {

@@ -31,11 +31,12 @@ class Layout {
     if (this.network) top += 24;
     this.clients = rows ? top + 4 : null;
     if (this.clients) top += rows * REQUEST + 14;
-    const least = this.run.facts.servers > 5 ? 58 : 74;
+    const least = this.run.facts.servers > 5 ? 54 : 74;
     const room = Math.max(least, Math.min(150, (height - top - 6) / Math.max(1, shown.length)));
     this.lanes = new Map(shown.map((server, nth) => [server, top + room * nth + room / 2 - 3]));
     this.room = room;
-    this.height = Math.max(height, Math.ceil(top + room * shown.length + 6));
+    this.most = Math.ceil(top + 150 * shown.length + 6);
+    this.height = Math.max(Math.min(height, this.most), Math.ceil(top + room * shown.length + 6));
     this.top = top;
     this.limit();
   }
@@ -59,8 +60,9 @@ class Layout {
     return this.places ? this.places[moment] : moment;
   }
 
+  // The last moment holds on for a while, or nobody would see it.
   end() {
-    return this.place(this.run.length);
+    return this.place(this.run.length) + 1;
   }
 
   x(moment) {

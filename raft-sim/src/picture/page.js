@@ -22,10 +22,12 @@ function show() {
   });
 }
 
+// Goes to a step, as near as there is one, and says what is there.
 function goTo(step, reveal = true) {
   view.step = Math.max(0, Math.min(run.length, Math.round(step)));
   if (reveal) layout.reveal(view.step);
   byId("step").value = view.step;
+  byId("axis").textContent = layout.byTime ? "by time" : "by action";
   document.body.dataset.step = view.step;
   panel.draw(view.step);
   writeAddress();
@@ -34,7 +36,9 @@ function goTo(step, reveal = true) {
 
 function measure() {
   const stage = byId("stage");
+  stage.style.maxHeight = "";
   layout.resize(stage.clientWidth, stage.clientHeight);
+  stage.style.maxHeight = `${layout.most}px`;
   overview.resize(byId("overview").parentElement.clientWidth);
   panel.draw(view.step);
   show();
@@ -84,7 +88,6 @@ function otherTheme() {
 function otherAxis() {
   if (!run.times) return;
   layout.setByTime(!layout.byTime);
-  byId("axis").textContent = layout.byTime ? "by time" : "by action";
   goTo(view.step);
 }
 
@@ -203,7 +206,8 @@ function writeHead() {
   if (!run.broken) return;
   byId("verdict").hidden = false;
   byId("oracle").textContent = run.broken.oracle;
-  byId("seen").textContent = run.broken.seen;
+  byId("seen").textContent = short(run.broken.seen);
+  byId("seen").title = run.broken.seen;
   byId("rule").textContent = `The rule: ${run.broken.rule}`;
   byId("there").textContent = `step ${run.broken.moment}`;
 }
@@ -215,7 +219,7 @@ function writeLegend() {
     ["▼ ▲ ■ ○", "a client asks; an operator asks; snapshots and reads of the log; a start"],
     ["✕", "in a lane: a crash, or a disk that fails; at the end of an arrow: the packet is lost"],
     ["┃", "red: where a rule broke; dark: the step that one is at"],
-    ["▤", "striped lanes: cut off from most others; stripes below a lane: its disk stands still; above: nothing happens there"],
+    ["▤", "striped lanes: cut off from most others; stripes below a lane: its disk stands still; in it: nothing happens there"],
   ];
   byId("legend").append(...signs.map(([sign, text]) => element("li", {}, element("b", {}, sign), text)));
 }

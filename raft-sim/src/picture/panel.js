@@ -88,7 +88,7 @@ class Panel {
     const logs = shown.map((server) => run.log(server, step));
     const end = logs.reduce((end, log) => Math.max(end, log.last, log.fresh ? log.before : 0), 1);
     const first = Math.max(1, end - room + 1);
-    const last = Math.max(end, Math.min(room, first + room - 1));
+    const last = Math.max(end, Math.min(room, 10));
     const heads = element("div", { class: "row heads", "aria-hidden": "true" }, element("span", { class: "who" }),
       element("span", { class: "cells" }));
     for (let index = first; index <= last; index += 1) {
@@ -96,6 +96,7 @@ class Panel {
       heads.lastChild.append(element("span", { class: "head" }, label));
     }
     const rows = shown.map((server, nth) => this.logRow(server, step, logs[nth], first, last));
+    this.logs.classList.toggle("many", shown.length > 5);
     this.logs.replaceChildren(heads, ...rows, this.marksLegend());
   }
 

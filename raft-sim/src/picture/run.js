@@ -58,6 +58,11 @@ function parseAction(text) {
   return { verb, server: everywhere ? 0 : Number(words[1]), from: 0, to: 0, number: 0, rest: words.slice(2).join(" ") };
 }
 
+// Names of servers as they stand in texts, short: the incarnation is of interest only where a disk was wiped.
+function short(text) {
+  return text.replace(/\b(\d+)@([0-9a-f]{4})[0-9a-f]{28}\b/g, "$1@$2…");
+}
+
 class Run {
   constructor(facts) {
     this.facts = facts;
