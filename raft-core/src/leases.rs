@@ -121,7 +121,7 @@ impl Lease {
     /// With other names, see [`Renaming`], on the server whose old name is `own`.
     pub(crate) fn rename(&mut self, own: Pair, names: &mut impl Renaming) {
         for (round, _) in &mut self.sent {
-            *round = names.round(own, RoundOf::Heartbeats, *round);
+            *round = names.round(own, RoundOf::Awaited, *round);
         }
     }
 

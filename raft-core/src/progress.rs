@@ -102,19 +102,29 @@ impl Progress {
 
     /// With other names, see [`Renaming`], on the leader whose old name is `own`.
     pub(crate) fn rename(&mut self, own: Pair, names: &mut impl Renaming) {
-        self.pair = names.pair(self.pair);
+        let pair = self.pair;
+        self.pair = names.pair(pair);
         for append in &mut self.in_flight {
-            append.round = names.round(own, RoundOf::Entries, append.round);
+            append.round = names.round(own, RoundOf::Entries(pair), append.round);
         }
-        self.answered = self.answered.map(|(round, held)| (names.round(own, RoundOf::Answer, round), held));
+        if let Some((round, _)) = &mut self.answered {
+            *round = names.round(own, RoundOf::Answer(pair), *round);
+        }
         // Only reads and leases ask for it.
         self.answered_round = if names.is_timeless() {
             Round::ZERO
         } else {
-            names.round(own, RoundOf::Answer, self.answered_round)
+            names.round(own, RoundOf::Answer(pair), self.answered_round)
         };
-        if let Some(staging) = self.staging.as_mut().filter(|_| names.is_timeless()) {
-            staging.stop_clock();
+        if names.is_timeless() {
+            self.silent = 0;
+            // It is compared with what is held now, which only grows: where it is another already, any other is as good.
+            if let Some((_, held)) = self.answered.as_mut().filter(|(_, held)| *held != self.held) {
+                *held = LogIndex::ZERO;
+            }
+            if let Some(staging) = &mut self.staging {
+                staging.stop_clock();
+            }
         }
     }
 

@@ -127,10 +127,10 @@ impl Reads {
     /// With other names, see [`Renaming`], on the server whose old name is `own`.
     pub(crate) fn rename(&mut self, own: Pair, names: &mut impl Renaming) {
         for read in &mut self.waiting.0 {
-            read.round = read.round.map(|round| names.round(own, RoundOf::Heartbeats, round));
+            read.round = read.round.map(|round| names.round(own, RoundOf::Awaited, round));
         }
         for read in &mut self.questions.0 {
-            read.round = read.round.map(|round| names.round(own, RoundOf::Heartbeats, round));
+            read.round = read.round.map(|round| names.round(own, RoundOf::Awaited, round));
             read.reader.pair = names.pair(read.reader.pair);
         }
     }

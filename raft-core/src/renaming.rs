@@ -67,16 +67,21 @@ pub trait Renaming {
     }
 }
 
-/// What a round is named for.
+/// What a round is named for. Servers are those with which it is shared, by their old names. What is shared with one follower is never
+/// compared with what is shared with another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RoundOf {
-    /// It is the latest one, or a packet speaks of it, or somebody waits for it. The order of these has to stay.
-    Heartbeats,
-    /// It was the latest one when entries were sent that are under way: besides the order it has to stay which one is right behind it, if
-    /// any is.
-    Entries,
-    /// It was answered: which of the others are not later has to stay, and nothing else.
-    Answer,
+    /// It is the latest one; the next one follows right behind it. None of the others may become later.
+    Latest,
+    /// A packet to or from this server speaks of it. The order of these has to stay, and which is the latest round.
+    Packet(Pair),
+    /// It was the latest one when entries were sent to this follower that are under way: whether it still is has to stay, and which
+    /// rounds of packets are later than the one right behind it.
+    Entries(Pair),
+    /// This follower has answered it: which rounds of packets are not later has to stay, and nothing else.
+    Answer(Pair),
+    /// A read or a lease counts from it. The order of these has to stay, and that with all others.
+    Awaited,
 }
 
 /// The time of an entry.
@@ -109,7 +114,7 @@ impl Node {
         self.reads.rename(own, names);
         self.forwards.rename(names);
         self.attempt = names.attempt(own, self.attempt);
-        self.round = names.round(own, RoundOf::Heartbeats, self.round);
+        self.round = names.round(own, RoundOf::Latest, self.round);
         if let Some(transfer) = &mut self.transfer {
             transfer.to = names.pair(transfer.to);
         }
@@ -181,9 +186,9 @@ impl Packet {
         match &mut self.body {
             Body::RequestPreVote { attempt, .. } => *attempt = names.attempt(from, *attempt),
             Body::PreVote { attempt, .. } => *attempt = names.attempt(to, *attempt),
-            Body::Heartbeat { round, .. } => *round = names.round(from, RoundOf::Heartbeats, *round),
+            Body::Heartbeat { round, .. } => *round = names.round(from, RoundOf::Packet(to), *round),
             Body::Acknowledge { round: Some(round), .. } => {
-                *round = names.round(to, RoundOf::Heartbeats, *round);
+                *round = names.round(to, RoundOf::Packet(from), *round);
             }
             Body::Append { entries, .. } => *entries = entries.renamed(names),
             Body::InstallSnapshot { snapshot } => *snapshot = snapshot.renamed(names),

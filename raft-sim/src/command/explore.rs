@@ -28,13 +28,16 @@ pub(super) struct Explore {
     /// How many commands clients propose
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=15))]
     entries: u8,
-    /// How many packets the network has room for; any of those that it has no room for are lost
+    /// How many packets are in flight at once
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=8))]
     messages: u8,
+    /// How often it is time for the next heartbeats of a leader; without this any number of times
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=15))]
+    heartbeats: Option<u8>,
     /// How many times a server goes down
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=15))]
     crashes: u8,
-    /// How many packets are lost though there is room
+    /// How many packets are lost
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=15))]
     drops: u8,
     /// How many packets arrive twice
@@ -87,6 +90,7 @@ impl Explore {
             terms: self.terms,
             entries: self.entries,
             messages: self.messages,
+            heartbeats: self.heartbeats,
             crashes: self.crashes,
             drops: self.drops,
             duplicates: self.duplicates,

@@ -6,10 +6,10 @@ use std::hash::{BuildHasherDefault, Hash};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use hashbrown::HashMap;
-use raft_core::{LogIndex, Packet, RoleKind, Runs};
+use raft_core::{LogIndex, Packet, Pair, RoleKind, Runs};
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::names::{Exchange, Look, Recount, Shared, pair_at, place_of};
+use super::names::{Exchange, InUse, Look, Recount, Shared, Told, place_of};
 use super::rules::{self, Broken};
 use super::server::{After, Input, Server, is_command, prefix};
 use super::space::Space;
@@ -30,6 +30,18 @@ impl std::hash::Hasher for Mixed {
         for byte in bytes {
             self.write_u64(u64::from(*byte));
         }
+    }
+
+    fn write_u8(&mut self, word: u8) {
+        self.write_u64(u64::from(word));
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(u64::from(word));
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
     }
 
     fn write_u64(&mut self, word: u64) {
@@ -74,6 +86,9 @@ pub(super) struct ServerFacts {
     pub(super) campaigns: bool,
     pub(super) can_time_out: bool,
     pub(super) term: u8,
+    /// The term on its disk.
+    pub(super) durable_term: u8,
+    pub(super) boot: u8,
     /// How many writes are not durable.
     pub(super) queued: u8,
     /// Its log, handed to the disk or durable already.
@@ -90,9 +105,41 @@ pub(super) struct PacketFacts {
     pub(super) from: u8,
     pub(super) to: u8,
     /// Which numbers of its sender it bears, and which of its receiver.
-    pub(super) of_sender: Shared,
-    pub(super) of_receiver: Shared,
+    pub(super) of_sender: Borne,
+    pub(super) of_receiver: Borne,
+    pub(super) term: u8,
+    /// To whom it is of use.
+    pub(super) for_whom: For,
     pub(super) look: u32,
+}
+
+impl ServerFacts {
+    /// Whether it still looks at the rounds that it has begun in this boot as leader of this term.
+    pub(super) const fn has_rounds(&self, term: u8, boot: u8) -> bool {
+        self.leads && self.term == term && self.boot == boot
+    }
+}
+
+/// Which numbers of a server a packet bears.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Borne {
+    pub(super) rounds: Told,
+    /// The boot whose rounds these are.
+    pub(super) boot: u8,
+    pub(super) attempts: InUse,
+}
+
+/// To whom a packet is of use. To all others it says nothing, and never will.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum For {
+    /// To anybody, as far as is known.
+    Anybody,
+    /// To who is in an earlier term.
+    EarlierTerms,
+    /// And to the candidate of its term, in this boot.
+    Candidate(u8),
+    /// And to the leader of its term, in this boot.
+    Leader(u8),
 }
 
 /// What an input makes of a server.
@@ -138,8 +185,8 @@ pub(super) struct Book {
     exchanged_servers: Vec<Vec<u32>>,
     exchanged_packets: Vec<Vec<u32>>,
     exchanged_logs: Vec<Vec<u32>>,
-    recounted_servers: Hashed<(u32, Shared), u32>,
-    recounted_packets: Hashed<(u32, u8, Shared), u32>,
+    recounted_servers: HashMap<(u32, Recount), u32, BuildHasherDefault<Mixed>>,
+    recounted_packets: HashMap<(u32, Recount), u32, BuildHasherDefault<Mixed>>,
     agreeing: Quick<bool>,
     matching: Quick<bool>,
     holding: Quick<bool>,
@@ -149,6 +196,7 @@ pub(super) struct Book {
 
 const DELIVER: u32 = 0;
 const TIMEOUT: u32 = 1 << 28;
+const SILENCE: u32 = 6 << 28;
 const PROPOSE: u32 = 2 << 28;
 const SYNC: u32 = 3 << 28;
 const CRASH: u32 = 4 << 28;
@@ -159,6 +207,7 @@ const RESTART: u32 = 5 << 28;
 pub(super) enum What {
     Deliver(u32),
     Timeout,
+    Silence,
     Propose(u8),
     Sync(u8),
     Crash(u8),
@@ -170,6 +219,7 @@ impl What {
         match self {
             What::Deliver(packet) => DELIVER | packet,
             What::Timeout => TIMEOUT,
+            What::Silence => SILENCE,
             What::Propose(nth) => PROPOSE | u32::from(nth),
             What::Sync(writes) => SYNC | u32::from(writes),
             What::Crash(kept) => CRASH | u32::from(kept),
@@ -243,6 +293,12 @@ impl Book {
         &self.sent[change.first_sent as usize..][..usize::from(change.sent)]
     }
 
+    /// Which server has become which.
+    #[cfg(test)]
+    pub(super) fn changes(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.changes.iter().map(|(key, nth)| ((key >> 32) as u32, self.change_list[*nth as usize].server))
+    }
+
     /// Whether a log, or a piece of it, holds a command of a client.
     pub(super) fn has_command(&self, log: u32) -> bool {
         log != 0 && self.histories[log as usize - 1].has_command
@@ -303,6 +359,8 @@ impl Book {
             campaigns: role == Some(RoleKind::Candidate),
             can_time_out: server.can_time_out(),
             term: hard_state.term.raw().min(255) as u8,
+            durable_term: server.disk.hard_state.term.raw().min(255) as u8,
+            boot: server.boot.raw() as u8,
             queued: server.queue.len() as u8,
             log,
             durable,
@@ -319,22 +377,39 @@ impl Book {
             looks.extend(
                 packets.iter().flat_map(|packet| [packet.term.raw(), packet.boot.raw(), kind_of(packet)]),
             );
-            let shared = |of| {
-                let mut look = Look::new(Some(of));
+            let borne = |of| {
+                let mut look = Look::new(of);
                 for packet in packets.iter().cloned() {
                     drop(packet.renamed(&mut &mut look));
                 }
-                look.shared
+                let boot = packets.iter().find_map(|packet| boot_of(packet, of)).unwrap_or(0);
+                Borne { rounds: look.told, boot, attempts: look.shared.attempts }
             };
             self.packet_facts.push(PacketFacts {
                 from: place_of(from) as u8,
                 to: place_of(to) as u8,
-                of_sender: shared(from),
-                of_receiver: shared(to),
+                of_sender: borne(from),
+                of_receiver: borne(to),
+                term: packets[0].term.raw().min(255) as u8,
+                for_whom: for_whom(&packets),
                 look: look_of(&looks),
             });
         }
         number
+    }
+
+    /// Whether a packet can still say anything to this server. Once it can not it never will: terms on disks and boots only grow, and nobody
+    /// becomes candidate or leader of the same term twice.
+    pub(super) fn is_of_use(&self, packet: u32, receiver: u32) -> bool {
+        let (packet, server) = (self.packet_facts(packet), self.server_facts(receiver));
+        let here = packet.term == server.term;
+        match packet.for_whom {
+            For::Anybody => true,
+            _ if server.durable_term < packet.term => true,
+            For::EarlierTerms => false,
+            For::Candidate(boot) => here && server.campaigns && boot == server.boot,
+            For::Leader(boot) => here && (server.leads || server.campaigns) && boot == server.boot,
+        }
     }
 
     /// What an input makes of a server.
@@ -357,6 +432,7 @@ impl Book {
         let input = match what {
             What::Deliver(packet) => Input::Deliver(self.packet(packet).to_vec()),
             What::Timeout => Input::Timeout,
+            What::Silence => Input::Silence,
             What::Propose(nth) => Input::Propose(nth),
             What::Sync(writes) => Input::Sync(writes),
             What::Crash(kept) => Input::Crash(kept),
@@ -437,27 +513,25 @@ impl Book {
     }
 
     /// A server with what it shares with packets counted anew.
-    pub(super) fn recounted_server(&mut self, number: u32, shared: Shared) -> u32 {
-        if let Some(known) = self.recounted_servers.get(&(number, shared)) {
+    pub(super) fn recounted_server(&mut self, number: u32, names: Recount) -> u32 {
+        if let Some(known) = self.recounted_servers.get(&(number, names)) {
             return *known;
         }
-        let recounted = self.server(number).recounted(shared);
+        let recounted = self.server(number).recounted(names);
         let recounted = self.server_number(recounted);
-        self.recounted_servers.insert((number, shared), recounted);
+        self.recounted_servers.insert((number, names), recounted);
         recounted
     }
 
-    /// A packet with what it shares with the server at a place counted anew.
-    pub(super) fn recounted_packet(&mut self, number: u32, place: usize, shared: Shared) -> u32 {
-        let key = (number, place as u8, shared);
-        if let Some(known) = self.recounted_packets.get(&key) {
+    /// A packet with what it shares with a server counted anew.
+    pub(super) fn recounted_packet(&mut self, number: u32, mut names: Recount) -> u32 {
+        if let Some(known) = self.recounted_packets.get(&(number, names)) {
             return *known;
         }
-        let mut names = Recount { of: pair_at(place), shared };
         let packets = self.packet(number).iter().cloned();
         let recounted = packets.map(|packet| packet.renamed(&mut names)).collect();
         let recounted = self.packet_number(recounted);
-        self.recounted_packets.insert(key, recounted);
+        self.recounted_packets.insert((number, names), recounted);
         recounted
     }
 
@@ -518,6 +592,30 @@ fn note(images: &mut Vec<u32>, number: u32, image: u32) {
         images.resize(place + 1, 0);
     }
     images[place] = image;
+}
+
+/// The boot of this server whose round a packet speaks of.
+fn boot_of(packet: &Packet, of: Pair) -> Option<u8> {
+    use raft_core::Body;
+    match packet.body {
+        Body::Heartbeat { .. } if packet.from == of => Some(packet.boot.raw() as u8),
+        Body::Acknowledge { boot, round: Some(_), .. } if packet.to == of => Some(boot.raw() as u8),
+        _ => None,
+    }
+}
+
+/// To whom packets that travel together are of use: answers of an older term are dropped, and those of this term are for who asked.
+fn for_whom(packets: &[Packet]) -> For {
+    use raft_core::Body;
+    let one = |packet: &Packet| match packet.body {
+        Body::Vote { boot, granted: true } => For::Candidate(boot.raw() as u8),
+        Body::Vote { granted: false, .. } | Body::NewerTerm => For::EarlierTerms,
+        Body::Acknowledge { boot, .. } | Body::Reject { boot, .. } => For::Leader(boot.raw() as u8),
+        _ => For::Anybody,
+    };
+    let first = one(&packets[0]);
+    let same = packets.iter().all(|packet| one(packet) == first && packet.term == packets[0].term);
+    if same { first } else { For::Anybody }
 }
 
 /// A number for each kind of packet, and for what of it has nothing to do with names.

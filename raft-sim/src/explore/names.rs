@@ -79,97 +79,164 @@ impl InUse {
         InUse(self.0 | other.0)
     }
 
-    /// Whether they are as small as they can be, where only behind those in `apart` a gap of one is left.
-    pub(super) const fn is_counted(self, apart: InUse) -> bool {
-        let highest = 63 - self.0.leading_zeros();
-        let holes = !self.0 & ((1_u64 << highest) - 1);
-        holes & !(apart.0 << 1) == 0
+    /// Whether they are as small as they can be.
+    pub(super) const fn is_counted(self) -> bool {
+        self.0 & (self.0 + 1) == 0
     }
 
-    /// What this number is when they are counted anew, with a gap of one left behind those in `apart`. One that is not in use becomes what the
-    /// greatest one below it becomes.
-    pub(super) fn counted(self, number: u64, apart: InUse) -> u64 {
-        let (mut old, mut new) = (0, 0);
-        for bit in (1..=number.min(63)).filter(|bit| self.0 >> bit & 1 == 1) {
-            let gap = if apart.0 >> old & 1 == 1 { 2 } else { 1 };
-            new += gap.min(bit - old);
-            old = bit;
-        }
-        new
+    /// What this number is when they are counted anew. One that is not in use becomes what the greatest one below it becomes.
+    pub(super) fn counted(self, number: u64) -> u64 {
+        let up_to = self.0 & (u64::MAX >> (63 - number.min(63)));
+        u64::from(up_to.count_ones()) - 1
     }
 
-    const fn is_within(self, other: InUse) -> bool {
-        self.0 & !other.0 == 0
+    #[cfg(test)]
+    const fn has(self, number: u64) -> bool {
+        self.0 >> number & 1 == 1
     }
 }
 
-/// What of the numbers that packets share with a server is in use.
+/// What the latest round of a leader is called. Those that packets speak of come before it, two apart; so there is room for all.
+const LATEST: u64 = 32;
+
+/// Which rounds of a leader packets speak of that are under way between it and one follower.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Told(InUse);
+
+impl Told {
+    pub(super) const NOTHING: Told = Told(InUse::NONE);
+
+    pub(super) const fn and(self, other: Told) -> Self {
+        Told(self.0.and(other.0))
+    }
+
+    pub(super) fn is_nothing(self) -> bool {
+        self == Told::NOTHING
+    }
+
+    /// Whether they are what they are called when they are counted anew, where the latest is.
+    fn is_counted(self) -> bool {
+        let told = self.0.0 & !1 | 1 << LATEST;
+        // Every second bit from the lowest to the latest, and none beside.
+        let first = told.trailing_zeros();
+        let odd = first & 1 == 1;
+        let every_second = 0x5555_5555_5555_5555_u64 & (u64::MAX << first) & (u64::MAX >> (63 - LATEST));
+        !odd && told == every_second
+    }
+
+    /// What a round is called that packets speak of.
+    fn renamed(self, latest: u64, round: u64) -> u64 {
+        let others = self.0.0 | 1 << latest;
+        let later = if round == 63 { 0 } else { others & (u64::MAX << (round + 1)) };
+        LATEST - 2 * u64::from(later.count_ones())
+    }
+
+    /// What a round is called in which entries were sent: the least that is two before the same one.
+    fn of_entries(self, latest: u64, round: u64) -> u64 {
+        if round == latest {
+            return LATEST;
+        }
+        let later = self.0.0 >> (round + 2) << (round + 2);
+        // The next round is later than that of the entries by two or more.
+        if later == 0 { LATEST - 1 } else { self.renamed(latest, u64::from(later.trailing_zeros())) - 2 }
+    }
+
+    /// What a round is called that was answered: the latest one of packets that is not later.
+    fn of_answer(self, latest: u64, round: u64) -> u64 {
+        let before = self.0.0 & (u64::MAX >> (63 - round)) & !1;
+        if before == 0 { 0 } else { self.renamed(latest, 63 - u64::from(before.leading_zeros())) }
+    }
+}
+
+/// What a leader knows of rounds of one follower.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Kept {
+    entries: InUse,
+    answers: InUse,
+}
+
+/// The numbers that a server shares with packets.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Shared {
-    /// Rounds that are told of, or in which entries were sent that are under way.
-    rounds: InUse,
-    /// The latter.
-    sent: InUse,
-    /// Rounds that were answered.
-    answered: InUse,
-    attempts: InUse,
+    /// Its latest round; 0 while it does not lead.
+    pub(super) latest: u64,
+    /// By the place of the follower.
+    kept: [Kept; SERVERS_MAX],
+    pub(super) attempts: InUse,
 }
 
 impl Shared {
-    pub(super) const NONE: Shared =
-        Shared { rounds: InUse::NONE, sent: InUse(0), answered: InUse::NONE, attempts: InUse::NONE };
+    const NOTHING: Shared = {
+        let nothing = Kept { entries: InUse::NONE, answers: InUse::NONE };
+        Shared { latest: 0, kept: [nothing; SERVERS_MAX], attempts: InUse::NONE }
+    };
 
-    pub(super) const fn and(self, other: Shared) -> Self {
-        Shared {
-            rounds: self.rounds.and(other.rounds),
-            sent: self.sent.and(other.sent),
-            answered: self.answered.and(other.answered),
-            attempts: self.attempts.and(other.attempts),
+    /// Whether all rounds are what they are called when they are counted anew, with what packets speak of.
+    pub(super) fn is_counted(&self, told: &[Told; SERVERS_MAX]) -> bool {
+        if self.latest != LATEST {
+            return self.latest == 0;
         }
-    }
-
-    pub(super) const fn is_counted(self) -> bool {
-        self.rounds.is_counted(self.sent)
-            && self.answered.is_within(self.rounds)
-            && self.attempts.is_counted(InUse(0))
+        self.kept.iter().zip(told).all(|(kept, told)| {
+            let before = (told.0.0 & !1) >> 2 | 1 << (LATEST - 1) | 1 << LATEST;
+            told.is_counted() && kept.answers.0 & !told.0.0 == 0 && (kept.entries.0 & !1) & !before == 0
+        })
     }
 }
 
 /// Finds out which numbers are in use, and changes nothing.
 #[derive(Debug)]
 pub(super) struct Look {
-    /// Those that packets share with this server, or with any if it is `None`.
-    pub(super) of: Option<Pair>,
+    /// Those that packets share with this server.
+    of: Pair,
     pub(super) shared: Shared,
+    pub(super) told: Told,
     pub(super) writes: Vec<u64>,
     pub(super) fetches: InUse,
     pub(super) sends: InUse,
 }
 
 impl Look {
-    pub(super) const fn new(of: Option<Pair>) -> Self {
-        Look { of, shared: Shared::NONE, writes: Vec::new(), fetches: InUse::NONE, sends: InUse::NONE }
+    pub(super) const fn new(of: Pair) -> Self {
+        Look {
+            of,
+            shared: Shared::NOTHING,
+            told: Told::NOTHING,
+            writes: Vec::new(),
+            fetches: InUse::NONE,
+            sends: InUse::NONE,
+        }
+    }
+
+    fn kept(&mut self, follower: Pair) -> Option<&mut Kept> {
+        self.shared.kept.get_mut(place_of(follower))
     }
 }
 
 impl Renaming for &mut Look {
     fn round(&mut self, of: Pair, named: RoundOf, round: Round) -> Round {
-        if self.of.is_none_or(|wanted| wanted == of) {
-            let shared = &mut self.shared;
+        if of == self.of {
+            let number = round.raw();
             match named {
-                RoundOf::Heartbeats => shared.rounds = shared.rounds.with(round.raw()),
-                RoundOf::Entries => {
-                    shared.rounds = shared.rounds.with(round.raw());
-                    shared.sent = shared.sent.with(round.raw());
+                RoundOf::Latest => self.shared.latest = number,
+                RoundOf::Packet(_) => self.told.0 = self.told.0.with(number),
+                RoundOf::Entries(follower) => {
+                    if let Some(kept) = self.kept(follower) {
+                        kept.entries = kept.entries.with(number);
+                    }
                 }
-                RoundOf::Answer => shared.answered = shared.answered.with(round.raw()),
+                RoundOf::Answer(follower) => {
+                    if let Some(kept) = self.kept(follower) {
+                        kept.answers = kept.answers.with(number);
+                    }
+                }
+                RoundOf::Awaited => {}
             }
         }
         round
     }
 
     fn attempt(&mut self, of: Pair, attempt: Attempt) -> Attempt {
-        if self.of.is_none_or(|wanted| wanted == of) {
+        if of == self.of {
             self.shared.attempts = self.shared.attempts.with(attempt.raw());
         }
         attempt
@@ -197,19 +264,25 @@ pub(super) struct Private {
     pub(super) writes_before: u64,
     pub(super) fetches: InUse,
     pub(super) sends: InUse,
+    /// Whether it leads. Else nobody looks at its rounds any more: it begins its next leadership in another term.
+    pub(super) leads: bool,
 }
 
 impl Renaming for Private {
+    fn round(&mut self, _: Pair, _: RoundOf, round: Round) -> Round {
+        if self.leads { round } else { Round::ZERO }
+    }
+
     fn write(&mut self, number: WriteNumber) -> WriteNumber {
         WriteNumber::new(number.raw().saturating_sub(self.writes_before))
     }
 
     fn fetch(&mut self, number: FetchNumber) -> FetchNumber {
-        FetchNumber::new(self.fetches.counted(number.raw(), InUse(0)))
+        FetchNumber::new(self.fetches.counted(number.raw()))
     }
 
     fn send(&mut self, number: SendNumber) -> SendNumber {
-        SendNumber::new(self.sends.counted(number.raw(), InUse(0)))
+        SendNumber::new(self.sends.counted(number.raw()))
     }
 
     fn is_timeless(&self) -> bool {
@@ -217,25 +290,37 @@ impl Renaming for Private {
     }
 }
 
-/// Counts anew what a server shares with packets, of which these are in use.
+/// Counts anew what a server shares with packets.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Recount {
     pub(super) of: Pair,
-    pub(super) shared: Shared,
+    /// Its latest round, and those of which packets speak, by the place of the follower; `None`: nobody looks at its rounds any more.
+    pub(super) rounds: Option<(u64, [Told; SERVERS_MAX])>,
+    pub(super) attempts: InUse,
 }
 
 impl Renaming for Recount {
-    fn round(&mut self, of: Pair, _: RoundOf, round: Round) -> Round {
+    fn round(&mut self, of: Pair, named: RoundOf, round: Round) -> Round {
         if of != self.of {
             return round;
         }
-        Round::new(self.shared.rounds.counted(round.raw(), self.shared.sent))
+        let Some((latest, told)) = &self.rounds else { return Round::ZERO };
+        let number = round.raw();
+        let told = |follower: Pair| told.get(place_of(follower)).copied().unwrap_or(Told::NOTHING);
+        Round::new(match named {
+            RoundOf::Latest => LATEST,
+            RoundOf::Packet(follower) => told(follower).renamed(*latest, number),
+            RoundOf::Entries(follower) => told(follower).of_entries(*latest, number),
+            RoundOf::Answer(follower) => told(follower).of_answer(*latest, number),
+            RoundOf::Awaited => number,
+        })
     }
 
     fn attempt(&mut self, of: Pair, attempt: Attempt) -> Attempt {
         if of != self.of {
             return attempt;
         }
-        Attempt::new(self.shared.attempts.counted(attempt.raw(), InUse(0)))
+        Attempt::new(self.attempts.counted(attempt.raw()))
     }
 }
 
@@ -252,38 +337,66 @@ impl Renaming for Timeless {
 mod tests {
     use super::*;
 
-    fn in_use(numbers: &[u64]) -> InUse {
-        numbers.iter().fold(InUse::NONE, |in_use, number| in_use.with(*number))
-    }
-
-    /// Goal: every exchange is there once, and nobody but founders is exchanged. Method: one to four founders.
+    /// Goal: counting anew keeps the order, and leaves no gaps. Method: all sets of numbers up to seven.
     #[test]
-    fn exchanges_are_all_there() {
-        for (founders, count) in [(1, 1), (2, 2), (3, 6), (4, 24)] {
-            let mut all = Exchange::all(founders);
-            assert_eq!(all[0], Exchange::NONE);
-            all.sort();
-            all.dedup();
-            assert_eq!(all.len(), count);
-            assert!(all.iter().all(|exchange| exchange.0[founders..] == Exchange::NONE.0[founders..]));
+    fn counting_anew_keeps_the_order() {
+        for bits in (0..1_u64 << 8).map(|bits| bits | 1) {
+            let set = InUse(bits);
+            let numbers: Vec<u64> = (0..8).filter(|number| set.has(*number)).collect();
+            let counted: Vec<u64> = numbers.iter().map(|number| set.counted(*number)).collect();
+            assert_eq!(counted, (0..numbers.len() as u64).collect::<Vec<_>>());
+            assert_eq!(set.is_counted(), counted == numbers, "{numbers:?}");
         }
     }
 
-    /// Goal: counting anew keeps the order, and which number is the next after one that is kept apart. Method: all sets of numbers up to
-    /// seven, and all parts of them to be kept apart.
+    /// Goal: every comparison that a leader makes of rounds comes out with the new names as with the old ones, now and after the next
+    /// rounds; and there is one way to call them. Method: all sets of rounds of packets up to a latest one of six, with all rounds of
+    /// entries and of answers.
     #[test]
-    fn counting_anew_keeps_what_is_compared() {
-        for bits in 0..1_u64 << 7 {
-            let numbers: Vec<u64> = (0..8).filter(|bit| (bits << 1 | 1) >> bit & 1 == 1).collect();
-            let set = in_use(&numbers);
-            for apart in (0..1_u64 << 8).filter(|apart| apart & !(bits << 1 | 1) == 0) {
-                let counted: Vec<u64> =
-                    numbers.iter().map(|number| set.counted(*number, InUse(apart))).collect();
-                for (old, new) in numbers.windows(2).zip(counted.windows(2)) {
-                    let kept = if apart >> old[0] & 1 == 1 { 2 } else { 1 };
-                    assert_eq!(new[1] - new[0], kept.min(old[1] - old[0]));
+    fn rounds_compare_alike_by_their_new_names() {
+        for latest in 1..=6_u64 {
+            for bits in 0..1_u64 << latest {
+                let told = Told(InUse(bits << 1 | 1));
+                let packets: Vec<u64> = (1..=latest).filter(|round| told.0.has(*round)).collect();
+                let new = |round| told.renamed(latest, round);
+                for (one, other) in
+                    packets.iter().flat_map(|one| packets.iter().map(move |other| (*one, *other)))
+                {
+                    assert_eq!(one < other, new(one) < new(other));
                 }
-                assert_eq!(set.is_counted(InUse(apart)), counted == numbers, "{numbers:?} {apart:b}");
+                for round in 0..=latest {
+                    let (entries, answer) = (told.of_entries(latest, round), told.of_answer(latest, round));
+                    assert_eq!(round == latest, entries == LATEST);
+                    for packet in &packets {
+                        assert_eq!(
+                            round + 1 < *packet,
+                            entries + 1 < new(*packet),
+                            "{told:?} {round} {packet}"
+                        );
+                        assert_eq!(*packet <= round, new(*packet) <= answer);
+                    }
+                    for next in 1..=2 {
+                        assert_eq!(round + 1 < latest + next, entries + 1 < LATEST + next);
+                        assert!(answer < LATEST + next);
+                    }
+                }
+                // What is counted stays as it is.
+                let again = packets.iter().fold(InUse::NONE, |all, round| all.with(new(*round)));
+                assert!(Told(again).is_counted());
+                assert_eq!(told.is_counted(), packets.is_empty());
+                for round in 0..=latest {
+                    let mut shared = Shared { latest: LATEST, ..Shared::NOTHING };
+                    let (entries, answer) = (told.of_entries(latest, round), told.of_answer(latest, round));
+                    shared.kept[1].entries = InUse::NONE.with(entries);
+                    shared.kept[1].answers = InUse::NONE.with(answer);
+                    let mut others = [Told::NOTHING; SERVERS_MAX];
+                    others[1] = Told(again);
+                    assert!(shared.is_counted(&others), "{shared:?} {others:?}");
+                    assert_eq!(Told(again).of_entries(LATEST, entries), entries);
+                    assert_eq!(Told(again).of_answer(LATEST, answer), answer);
+                    shared.kept[1].entries = InUse::NONE.with(LATEST - 3);
+                    assert_eq!(shared.is_counted(&others), again.has(LATEST - 1));
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ use super::book::Book;
 use super::rules::Broken;
 use super::space::{Bounds, BoundsError, Space};
 use super::state::{Of, State};
-use super::successor::{Act, Choice, Taken, check, take};
+use super::successor::{Act, Taken, check, take};
 use super::trace::Trace;
 use super::visited::Visited;
 use super::{Found, Limits, Marks, Progress, Report};
@@ -30,8 +30,6 @@ struct Arrival {
     before: u8,
     /// Whether it was a proposal: the next one has another number.
     proposed: bool,
-    /// Whether the network lost some of what it sent, for lack of room.
-    lost: bool,
 }
 
 /// States have numbers of 32 bits; there is room for what is met until the next look at this.
@@ -41,21 +39,15 @@ const NUMBERS_MAX: usize = u32::MAX as usize - (1 << 24);
 const NOWHERE: u8 = 15;
 
 impl Arrival {
-    const FIRST: Arrival = Arrival { look: 0, place: NOWHERE, before: 0, proposed: false, lost: false };
+    const FIRST: Arrival = Arrival { look: 0, place: NOWHERE, before: 0, proposed: false };
 
     const fn pack(self) -> [u32; 2] {
         let rest = self.place as u32 | (self.before as u32) << 8;
-        [self.look, rest | (self.proposed as u32) << 16 | (self.lost as u32) << 17]
+        [self.look, rest | (self.proposed as u32) << 16]
     }
 
     const fn unpack(look: u32, rest: u32) -> Self {
-        Arrival {
-            look,
-            place: rest as u8,
-            before: (rest >> 8) as u8,
-            proposed: rest >> 16 & 1 == 1,
-            lost: rest >> 17 & 1 == 1,
-        }
+        Arrival { look, place: rest as u8, before: (rest >> 8) as u8, proposed: rest >> 16 & 1 == 1 }
     }
 }
 
@@ -92,6 +84,11 @@ impl Search {
             skipped: 0,
             marks: Marks::default(),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn book(&mut self) -> &mut Book {
+        &mut self.book
     }
 
     /// Goes on until the space is finished, a rule is broken, a limit is reached or `stop` is set.
@@ -158,12 +155,12 @@ impl Search {
     }
 
     /// The run that has led to a state, and the choice that broke a rule there.
-    fn tell(&mut self, broken: Broken, (number, choice): (u32, Choice)) -> Found {
+    fn tell(&mut self, broken: Broken, (number, choice): (u32, Act)) -> Found {
         let mut choices = vec![choice];
         let mut at = number;
         while at != 0 {
             let (parent, choice) = self.visited.arrival(at);
-            choices.push(Choice::unpack(choice));
+            choices.push(Act::unpack(choice));
             at = parent;
         }
         choices.reverse();
@@ -177,7 +174,7 @@ impl Search {
     }
 
     /// Looks at everything that can happen in a state.
-    fn expand(&mut self, state: &State, arrival: Arrival, number: u32) -> Result<(), (Broken, Choice)> {
+    fn expand(&mut self, state: &State, arrival: Arrival, number: u32) -> Result<(), (Broken, Act)> {
         let space = &self.book.space;
         let bounds = *space.bounds();
         for place in 0..space.servers() {
@@ -189,6 +186,9 @@ impl Search {
             }
             if facts.can_time_out {
                 self.consider(state, arrival, number, Act::Timeout(place))?;
+            }
+            if facts.leads && 1 < bounds.nodes {
+                self.consider(state, arrival, number, Act::Silence(place))?;
             }
             if facts.leads && state.used.of(Of::Entries) < bounds.entries {
                 self.consider(state, arrival, number, Act::Propose(place))?;
@@ -229,54 +229,43 @@ impl Search {
         arrival: Arrival,
         number: u32,
         act: Act,
-    ) -> Result<(), (Broken, Choice)> {
+    ) -> Result<(), (Broken, Act)> {
         let taken = match take(&mut self.book, state, act) {
             Ok(Some(taken)) => taken,
             Ok(None) => {
                 self.cut_off += 1;
                 return Ok(());
             }
-            Err(broken) => return Err((broken, Choice::whole(act))),
+            Err(broken) => return Err((broken, act)),
         };
         if self.limits.reduction && self.is_taken_before(state, arrival, act, &taken) {
             self.skipped += 1;
             return Ok(());
         }
-        for kept in taken.keeps(self.book.space.bounds().messages) {
-            self.reach(state, number, Choice { act, kept }, &taken)?;
-        }
-        Ok(())
+        self.reach(state, number, act, &taken)
     }
 
-    fn reach(
-        &mut self,
-        before: &State,
-        number: u32,
-        choice: Choice,
-        taken: &Taken,
-    ) -> Result<(), (Broken, Choice)> {
+    fn reach(&mut self, before: &State, number: u32, act: Act, taken: &Taken) -> Result<(), (Broken, Act)> {
         self.successors += 1;
-        let state = taken.with_sent(&self.book, choice.kept);
-        let lost = state.count < taken.state.count + taken.sent();
-        let (canonical, exchange) = state.canonical(&mut self.book, self.limits.symmetry, &mut ());
-        if !self.visited.insert(canonical.fingerprint(&self.book.space), number, choice.pack()) {
+        let (canonical, exchange) = taken.state.canonical(&mut self.book, self.limits.symmetry, &mut ());
+        if !self.visited.insert(canonical.fingerprint(&self.book.space), number, act.pack()) {
             return Ok(());
         }
         if taken.rewritten {
-            check(&mut self.book, &canonical).map_err(|broken| (broken, choice))?;
+            check(&mut self.book, &canonical).map_err(|broken| (broken, act))?;
         }
         self.marks.note(&self.book, &canonical);
         canonical.pack(&self.book.space, &mut self.next);
         let place = self.book.exchanges[exchange].of(taken.place) as u8;
-        let proposed = matches!(choice.act, Act::Propose(_));
-        self.next.extend(Arrival { look: taken.look, place, before: before.count, proposed, lost }.pack());
+        let proposed = matches!(act, Act::Propose(_));
+        self.next.extend(Arrival { look: taken.look, place, before: before.count, proposed }.pack());
         Ok(())
     }
 
     /// Whether what follows on this action and the one before it is also reached by taking this one first, see the module.
     fn is_taken_before(&self, state: &State, arrival: Arrival, act: Act, taken: &Taken) -> bool {
         let elsewhere = arrival.place != NOWHERE && usize::from(arrival.place) != taken.place;
-        if !elsewhere || arrival.look <= taken.look || arrival.lost {
+        if !elsewhere || arrival.look <= taken.look {
             return false;
         }
         let was_there = match act {
@@ -286,9 +275,9 @@ impl Search {
             Act::Propose(_) => !arrival.proposed,
             _ => true,
         };
-        let after = i32::from(taken.state.count + taken.sent());
-        let more = after - i32::from(state.count);
-        let room = i32::from(self.book.space.bounds().messages);
-        was_there && after <= room && i32::from(arrival.before) + more <= room
+        // Were this one first, there would be room for what it sends, whether or not the other one makes that useless.
+        let sent = taken.change.map_or(0, |change| change.sent);
+        let arrived = u8::from(matches!(act, Act::Deliver(_)));
+        was_there && arrival.before + sent - arrived <= self.book.space.bounds().messages
     }
 }

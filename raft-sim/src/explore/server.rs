@@ -37,6 +37,8 @@ pub(super) enum Input {
     Deliver(Vec<Packet>),
     /// Its time is up: the election timeout has passed, or on a leader the time to the next heartbeats.
     Timeout,
+    /// A whole election timeout passes at once on a leader, in which it hears nobody.
+    Silence,
     /// A client proposes its so-manieth command.
     Propose(u8),
     /// Its disk makes this many of the oldest writes durable.
@@ -115,10 +117,10 @@ impl Server {
                 after.settle(space, packets.iter().cloned().map(Message::Packet).collect())?;
             }
             Input::Timeout => {
-                let leads = self.status().is_some_and(|status| status.role == RoleKind::Leader);
-                let config = space.config();
-                // More than any election timeout; who waits for one does not count further.
-                let elapsed = if leads { config.heartbeat_ticks } else { 2 * config.election_timeout_ticks };
+                after.settle(space, vec![Message::Tick { elapsed: space.timeout(self.leads()) }])?;
+            }
+            Input::Silence => {
+                let elapsed = space.config().election_timeout_ticks;
                 after.settle(space, vec![Message::Tick { elapsed }])?;
             }
             Input::Propose(nth) => {
@@ -172,14 +174,19 @@ impl Server {
 
     /// The same server without time, and with the numbers that are its own affair counted from the least.
     fn without_time(mut self) -> Server {
-        let mut look = Look::new(Some(self.pair));
+        let mut look = Look::new(self.pair);
         if let Some(node) = self.node.take() {
             self.node = Some(node.renamed(&mut &mut look));
         }
         // The latest write comes last; those that are outstanding come before it.
         let latest = look.writes.pop().unwrap_or(0);
         let writes_before = look.writes.first().map_or(latest, |oldest| oldest - 1);
-        self.renamed(&mut Private { writes_before, fetches: look.fetches, sends: look.sends })
+        let leads = self.leads();
+        self.renamed(&mut Private { writes_before, fetches: look.fetches, sends: look.sends, leads })
+    }
+
+    pub(super) fn leads(&self) -> bool {
+        self.status().is_some_and(|status| status.role == RoleKind::Leader)
     }
 
     fn renamed(self, names: &mut impl raft_core::Renaming) -> Server {
@@ -199,13 +206,13 @@ impl Server {
     }
 
     /// With what it shares with packets counted anew.
-    pub(super) fn recounted(&self, shared: Shared) -> Server {
-        self.clone().renamed(&mut Recount { of: self.pair, shared })
+    pub(super) fn recounted(&self, mut names: Recount) -> Server {
+        self.clone().renamed(&mut names)
     }
 
     /// Which numbers it shares with packets.
     pub(super) fn shared(&self) -> Shared {
-        let mut look = Look::new(Some(self.pair));
+        let mut look = Look::new(self.pair);
         if let Some(node) = self.node.clone() {
             drop(node.renamed(&mut &mut look));
         }

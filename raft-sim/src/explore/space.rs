@@ -10,8 +10,8 @@ use crate::world::Setup;
 pub(super) const MESSAGES_MAX: usize = 8;
 
 /// What bounds a space. A state is in it if a run leads there that never goes beyond one of the bounds: an input after which more would be
-/// used up, or a later term be begun, is not taken. Packets that an action sends to the same server travel together and count as one. The
-/// network has room for so many, and loses any of those that are sent when there is no room for all.
+/// used up, a later term be begun, or more packets be in flight, is not taken. Packets that an action sends to the same server travel together
+/// and count as one; those that can not say anything to their receiver any more do not count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bounds {
     /// How many servers found the cluster, 1 to 5.
@@ -20,11 +20,13 @@ pub struct Bounds {
     pub terms: u8,
     /// How many commands clients propose.
     pub entries: u8,
-    /// How many packets there is room for in the network, 1 to 8.
+    /// How many packets are in flight at once, 1 to 8.
     pub messages: u8,
+    /// How often it is time for the next heartbeats of a leader; `None`: any number of times.
+    pub heartbeats: Option<u8>,
     /// How many times a server goes down. It may come up again at any time.
     pub crashes: u8,
-    /// How many packets are lost though there is room for them.
+    /// How many packets are lost.
     pub drops: u8,
     /// How many packets arrive once more than they were sent.
     pub duplicates: u8,
@@ -41,6 +43,7 @@ impl Default for Bounds {
             terms: 2,
             entries: 1,
             messages: 3,
+            heartbeats: None,
             crashes: 0,
             drops: 0,
             duplicates: 0,
@@ -76,20 +79,23 @@ pub(super) struct Space {
 
 impl Space {
     pub(super) fn new(bounds: Bounds) -> Result<Self, BoundsError> {
-        let Bounds { nodes, terms, entries, messages, crashes, drops, duplicates, .. } = bounds;
+        let Bounds { nodes, terms, entries, messages, heartbeats, crashes, drops, duplicates, .. } = bounds;
+        let heartbeats = heartbeats.unwrap_or(0);
         if nodes == 0 || SERVERS_MAX < usize::from(nodes) {
             return Err(BoundsError::Nodes);
         }
         if messages == 0 || MESSAGES_MAX < usize::from(messages) {
             return Err(BoundsError::Messages);
         }
-        if !(1..=7).contains(&terms) || [entries, crashes, drops, duplicates].iter().any(|bound| 15 < *bound)
+        if !(1..=7).contains(&terms)
+            || [entries, heartbeats, crashes, drops, duplicates].iter().any(|bound| 15 < *bound)
         {
             return Err(BoundsError::TooMuch);
         }
-        // The shortest timeouts, since each tick of one is another state; and a disk is never so slow that a leader gives up for it.
+        // So many heartbeats fit between two timeouts that no run of a space comes to an end of them: whether a leader hears nobody for that
+        // long is an action of its own. And a disk is never so slow that a leader gives up for it.
         let config = Config {
-            election_timeout_ticks: 3,
+            election_timeout_ticks: 1_000_000,
             heartbeat_ticks: 1,
             disk_stall_ticks: u32::MAX,
             pre_vote: bounds.pre_vote,
@@ -111,6 +117,12 @@ impl Space {
 
     pub(super) const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// How long it is until the time of a server is up: more than any election timeout, for who waits for one does not count further; or the
+    /// time to the next heartbeats.
+    pub(super) const fn timeout(&self, leads: bool) -> u32 {
+        if leads { self.config.heartbeat_ticks } else { 2 * self.config.election_timeout_ticks }
     }
 
     pub(super) const fn founding(&self) -> &Membership {

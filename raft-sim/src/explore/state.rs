@@ -2,7 +2,7 @@
 //! Of all states that differ in names only there is one that the search looks at, the *canonical* one.
 
 use super::book::Book;
-use super::names::{SERVERS_MAX, Shared};
+use super::names::{Recount, SERVERS_MAX, Told, pair_at};
 use super::space::{MESSAGES_MAX, Space};
 
 /// How much of the bounds is used up, four bits each.
@@ -16,6 +16,7 @@ pub(super) enum Of {
     Crashes,
     Drops,
     Duplicates,
+    Heartbeats,
 }
 
 impl Used {
@@ -71,6 +72,17 @@ impl State {
         self.count -= 1;
     }
 
+    /// Takes away the packets to this place that have become useless there.
+    pub(super) fn remove_useless(&mut self, book: &Book, place: usize) {
+        for nth in (0..self.count).rev() {
+            let packet = self.packets[usize::from(nth)];
+            let to = usize::from(book.packet_facts(packet).to);
+            if to == place && !book.is_of_use(packet, self.servers[place]) {
+                self.remove(nth);
+            }
+        }
+    }
+
     pub(super) fn packets(&self) -> &[u32] {
         &self.packets[..usize::from(self.count)]
     }
@@ -98,36 +110,66 @@ impl State {
         xxhash_rust::xxh3::xxh3_128(&bytes[..length])
     }
 
-    /// Which numbers a server shares with packets here.
-    fn shared(&self, book: &Book, place: usize) -> Shared {
-        let own = book.server_facts(self.servers[place]).shared;
-        self.packets().iter().map(|packet| book.packet_facts(*packet)).fold(own, |all, facts| {
-            if usize::from(facts.from) == place {
-                all.and(facts.of_sender)
-            } else if usize::from(facts.to) == place {
-                all.and(facts.of_receiver)
-            } else {
-                all
-            }
-        })
-    }
-
     /// Counts anew what servers share with packets. `follow` is told what each packet becomes.
     fn recount(&mut self, book: &mut Book, follow: &mut impl Follow) {
         for place in 0..book.space.servers() {
-            let shared = self.shared(book, place);
-            if shared.is_counted() {
-                continue;
+            if let Some((names, stale)) = self.names_of(book, place) {
+                self.recount_at(book, place, names, stale, follow);
             }
-            self.servers[place] = book.recounted_server(self.servers[place], shared);
-            for packet in &mut self.packets[..usize::from(self.count)] {
-                let facts = book.packet_facts(*packet);
-                if [facts.from, facts.to].contains(&(place as u8)) {
-                    let recounted = book.recounted_packet(*packet, place, shared);
-                    follow.packet(*packet, recounted);
-                    *packet = recounted;
-                }
+        }
+    }
+
+    /// How what the server at this place shares with packets has to be called, for itself and for packets whose rounds nobody looks at any
+    /// more; `None` if it is called so already.
+    fn names_of(&self, book: &Book, place: usize) -> Option<(Recount, Recount)> {
+        let facts = book.server_facts(self.servers[place]);
+        let mut attempts = facts.shared.attempts;
+        let mut told = [Told::NOTHING; SERVERS_MAX];
+        let mut is_stale = false;
+        for packet in self.packets() {
+            let packet = book.packet_facts(*packet);
+            let (borne, other) = match (usize::from(packet.from), usize::from(packet.to)) {
+                (from, to) if from == place => (packet.of_sender, to),
+                (from, to) if to == place => (packet.of_receiver, from),
+                _ => continue,
+            };
+            attempts = attempts.and(borne.attempts);
+            if facts.has_rounds(packet.term, borne.boot) {
+                told[other] = told[other].and(borne.rounds);
+            } else {
+                is_stale |= !borne.rounds.is_nothing();
             }
+        }
+        if !is_stale && facts.shared.is_counted(&told) && attempts.is_counted() {
+            return None;
+        }
+        let of = pair_at(place);
+        let rounds = (facts.shared.latest != 0).then_some((facts.shared.latest, told));
+        Some((Recount { of, rounds, attempts }, Recount { of, rounds: None, attempts }))
+    }
+
+    fn recount_at(
+        &mut self,
+        book: &mut Book,
+        place: usize,
+        names: Recount,
+        stale: Recount,
+        follow: &mut impl Follow,
+    ) {
+        let server = self.servers[place];
+        let facts = *book.server_facts(server);
+        self.servers[place] = book.recounted_server(server, names);
+        for packet in &mut self.packets[..usize::from(self.count)] {
+            let of_packet = book.packet_facts(*packet);
+            let borne = match (usize::from(of_packet.from), usize::from(of_packet.to)) {
+                (from, _) if from == place => of_packet.of_sender,
+                (_, to) if to == place => of_packet.of_receiver,
+                _ => continue,
+            };
+            let names = if facts.has_rounds(of_packet.term, borne.boot) { names } else { stale };
+            let recounted = book.recounted_packet(*packet, names);
+            follow.packet(*packet, recounted);
+            *packet = recounted;
         }
     }
 

@@ -4,15 +4,7 @@ use super::book::{Book, Change, What, look_of};
 use super::rules::{self, Broken};
 use super::state::{Of, State};
 
-/// What is taken next in a state.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Choice {
-    pub(super) act: Act,
-    /// Which of the packets that are sent then the network keeps, as bits: all of them while there is room.
-    pub(super) kept: u8,
-}
-
-/// What happens.
+/// What is chosen next in a state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Act {
     /// The packet at this place among those in flight.
@@ -20,6 +12,7 @@ pub(super) enum Act {
     DeliverCopy(u8),
     Drop(u8),
     Timeout(u8),
+    Silence(u8),
     Propose(u8),
     /// Server, and number of writes.
     Sync(u8, u8),
@@ -28,14 +21,9 @@ pub(super) enum Act {
     Restart(u8),
 }
 
-impl Choice {
-    /// With room for all packets.
-    pub(super) const fn whole(act: Act) -> Self {
-        Choice { act, kept: u8::MAX }
-    }
-
+impl Act {
     pub(super) const fn pack(self) -> u32 {
-        let (kind, place, number) = match self.act {
+        let (kind, place, number) = match self {
             Act::Deliver(packet) => (0, packet, 0),
             Act::DeliverCopy(packet) => (1, packet, 0),
             Act::Drop(packet) => (2, packet, 0),
@@ -44,13 +32,14 @@ impl Choice {
             Act::Sync(server, writes) => (5, server, writes),
             Act::Crash(server, kept) => (6, server, kept),
             Act::Restart(server) => (7, server, 0),
+            Act::Silence(server) => (8, server, 0),
         };
-        kind << 24 | (place as u32) << 16 | (number as u32) << 8 | self.kept as u32
+        kind << 16 | (place as u32) << 8 | number as u32
     }
 
     pub(super) const fn unpack(packed: u32) -> Self {
-        let (place, number) = ((packed >> 16) as u8, (packed >> 8) as u8);
-        let act = match packed >> 24 {
+        let (place, number) = ((packed >> 8) as u8, packed as u8);
+        match packed >> 16 {
             0 => Act::Deliver(place),
             1 => Act::DeliverCopy(place),
             2 => Act::Drop(place),
@@ -58,13 +47,14 @@ impl Choice {
             4 => Act::Propose(place),
             5 => Act::Sync(place, number),
             6 => Act::Crash(place, number),
-            _ => Act::Restart(place),
-        };
-        Choice { act, kept: packed as u8 }
+            7 => Act::Restart(place),
+            _ => Act::Silence(place),
+        }
     }
 }
 
-/// What an act has led to, but for the packets that it has sent.
+/// What an act has led to.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Taken {
     pub(super) state: State,
     /// Where it happened.
@@ -73,36 +63,10 @@ pub(super) struct Taken {
     pub(super) look: u32,
     /// Whether the log of a server is another one, or more is committed.
     pub(super) rewritten: bool,
+    /// Which of the packets that were sent are of use to their receivers, as bits.
+    pub(super) useful: u8,
     /// What came of it at the server, if anything did.
     pub(super) change: Option<Change>,
-}
-
-impl Taken {
-    /// How many packets were sent.
-    pub(super) fn sent(&self) -> u8 {
-        self.change.map_or(0, |change| change.sent)
-    }
-
-    /// Which of the packets that were sent the network can keep: all of them, or any as many as there is room for.
-    pub(super) fn keeps(&self, messages: u8) -> impl Iterator<Item = u8> + use<> {
-        let (sent, room) = (self.sent(), messages - self.state.count);
-        let all = ((1_u32 << sent) - 1) as u8;
-        let fits = sent <= room;
-        (0..=all)
-            .rev()
-            .filter(move |kept| if fits { *kept == all } else { kept.count_ones() == u32::from(room) })
-    }
-
-    /// The state with these packets in flight.
-    pub(super) fn with_sent(&self, book: &Book, kept: u8) -> State {
-        let mut state = self.state;
-        let sent = self.change.as_ref().map_or(&[][..], |change| book.sent_by(change));
-        for (_, packet) in sent.iter().enumerate().filter(|(nth, _)| kept >> nth & 1 == 1) {
-            state.packets[usize::from(state.count)] = *packet;
-            state.count += 1;
-        }
-        state
-    }
 }
 
 /// Takes an act that the state has. `None`: that goes beyond a bound.
@@ -118,7 +82,8 @@ pub(super) fn take(book: &mut Book, state: &State, act: Act) -> Result<Option<Ta
             after.used = after.used.one_more(Of::Drops);
             let look = look_of(&[u64::from(facts.look), 1]);
             let place = usize::from(facts.to);
-            return Ok(Some(Taken { state: after, place, look, rewritten: false, change: None }));
+            let (rewritten, useful) = (false, 0);
+            return Ok(Some(Taken { state: after, place, look, rewritten, useful, change: None }));
         }
         Act::Deliver(nth) | Act::DeliverCopy(nth) => {
             let packet = state.packets[usize::from(nth)];
@@ -129,7 +94,19 @@ pub(super) fn take(book: &mut Book, state: &State, act: Act) -> Result<Option<Ta
             }
             (usize::from(book.packet_facts(packet).to), What::Deliver(packet))
         }
-        Act::Timeout(server) => (usize::from(server), What::Timeout),
+        Act::Timeout(server) => {
+            let place = usize::from(server);
+            if let Some(most) = book.space.bounds().heartbeats
+                && book.server_facts(state.servers[place]).leads
+            {
+                if state.used.of(Of::Heartbeats) == most {
+                    return Ok(None);
+                }
+                after.used = after.used.one_more(Of::Heartbeats);
+            }
+            (place, What::Timeout)
+        }
+        Act::Silence(server) => (usize::from(server), What::Silence),
         Act::Propose(server) => {
             after.used = after.used.one_more(Of::Entries);
             (usize::from(server), What::Propose(after.used.of(Of::Entries)))
@@ -152,8 +129,22 @@ pub(super) fn take(book: &mut Book, state: &State, act: Act) -> Result<Option<Ta
     if change.committed != 0 {
         after.committed = book.join(after.committed, change.committed)?;
     }
+    after.remove_useless(book, place);
+    let mut useful = 0;
+    for (nth, packet) in book.sent_by(&change).iter().enumerate() {
+        let receiver = after.servers[usize::from(book.packet_facts(*packet).to)];
+        if !book.is_of_use(*packet, receiver) {
+            continue;
+        }
+        if after.count == book.space.bounds().messages {
+            return Ok(None);
+        }
+        useful |= 1 << nth;
+        after.packets[usize::from(after.count)] = *packet;
+        after.count += 1;
+    }
     let rewritten = change.rewritten || change.committed != 0;
-    Ok(Some(Taken { state: after, place, look: change.look, rewritten, change: Some(change) }))
+    Ok(Some(Taken { state: after, place, look: change.look, rewritten, useful, change: Some(change) }))
 }
 
 /// At most one leader is elected in a term (Raft thesis figure 3.2); and it has all that was committed before, unless it comes too late to

@@ -6,11 +6,11 @@ use std::sync::atomic::AtomicBool;
 
 use raft_core::{Pair, Renaming};
 
-use super::book::Book;
-use super::names::{Exchange, Look, Private, Recount};
+use super::book::{Book, What};
+use super::names::{Exchange, Look, Private, Recount, SERVERS_MAX, Told};
 use super::space::Space;
 use super::state::{Of, State};
-use super::successor::{Act, Choice, take};
+use super::successor::{Act, take};
 use super::trace::Trace;
 use super::{Bounds, BoundsError, Limits, Report, explore};
 use crate::action::HostId;
@@ -42,6 +42,7 @@ fn acts(book: &Book, state: &State) -> Vec<Act> {
             continue;
         }
         acts.extend(facts.can_time_out.then_some(Act::Timeout(place)));
+        acts.extend((facts.leads && 1 < bounds.nodes).then_some(Act::Silence(place)));
         acts.extend((1..=facts.queued).map(|writes| Act::Sync(place, writes)));
         if facts.leads && state.used.of(Of::Entries) < bounds.entries {
             acts.push(Act::Propose(place));
@@ -82,14 +83,16 @@ impl Renaming for Standing<'_> {
 /// A node without time, all of its numbers counted from the least.
 fn plain(node: raft_core::Node) -> raft_core::Node {
     let own = node.identity().pair;
-    let mut look = Look::new(Some(own));
+    let mut look = Look::new(own);
     let node = node.renamed(&mut &mut look);
     let latest = look.writes.pop().unwrap_or(0);
     let writes_before = look.writes.first().map_or(latest, |oldest| oldest - 1);
-    let node = node.renamed(&mut Private { writes_before, fetches: look.fetches, sends: look.sends });
-    let mut look = Look::new(Some(own));
+    let leads = node.status().role == raft_core::RoleKind::Leader;
+    let node = node.renamed(&mut Private { writes_before, fetches: look.fetches, sends: look.sends, leads });
+    let mut look = Look::new(own);
     let node = node.renamed(&mut &mut look);
-    node.renamed(&mut Recount { of: own, shared: look.shared })
+    let rounds = leads.then_some((look.shared.latest, [Told::NOTHING; SERVERS_MAX]));
+    node.renamed(&mut Recount { of: own, rounds, attempts: look.shared.attempts })
 }
 
 #[test]
@@ -103,10 +106,8 @@ fn walks_through_spaces_are_runs_of_worlds() {
             for _ in 0..60 {
                 let acts = acts(&book, &trace.state);
                 let act = acts[random.below(acts.len() as u64) as usize];
-                let Ok(Some(taken)) = take(&mut book, &trace.state, act) else { continue };
-                let keeps: Vec<u8> = taken.keeps(bounds.messages).collect();
-                let kept = keeps[random.below(keeps.len() as u64) as usize];
-                trace.take(&mut book, Choice { act, kept }, true);
+                let Ok(Some(_)) = take(&mut book, &trace.state, act) else { continue };
+                trace.take(&mut book, act, true);
                 steps += 1;
                 exchanged += u64::from(trace.hosts[0] != HostId::at(0));
                 let world = trace.world.as_ref().expect("an honest world breaks no rule");
@@ -150,22 +151,17 @@ fn names_mean_nothing_to_the_core() {
                 let (one, two) = (take(&mut book, &trace.state, act), take(&mut book, &other, there));
                 match (one, two) {
                     (Ok(Some(one)), Ok(Some(two))) => {
-                        let all = |sent: u8| ((1_u32 << sent) - 1) as u8;
-                        if one.sent() + one.state.count <= bounds.messages {
-                            let one = one.with_sent(&book, all(one.sent()));
-                            let two = two.with_sent(&book, all(two.sent()));
-                            let (canonical, _) = one.canonical(&mut book, true, &mut ());
-                            assert_eq!(canonical, two.canonical(&mut book, true, &mut ()).0, "{act:?}");
-                            let mut image = one.exchanged(&mut book, nth);
-                            let mut two = two;
-                            image.packets[..usize::from(image.count)].sort_unstable();
-                            two.packets[..usize::from(two.count)].sort_unstable();
-                            assert_eq!(image, two, "{act:?} with servers exchanged as {exchange:?}");
-                            compared += 1;
-                            moved += u64::from(nth != 0);
-                        }
-                        let kept = taken_all(&one, bounds.messages);
-                        trace.take(&mut book, Choice { act, kept }, true);
+                        let (one, two) = (one.state, two.state);
+                        let (canonical, _) = one.canonical(&mut book, true, &mut ());
+                        assert_eq!(canonical, two.canonical(&mut book, true, &mut ()).0, "{act:?}");
+                        let mut image = one.exchanged(&mut book, nth);
+                        let mut two = two;
+                        image.packets[..usize::from(image.count)].sort_unstable();
+                        two.packets[..usize::from(two.count)].sort_unstable();
+                        assert_eq!(image, two, "{act:?} with servers exchanged as {exchange:?}");
+                        compared += 1;
+                        moved += u64::from(nth != 0);
+                        trace.take(&mut book, act, true);
                     }
                     (one, two) => assert_eq!(one.is_ok(), two.is_ok(), "{act:?}"),
                 }
@@ -173,10 +169,6 @@ fn names_mean_nothing_to_the_core() {
         }
     }
     assert!(2000 < compared && 1000 < moved, "{compared} inputs compared, {moved} with servers exchanged");
-}
-
-fn taken_all(taken: &super::successor::Taken, messages: u8) -> u8 {
-    taken.keeps(messages).next().unwrap_or(0)
 }
 
 /// The same act where servers are exchanged.
@@ -198,6 +190,7 @@ fn of_exchanged(
         Act::DeliverCopy(at) => Act::DeliverCopy(packet(at)),
         Act::Drop(at) => Act::Drop(packet(at)),
         Act::Timeout(at) => Act::Timeout(place(at)),
+        Act::Silence(at) => Act::Silence(place(at)),
         Act::Propose(at) => Act::Propose(place(at)),
         Act::Sync(at, writes) => Act::Sync(place(at), writes),
         Act::Crash(at, kept) => Act::Crash(place(at), kept),
@@ -207,8 +200,8 @@ fn of_exchanged(
 
 /// Spaces so small that they are finished without any reduction.
 fn tiny() -> [Bounds; 3] {
-    let two = Bounds { nodes: 2, terms: 1, entries: 0, messages: 2, ..Bounds::default() };
-    [two, Bounds { crashes: 1, ..two }, Bounds { nodes: 3, messages: 1, drops: 1, ..two }]
+    let two = Bounds { nodes: 2, terms: 1, entries: 0, messages: 3, ..Bounds::default() };
+    [two, Bounds { crashes: 1, drops: 1, ..two }, Bounds { nodes: 3, duplicates: 1, ..two }]
 }
 
 #[test]
@@ -234,7 +227,7 @@ fn reductions_leave_out_nothing() {
 /// With a disk that forgets votes two leaders of one term are elected, and every search finds a shortest run to that.
 #[test]
 fn forgotten_votes_are_found_in_every_way() {
-    let bounds = Bounds { terms: 1, entries: 0, crashes: 1, ..Bounds::default() };
+    let bounds = Bounds { terms: 1, entries: 0, crashes: 1, messages: 4, ..Bounds::default() };
     let mut lengths = Vec::new();
     for (symmetry, reduction) in [(true, true), (true, false), (false, true), (false, false)] {
         let space = Space::new(bounds).expect("these are bounds").with_a_forgetful_disk();
@@ -246,6 +239,43 @@ fn forgotten_votes_are_found_in_every_way() {
         lengths.push(found.choices);
     }
     assert!(lengths.iter().all(|length| *length == lengths[0]), "{lengths:?}");
+}
+
+/// A packet that is of no use says nothing to its receiver, whatever happens to that one. Method: all servers and packets of small spaces;
+/// what each input that was met makes of each server.
+#[test]
+fn useless_packets_say_nothing_for_ever() {
+    let (mut said_nothing, mut kept) = (0, 0);
+    let small = Bounds { entries: 0, messages: 2, crashes: 1, ..Bounds::default() };
+    for bounds in [small, Bounds { nodes: 2, syncs: true, drops: 1, ..small }] {
+        let mut search = super::search::Search::new(bounds, Limits::default()).expect("these are bounds");
+        assert!(search.run(&AtomicBool::new(false), &mut |_| {}).finished);
+        let book = search.book();
+        let (servers, packets) = book.met();
+        let changes: Vec<(u32, u32)> = book.changes().collect();
+        let mut useless = vec![Vec::new(); servers + 1];
+        for server in 1..=servers as u32 {
+            let place = super::names::place_of(book.server(server).pair);
+            for packet in 1..=packets as u32 {
+                if usize::from(book.packet_facts(packet).to) != place || book.is_of_use(packet, server) {
+                    continue;
+                }
+                useless[server as usize].push(packet);
+                if book.server_facts(server).up {
+                    let change = book.change(server, What::Deliver(packet)).expect("no rule is broken");
+                    assert_eq!((change.server, change.sent), (server, 0), "{:?}", book.packet(packet));
+                    said_nothing += 1;
+                }
+            }
+        }
+        for (before, after) in changes {
+            for packet in &useless[before as usize] {
+                assert!(!book.is_of_use(*packet, after), "{:?}", book.packet(*packet));
+                kept += 1;
+            }
+        }
+    }
+    assert!(10_000 < said_nothing && 10_000 < kept, "{said_nothing}, {kept}");
 }
 
 #[test]

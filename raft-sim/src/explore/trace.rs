@@ -9,7 +9,7 @@ use super::rules::Broken;
 use super::server::Server;
 use super::space::Space;
 use super::state::{Follow, State, Used};
-use super::successor::{Act, Choice, take};
+use super::successor::{Act, take};
 use crate::action::{Action, HostId, PacketName};
 use crate::rig::Honest;
 use crate::schedule::{Ending, Schedule};
@@ -22,6 +22,8 @@ pub(super) struct Trace {
     pub(super) hosts: [HostId; SERVERS_MAX],
     /// Which packet of the world each of those in flight is.
     names: Vec<(u32, Vec<PacketName>)>,
+    /// How many packets are still in flight in the world that nobody has a use for any more.
+    spent: usize,
     pub(super) world: Option<World<Honest>>,
     actions: Vec<Action>,
     /// Whether the world did not follow.
@@ -53,7 +55,7 @@ impl Trace {
         let hosts = std::array::from_fn(HostId::at);
         let world = World::new(book.space.setup(), Honest).ok();
         let (names, actions) = (Vec::new(), Vec::new());
-        let mut trace = Trace { state, hosts, names, world, actions, strayed: false };
+        let mut trace = Trace { state, hosts, names, spent: 0, world, actions, strayed: false };
         for place in 0..book.space.servers() {
             trace.act(Action::Step { host: HostId::at(place), effects: None });
         }
@@ -71,16 +73,16 @@ impl Trace {
     }
 
     /// Takes a choice in both.
-    pub(super) fn take(&mut self, book: &mut Book, choice: Choice, symmetry: bool) {
+    pub(super) fn take(&mut self, book: &mut Book, act: Act, symmetry: bool) {
         let before = self.state;
-        let taken = take(book, &before, choice.act);
-        self.perform(book, choice.act);
+        let taken = take(book, &before, act);
+        self.perform(book, act);
         // Whatever broke a rule was the last choice.
         let Ok(Some(taken)) = taken else { return };
+        self.forget_spent(&taken.state);
         let sent: Vec<u32> = taken.change.map_or_else(Vec::new, |change| book.sent_by(&change).to_vec());
-        self.name_sent(book, &sent, choice.kept);
-        let (state, exchange) =
-            taken.with_sent(book, choice.kept).canonical(book, symmetry, &mut Renamed(&mut self.names));
+        self.name_sent(book, &sent, taken.useful);
+        let (state, exchange) = taken.state.canonical(book, symmetry, &mut Renamed(&mut self.names));
         self.state = state;
         for (number, _) in &mut self.names {
             *number = book.exchanged_packet(*number, exchange);
@@ -91,9 +93,22 @@ impl Trace {
         }
     }
 
-    /// Finds the packets in the world that were just sent: to each machine in the same order. Those that the network has no room for are
-    /// lost.
-    fn name_sent(&mut self, book: &Book, sent: &[u32], kept: u8) {
+    /// Nobody has a use any more for the packets that are not in this state.
+    fn forget_spent(&mut self, state: &State) {
+        let mut packets = state.packets().to_vec();
+        self.names.retain(|(number, names)| {
+            let place = packets.iter().position(|packet| packet == number);
+            if let Some(place) = place {
+                packets.swap_remove(place);
+            } else {
+                self.spent += names.len();
+            }
+            place.is_some()
+        });
+    }
+
+    /// Finds the packets in the world that were just sent: to each machine in the same order.
+    fn name_sent(&mut self, book: &Book, sent: &[u32], useful: u8) {
         let mut news = Vec::new();
         if let Some(world) = &mut self.world {
             world.take_news(&mut news);
@@ -114,12 +129,10 @@ impl Trace {
                 continue;
             };
             let names = together.remove(place);
-            if kept >> nth & 1 == 1 {
+            if useful >> nth & 1 == 1 {
                 self.names.push((*number, names));
             } else {
-                for packet in names {
-                    self.act(Action::Drop { packet });
-                }
+                self.spent += names.len();
             }
         }
         self.strayed |= !together.is_empty();
@@ -159,10 +172,13 @@ impl Trace {
             }
             Act::Timeout(place) => {
                 let host = self.hosts[usize::from(place)];
-                let config = book.space.config();
                 let leads = book.server_facts(self.state.servers[usize::from(place)]).leads;
-                let elapsed = if leads { config.heartbeat_ticks } else { 2 * config.election_timeout_ticks };
-                self.act(Action::Tick { host, elapsed });
+                self.act(Action::Tick { host, elapsed: book.space.timeout(leads) });
+                host
+            }
+            Act::Silence(place) => {
+                let host = self.hosts[usize::from(place)];
+                self.act(Action::Tick { host, elapsed: book.space.config().election_timeout_ticks });
                 host
             }
             Act::Propose(place) => {
@@ -228,7 +244,8 @@ impl Trace {
     #[cfg(test)]
     pub(super) fn in_flight(&self) -> u64 {
         let in_world = self.world.as_ref().map_or(0, |world| world.network().in_flight());
-        assert_eq!(in_world, self.names.iter().map(|(_, names)| names.len() as u64).sum::<u64>());
+        let named: usize = self.names.iter().map(|(_, names)| names.len()).sum();
+        assert_eq!(in_world, (named + self.spent) as u64);
         self.names.len() as u64
     }
 
