@@ -43,6 +43,9 @@ pub(super) struct Explore {
     /// How many packets arrive twice
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=15))]
     duplicates: u8,
+    /// How often a leader is asked for another configuration
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=15))]
+    changes: u8,
     /// Becoming durable is an action of its own; without this every write is durable at once
     #[arg(long)]
     syncs: bool,
@@ -94,6 +97,7 @@ impl Explore {
             crashes: self.crashes,
             drops: self.drops,
             duplicates: self.duplicates,
+            changes: self.changes,
             syncs: self.syncs,
             pre_vote: self.pre_vote,
         }

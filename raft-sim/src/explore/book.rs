@@ -4,9 +4,10 @@
 
 use std::hash::{BuildHasherDefault, Hash};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use hashbrown::HashMap;
-use raft_core::{LogIndex, Packet, Pair, RoleKind, Runs};
+use raft_core::{Entry, LogIndex, Membership, Packet, Pair, Payload, RoleKind, Runs};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::names::{Exchange, InUse, Look, Recount, Shared, Told, place_of};
@@ -167,6 +168,9 @@ struct History {
     /// Whether a command of a client is in it.
     has_command: bool,
     last_term: u8,
+    /// The configuration that it ends with, and whether it is another one than the first.
+    membership: Option<Arc<Membership>>,
+    is_changed: bool,
 }
 
 /// See the module.
@@ -201,6 +205,7 @@ const PROPOSE: u32 = 2 << 28;
 const SYNC: u32 = 3 << 28;
 const CRASH: u32 = 4 << 28;
 const RESTART: u32 = 5 << 28;
+const RECONFIGURE: u32 = 7 << 28;
 
 /// What can happen to a server, with a packet by its number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -209,6 +214,7 @@ pub(super) enum What {
     Timeout,
     Silence,
     Propose(u8),
+    Reconfigure { nth: u8, voters: u8 },
     Sync(u8),
     Crash(u8),
     Restart,
@@ -221,6 +227,7 @@ impl What {
             What::Timeout => TIMEOUT,
             What::Silence => SILENCE,
             What::Propose(nth) => PROPOSE | u32::from(nth),
+            What::Reconfigure { nth, voters } => RECONFIGURE | u32::from(nth) << 8 | u32::from(voters),
             What::Sync(writes) => SYNC | u32::from(writes),
             What::Crash(kept) => CRASH | u32::from(kept),
             What::Restart => RESTART,
@@ -309,13 +316,28 @@ impl Book {
         if log == 0 { 0 } else { self.histories[log as usize - 1].last_term }
     }
 
+    /// The configuration that a log ends with.
+    pub(super) fn membership(&self, log: u32) -> Option<&Membership> {
+        self.histories.get((log as usize).checked_sub(1)?)?.membership.as_deref()
+    }
+
+    /// Whether a log has another configuration than the first.
+    pub(super) fn is_changed(&self, log: u32) -> bool {
+        log != 0 && self.histories[log as usize - 1].is_changed
+    }
+
     pub(super) fn log(&mut self, runs: Runs) -> u32 {
         let (number, new) = self.logs.number(runs);
         if new {
             let runs = self.logs.at(number).clone();
             let has_command = runs.entries().any(|(_, entry)| is_command(entry));
             let last_term = runs.last_position().map_or(0, |last| last.term.raw() as u8);
-            self.histories.push(History { runs, has_command, last_term });
+            let mut memberships = runs.entries().filter_map(|(_, entry)| membership_of(entry)).cloned();
+            let first = memberships.next();
+            let latest = memberships.last();
+            let is_changed = latest.is_some();
+            let membership = latest.or(first);
+            self.histories.push(History { runs, has_command, last_term, membership, is_changed });
         }
         number
     }
@@ -434,6 +456,7 @@ impl Book {
             What::Timeout => Input::Timeout,
             What::Silence => Input::Silence,
             What::Propose(nth) => Input::Propose(nth),
+            What::Reconfigure { nth, voters } => Input::Reconfigure { nth, voters },
             What::Sync(writes) => Input::Sync(writes),
             What::Crash(kept) => Input::Crash(kept),
             What::Restart => Input::Restart,
@@ -459,6 +482,8 @@ impl Book {
         let (was, is) = (*self.server_facts(number), *self.server_facts(after));
         let of_input = match what {
             What::Deliver(packet) => self.packet_facts(packet).look,
+            // Only how many they are: which has to do with names.
+            What::Reconfigure { nth, voters } => RECONFIGURE | u32::from(nth) << 8 | voters.count_ones(),
             other => other.number(),
         };
         Ok(Change {
@@ -580,6 +605,10 @@ impl Book {
     pub(super) fn runs(&self, log: u32) -> Option<&Runs> {
         Some(&self.histories.get((log as usize).checked_sub(1)?)?.runs)
     }
+}
+
+fn membership_of(entry: &Entry) -> Option<&Arc<Membership>> {
+    if let Payload::Membership(membership) = &entry.payload { Some(membership) } else { None }
 }
 
 fn known(images: &[u32], number: u32) -> Option<u32> {

@@ -109,7 +109,7 @@ pub struct Marks {
     counts: [u64; MARKS.len()],
 }
 
-const MARKS: [&str; 7] = [
+const MARKS: [&str; 9] = [
     "a leader",
     "two leaders at once, of different terms",
     "two candidates of one term",
@@ -117,6 +117,8 @@ const MARKS: [&str; 7] = [
     "a committed command of a client",
     "a leader after a commit in an earlier term",
     "a server down after a commit",
+    "another configuration than the first in a log",
+    "another configuration than the first committed",
 ];
 
 impl Marks {
@@ -137,6 +139,8 @@ impl Marks {
             book.has_command(state.committed),
             committed && later,
             committed && servers().any(|facts| !facts.up),
+            servers().any(|facts| book.is_changed(facts.log)),
+            book.is_changed(state.committed),
         ];
         for (count, reached) in self.counts.iter_mut().zip(reached) {
             *count += u64::from(reached);

@@ -28,7 +28,7 @@ struct Arrival {
     place: u8,
     /// How many packets were in flight before.
     before: u8,
-    /// Whether it was a proposal: the next one has another number.
+    /// Whether it was a request: the next one has another number.
     proposed: bool,
 }
 
@@ -193,6 +193,11 @@ impl Search {
             if facts.leads && state.used.of(Of::Entries) < bounds.entries {
                 self.consider(state, arrival, number, Act::Propose(place))?;
             }
+            if facts.leads && state.used.of(Of::Changes) < bounds.changes {
+                for voters in 1..1 << bounds.nodes {
+                    self.consider(state, arrival, number, Act::Reconfigure(place, voters))?;
+                }
+            }
             for writes in 1..=facts.queued {
                 self.consider(state, arrival, number, Act::Sync(place, writes))?;
             }
@@ -257,7 +262,7 @@ impl Search {
         self.marks.note(&self.book, &canonical);
         canonical.pack(&self.book.space, &mut self.next);
         let place = self.book.exchanges[exchange].of(taken.place) as u8;
-        let proposed = matches!(act, Act::Propose(_));
+        let proposed = matches!(act, Act::Propose(_) | Act::Reconfigure(..));
         self.next.extend(Arrival { look: taken.look, place, before: before.count, proposed }.pack());
         Ok(())
     }
@@ -272,7 +277,7 @@ impl Search {
             Act::Deliver(nth) | Act::DeliverCopy(nth) | Act::Drop(nth) => {
                 self.book.packet_facts(state.packets[usize::from(nth)]).from != arrival.place
             }
-            Act::Propose(_) => !arrival.proposed,
+            Act::Propose(_) | Act::Reconfigure(..) => !arrival.proposed,
             _ => true,
         };
         // Were this one first, there would be room for what it sends, whether or not the other one makes that useless.

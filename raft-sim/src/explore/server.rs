@@ -10,9 +10,10 @@ use raft_core::{
     Ready, Recovered, RequestId, RoleKind, Runs, Status, Write,
 };
 
-use super::names::{Exchange, Look, Private, Recount, Shared, Timeless};
+use super::names::{Exchange, Look, Private, Recount, SERVERS_MAX, Shared, Timeless, pair_at};
 use super::rules::{self, Broken};
 use super::space::Space;
+use crate::action::{HostId, HostSet, Wanted};
 use crate::client;
 
 /// A server between two inputs: nothing is left to do for it but what inputs bring.
@@ -39,8 +40,15 @@ pub(super) enum Input {
     Timeout,
     /// A whole election timeout passes at once on a leader, in which it hears nobody.
     Silence,
-    /// A client proposes its so-manieth command.
+    /// A client proposes a command, as the so-manieth request of all.
     Propose(u8),
+    /// An operator asks for another configuration.
+    Reconfigure {
+        /// As the so-manieth request of all.
+        nth: u8,
+        /// Whose voters are those at these places, as bits.
+        voters: u8,
+    },
     /// Its disk makes this many of the oldest writes durable.
     Sync(u8),
     /// It goes down; this many of the oldest writes had made it to the disk.
@@ -127,6 +135,12 @@ impl Server {
                 let request = u64::from(*nth);
                 let commands = client::commands(request, 1, 0);
                 after.settle(space, vec![Message::Propose { id: RequestId::new(request), commands }])?;
+            }
+            Input::Reconfigure { nth, voters } => {
+                let id = RequestId::new(u64::from(*nth));
+                let change = wanted(*voters).change(|host| Some(pair_at(host.nth())));
+                let change = change.unwrap_or_else(|| unreachable!("these servers are there"));
+                after.settle(space, vec![Message::Reconfigure { id, change, based_on: None }])?;
             }
             Input::Sync(writes) => {
                 let number = after.server.sync(usize::from(*writes))?;
@@ -270,6 +284,12 @@ impl After {
             self.elected = led;
         }
     }
+}
+
+/// The configuration whose voters are the servers at these places, as bits.
+pub(super) fn wanted(voters: u8) -> Wanted {
+    let voters = (0..SERVERS_MAX).filter(|place| voters >> place & 1 == 1).map(HostId::at).collect();
+    Wanted::Set { voters, learners: HostSet::EMPTY }
 }
 
 /// The entries up to an index, without names of runs: what was committed, or a whole log.

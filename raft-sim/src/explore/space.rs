@@ -30,6 +30,8 @@ pub struct Bounds {
     pub drops: u8,
     /// How many packets arrive once more than they were sent.
     pub duplicates: u8,
+    /// How often a leader is asked for another configuration: any others of the servers as its voters.
+    pub changes: u8,
     /// Whether becoming durable is an action of its own; else every write is durable at once.
     pub syncs: bool,
     /// Whether servers ask for pre-votes before they campaign (Raft thesis §9.6).
@@ -47,6 +49,7 @@ impl Default for Bounds {
             crashes: 0,
             drops: 0,
             duplicates: 0,
+            changes: 0,
             syncs: false,
             pre_vote: false,
         }
@@ -79,7 +82,9 @@ pub(super) struct Space {
 
 impl Space {
     pub(super) fn new(bounds: Bounds) -> Result<Self, BoundsError> {
-        let Bounds { nodes, terms, entries, messages, heartbeats, crashes, drops, duplicates, .. } = bounds;
+        let Bounds {
+            nodes, terms, entries, messages, heartbeats, crashes, drops, duplicates, changes, ..
+        } = bounds;
         let heartbeats = heartbeats.unwrap_or(0);
         if nodes == 0 || SERVERS_MAX < usize::from(nodes) {
             return Err(BoundsError::Nodes);
@@ -88,7 +93,7 @@ impl Space {
             return Err(BoundsError::Messages);
         }
         if !(1..=7).contains(&terms)
-            || [entries, heartbeats, crashes, drops, duplicates].iter().any(|bound| 15 < *bound)
+            || [entries, heartbeats, crashes, drops, duplicates, changes].iter().any(|bound| 15 < *bound)
         {
             return Err(BoundsError::TooMuch);
         }

@@ -17,11 +17,17 @@ pub(super) enum Of {
     Drops,
     Duplicates,
     Heartbeats,
+    Changes,
 }
 
 impl Used {
     pub(super) const fn of(self, what: Of) -> u8 {
         (self.0 >> (4 * what as u32) & 15) as u8
+    }
+
+    /// How many requests there have been.
+    pub(super) const fn requests(self) -> u8 {
+        self.of(Of::Entries) + self.of(Of::Changes)
     }
 
     pub(super) const fn one_more(self, what: Of) -> Self {

@@ -1,6 +1,9 @@
 //! What can be chosen in a state, and what it leads to.
 
+use raft_core::Membership;
+
 use super::book::{Book, Change, What, look_of};
+use super::names::place_of;
 use super::rules::{self, Broken};
 use super::state::{Of, State};
 
@@ -14,6 +17,8 @@ pub(super) enum Act {
     Timeout(u8),
     Silence(u8),
     Propose(u8),
+    /// Server, and the voters to be, as bits.
+    Reconfigure(u8, u8),
     /// Server, and number of writes.
     Sync(u8, u8),
     /// Server, and number of writes that are kept.
@@ -33,6 +38,7 @@ impl Act {
             Act::Crash(server, kept) => (6, server, kept),
             Act::Restart(server) => (7, server, 0),
             Act::Silence(server) => (8, server, 0),
+            Act::Reconfigure(server, voters) => (9, server, voters),
         };
         kind << 16 | (place as u32) << 8 | number as u32
     }
@@ -48,7 +54,8 @@ impl Act {
             5 => Act::Sync(place, number),
             6 => Act::Crash(place, number),
             7 => Act::Restart(place),
-            _ => Act::Silence(place),
+            8 => Act::Silence(place),
+            _ => Act::Reconfigure(place, number),
         }
     }
 }
@@ -109,7 +116,12 @@ pub(super) fn take(book: &mut Book, state: &State, act: Act) -> Result<Option<Ta
         Act::Silence(server) => (usize::from(server), What::Silence),
         Act::Propose(server) => {
             after.used = after.used.one_more(Of::Entries);
-            (usize::from(server), What::Propose(after.used.of(Of::Entries)))
+            (usize::from(server), What::Propose(after.used.requests()))
+        }
+        Act::Reconfigure(server, voters) => {
+            after.used = after.used.one_more(Of::Changes);
+            let nth = after.used.requests();
+            (usize::from(server), What::Reconfigure { nth, voters })
         }
         Act::Sync(server, writes) => (usize::from(server), What::Sync(writes)),
         Act::Crash(server, kept) => {
@@ -171,13 +183,15 @@ fn elected(book: &mut Book, state: &mut State, term: u8, place: usize) -> Result
 /// What must hold of the logs of a state.
 pub(super) fn check(book: &mut Book, state: &State) -> Result<(), Broken> {
     let servers = &state.servers[..book.space.servers()];
-    let mut holders = 0;
-    for server in servers {
-        let durable = book.server_facts(*server).durable;
-        holders += usize::from(book.holds(durable, state.committed));
-    }
-    if 2 * holders <= servers.len() {
-        let committed = book.runs(state.committed);
+    let holds: Vec<bool> = servers
+        .iter()
+        .map(|server| {
+            let durable = book.server_facts(*server).durable;
+            book.holds(durable, state.committed)
+        })
+        .collect();
+    if !is_held(book, state, servers, &holds) {
+        let (committed, holders) = (book.runs(state.committed), holds.iter().filter(|holds| **holds).count());
         let what = format!(
             "{committed:?} is committed, which only {holders} of {} servers hold durably",
             servers.len()
@@ -194,4 +208,20 @@ pub(super) fn check(book: &mut Book, state: &State) -> Result<(), Broken> {
         }
     }
     Ok(())
+}
+
+/// Whether a quorum holds what was committed: of the configuration that was committed last, or of one behind it, which may have been in force
+/// already when that was committed (Raft thesis §4.1).
+fn is_held(book: &mut Book, state: &State, servers: &[u32], holds: &[bool]) -> bool {
+    let is_quorum = |membership: &Membership| {
+        membership.is_quorum(|pair| holds.get(place_of(pair)).copied().unwrap_or(false))
+    };
+    if state.committed == 0 || book.membership(state.committed).is_none_or(is_quorum) {
+        return true;
+    }
+    state.used.of(Of::Changes) != 0
+        && servers.iter().any(|server| {
+            let log = book.server_facts(*server).log;
+            book.holds(log, state.committed) && book.membership(log).is_some_and(is_quorum)
+        })
 }

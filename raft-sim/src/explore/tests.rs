@@ -20,11 +20,12 @@ fn search(bounds: Bounds, limits: Limits) -> Report {
     explore(bounds, limits, &AtomicBool::new(false), &mut |_| {}).expect("these are bounds")
 }
 
-fn spaces() -> [Bounds; 4] {
+fn spaces() -> [Bounds; 5] {
     let small = Bounds { messages: 4, ..Bounds::default() };
     [
         Bounds { crashes: 2, drops: 2, duplicates: 2, terms: 7, entries: 3, ..small },
         Bounds { crashes: 2, drops: 2, duplicates: 2, terms: 7, entries: 3, syncs: true, ..small },
+        Bounds { crashes: 1, drops: 2, duplicates: 2, terms: 7, entries: 2, changes: 3, ..small },
         Bounds { crashes: 1, terms: 5, entries: 2, pre_vote: true, messages: 6, ..small },
         Bounds { nodes: 2, crashes: 3, terms: 7, entries: 4, syncs: true, messages: 2, ..small },
     ]
@@ -46,6 +47,9 @@ fn acts(book: &Book, state: &State) -> Vec<Act> {
         acts.extend((1..=facts.queued).map(|writes| Act::Sync(place, writes)));
         if facts.leads && state.used.of(Of::Entries) < bounds.entries {
             acts.push(Act::Propose(place));
+        }
+        if facts.leads && state.used.of(Of::Changes) < bounds.changes {
+            acts.extend((1..1 << bounds.nodes).map(|voters| Act::Reconfigure(place, voters)));
         }
         if state.used.of(Of::Crashes) < bounds.crashes {
             acts.extend((0..=facts.queued).map(|kept| Act::Crash(place, kept)));
@@ -135,7 +139,7 @@ fn walks_through_spaces_are_runs_of_worlds() {
 #[test]
 fn names_mean_nothing_to_the_core() {
     let (mut compared, mut moved) = (0, 0);
-    for bounds in spaces().into_iter().take(3) {
+    for bounds in spaces().into_iter().take(4) {
         let mut book = Book::new(Space::new(bounds).expect("these are bounds"));
         for seed in 0..20 {
             let mut random = Random::new(seed);
@@ -192,6 +196,10 @@ fn of_exchanged(
         Act::Timeout(at) => Act::Timeout(place(at)),
         Act::Silence(at) => Act::Silence(place(at)),
         Act::Propose(at) => Act::Propose(place(at)),
+        Act::Reconfigure(at, voters) => {
+            let all = (0..8).filter(|nth| voters >> nth & 1 == 1);
+            Act::Reconfigure(place(at), all.fold(0, |image, nth| image | 1 << exchange.of(nth)))
+        }
         Act::Sync(at, writes) => Act::Sync(place(at), writes),
         Act::Crash(at, kept) => Act::Crash(place(at), kept),
         Act::Restart(at) => Act::Restart(place(at)),

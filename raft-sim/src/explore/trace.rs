@@ -6,7 +6,7 @@
 use super::book::Book;
 use super::names::SERVERS_MAX;
 use super::rules::Broken;
-use super::server::Server;
+use super::server::{Server, wanted};
 use super::space::Space;
 use super::state::{Follow, State, Used};
 use super::successor::{Act, take};
@@ -183,8 +183,17 @@ impl Trace {
             }
             Act::Propose(place) => {
                 let host = self.hosts[usize::from(place)];
-                let request = u64::from(self.state.used.of(super::state::Of::Entries)) + 1;
+                let request = u64::from(self.state.used.requests()) + 1;
                 self.act(Action::Propose { host, request, commands: 1, bytes: 0 });
+                host
+            }
+            Act::Reconfigure(place, voters) => {
+                let host = self.hosts[usize::from(place)];
+                let request = u64::from(self.state.used.requests()) + 1;
+                let wanted = wanted(voters).renamed(&mut |at| Some(self.hosts[at.nth()]));
+                if let Some(wanted) = wanted {
+                    self.act(Action::Reconfigure { host, request, wanted, based_on: None });
+                }
                 host
             }
             Act::Sync(place, writes) => {
