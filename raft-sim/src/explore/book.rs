@@ -183,8 +183,7 @@ pub(super) struct Book {
     packet_facts: Vec<PacketFacts>,
     logs: Numbered<Runs>,
     histories: Vec<History>,
-    changes: Quick<u32>,
-    change_list: Vec<Change>,
+    changes: Quick<Change>,
     sent: Vec<u32>,
     exchanged_servers: Vec<Vec<u32>>,
     exchanged_packets: Vec<Vec<u32>>,
@@ -261,7 +260,6 @@ impl Book {
             logs: Numbered::new(),
             histories: Vec::new(),
             changes: HashMap::default(),
-            change_list: Vec::new(),
             sent: Vec::new(),
             exchanged_servers: images.clone(),
             exchanged_packets: images.clone(),
@@ -303,7 +301,7 @@ impl Book {
     /// Which server has become which.
     #[cfg(test)]
     pub(super) fn changes(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        self.changes.iter().map(|(key, nth)| ((key >> 32) as u32, self.change_list[*nth as usize].server))
+        self.changes.iter().map(|(key, change)| ((key >> 32) as u32, change.server))
     }
 
     /// Whether a log, or a piece of it, holds a command of a client.
@@ -440,12 +438,11 @@ impl Book {
     /// A rule that it breaks.
     pub(super) fn change(&mut self, server: u32, what: What) -> Result<Change, Broken> {
         let key = two(server, what.number());
-        if let Some(nth) = self.changes.get(&key) {
-            return Ok(self.change_list[*nth as usize]);
+        if let Some(change) = self.changes.get(&key) {
+            return Ok(*change);
         }
         let change = self.make_change(server, what)?;
-        self.changes.insert(key, self.change_list.len() as u32);
-        self.change_list.push(change);
+        self.changes.insert(key, change);
         Ok(change)
     }
 

@@ -64,14 +64,14 @@ impl Renaming for Exchange {
 
 /// Numbers that are in use, as bits. 0 always is: it stands for none.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct InUse(u64);
+pub(super) struct InUse(u32);
 
 impl InUse {
     pub(super) const NONE: InUse = InUse(1);
 
     /// With this one as well. Numbers stay small, since they are counted anew all the time.
     pub(super) fn with(self, number: u64) -> Self {
-        assert!(number < 64, "numbers are counted anew before they grow");
+        assert!(number < 32, "numbers are counted anew before they grow");
         InUse(self.0 | 1 << number)
     }
 
@@ -86,7 +86,7 @@ impl InUse {
 
     /// What this number is when they are counted anew. One that is not in use becomes what the greatest one below it becomes.
     pub(super) fn counted(self, number: u64) -> u64 {
-        let up_to = self.0 & (u64::MAX >> (63 - number.min(63)));
+        let up_to = self.0 & (u32::MAX >> (31 - number.min(31)));
         u64::from(up_to.count_ones()) - 1
     }
 
@@ -97,7 +97,7 @@ impl InUse {
 }
 
 /// What the latest round of a leader is called. Those that packets speak of come before it, two apart; so there is room for all.
-const LATEST: u64 = 32;
+const LATEST: u64 = 24;
 
 /// Which rounds of a leader packets speak of that are under way between it and one follower.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -120,14 +120,14 @@ impl Told {
         // Every second bit from the lowest to the latest, and none beside.
         let first = told.trailing_zeros();
         let odd = first & 1 == 1;
-        let every_second = 0x5555_5555_5555_5555_u64 & (u64::MAX << first) & (u64::MAX >> (63 - LATEST));
+        let every_second = 0x5555_5555_u32 & (u32::MAX << first) & (u32::MAX >> (31 - LATEST));
         !odd && told == every_second
     }
 
     /// What a round is called that packets speak of.
     fn renamed(self, latest: u64, round: u64) -> u64 {
-        let others = self.0.0 | 1 << latest;
-        let later = if round == 63 { 0 } else { others & (u64::MAX << (round + 1)) };
+        let others = u64::from(self.0.0) | 1 << latest;
+        let later = others >> (round + 1) << (round + 1);
         LATEST - 2 * u64::from(later.count_ones())
     }
 
@@ -136,15 +136,15 @@ impl Told {
         if round == latest {
             return LATEST;
         }
-        let later = self.0.0 >> (round + 2) << (round + 2);
+        let later = u64::from(self.0.0) >> (round + 2) << (round + 2);
         // The next round is later than that of the entries by two or more.
         if later == 0 { LATEST - 1 } else { self.renamed(latest, u64::from(later.trailing_zeros())) - 2 }
     }
 
     /// What a round is called that was answered: the latest one of packets that is not later.
     fn of_answer(self, latest: u64, round: u64) -> u64 {
-        let before = self.0.0 & (u64::MAX >> (63 - round)) & !1;
-        if before == 0 { 0 } else { self.renamed(latest, 63 - u64::from(before.leading_zeros())) }
+        let before = self.0.0 & (u32::MAX >> (31 - round)) & !1;
+        if before == 0 { 0 } else { self.renamed(latest, 31 - u64::from(before.leading_zeros())) }
     }
 }
 
@@ -340,7 +340,7 @@ mod tests {
     /// Goal: counting anew keeps the order, and leaves no gaps. Method: all sets of numbers up to seven.
     #[test]
     fn counting_anew_keeps_the_order() {
-        for bits in (0..1_u64 << 8).map(|bits| bits | 1) {
+        for bits in (0..1_u32 << 8).map(|bits| bits | 1) {
             let set = InUse(bits);
             let numbers: Vec<u64> = (0..8).filter(|number| set.has(*number)).collect();
             let counted: Vec<u64> = numbers.iter().map(|number| set.counted(*number)).collect();
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn rounds_compare_alike_by_their_new_names() {
         for latest in 1..=6_u64 {
-            for bits in 0..1_u64 << latest {
+            for bits in 0..1_u32 << latest {
                 let told = Told(InUse(bits << 1 | 1));
                 let packets: Vec<u64> = (1..=latest).filter(|round| told.0.has(*round)).collect();
                 let new = |round| told.renamed(latest, round);

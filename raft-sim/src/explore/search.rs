@@ -32,6 +32,21 @@ struct Arrival {
     proposed: bool,
 }
 
+/// A state that an act leads to, before it is known whether it was met already.
+#[derive(Clone, Copy, Debug)]
+struct Reached {
+    state: State,
+    fingerprint: u128,
+    /// From which state, and by which act.
+    from: u32,
+    act: Act,
+    arrival: Arrival,
+    rewritten: bool,
+}
+
+/// So many are looked up together: the memory is asked for all of them before the first answer is waited for.
+const TOGETHER: usize = 128;
+
 /// States have numbers of 32 bits; there is room for what is met until the next look at this.
 const NUMBERS_MAX: usize = u32::MAX as usize - (1 << 24);
 
@@ -59,6 +74,7 @@ pub(super) struct Search {
     // States of one depth, packed, each with its arrival.
     level: Vec<u32>,
     next: Vec<u32>,
+    reached: Vec<Reached>,
     depth: u32,
     successors: u64,
     cut_off: u64,
@@ -78,6 +94,7 @@ impl Search {
             visited: Visited::new(),
             level: Vec::new(),
             next: Vec::new(),
+            reached: Vec::with_capacity(2 * TOGETHER),
             depth: 0,
             successors: 0,
             cut_off: 0,
@@ -109,8 +126,13 @@ impl Search {
                 let words = &self.level[nth * width..(nth + 1) * width];
                 let state = State::unpack(&self.book.space, words);
                 let arrival = Arrival::unpack(words[width - 2], words[width - 1]);
-                if let Err((broken, choice)) = self.expand(&state, arrival, number) {
-                    let found = self.tell(broken, (number, choice));
+                let mut went =
+                    self.expand(&state, arrival, number).map_err(|(broken, act)| (broken, (number, act)));
+                if went.is_ok() && (TOGETHER <= self.reached.len() || nth + 1 == states) {
+                    went = self.take_note();
+                }
+                if let Err((broken, last)) = went {
+                    let found = self.tell(broken, last);
                     return self.report(Some(found), true);
                 }
                 number += 1;
@@ -247,23 +269,36 @@ impl Search {
             self.skipped += 1;
             return Ok(());
         }
-        self.reach(state, number, act, &taken)
+        self.reach(state, number, act, &taken);
+        Ok(())
     }
 
-    fn reach(&mut self, before: &State, number: u32, act: Act, taken: &Taken) -> Result<(), (Broken, Act)> {
+    fn reach(&mut self, before: &State, from: u32, act: Act, taken: &Taken) {
         self.successors += 1;
-        let (canonical, exchange) = taken.state.canonical(&mut self.book, self.limits.symmetry, &mut ());
-        if !self.visited.insert(canonical.fingerprint(&self.book.space), number, act.pack()) {
-            return Ok(());
-        }
-        if taken.rewritten {
-            check(&mut self.book, &canonical).map_err(|broken| (broken, act))?;
-        }
-        self.marks.note(&self.book, &canonical);
-        canonical.pack(&self.book.space, &mut self.next);
+        let (state, exchange) = taken.state.canonical(&mut self.book, self.limits.symmetry, &mut ());
+        let fingerprint = state.fingerprint(&self.book.space);
         let place = self.book.exchanges[exchange].of(taken.place) as u8;
         let proposed = matches!(act, Act::Propose(_) | Act::Reconfigure(..));
-        self.next.extend(Arrival { look: taken.look, place, before: before.count, proposed }.pack());
+        let arrival = Arrival { look: taken.look, place, before: before.count, proposed };
+        self.reached.push(Reached { state, fingerprint, from, act, arrival, rewritten: taken.rewritten });
+    }
+
+    /// Takes note of the states that were reached, as far as they are new.
+    fn take_note(&mut self) -> Result<(), (Broken, (u32, Act))> {
+        self.visited.ask_for(self.reached.iter().map(|reached| reached.fingerprint));
+        let mut reached = std::mem::take(&mut self.reached);
+        for Reached { state, fingerprint, from, act, arrival, rewritten } in reached.drain(..) {
+            if !self.visited.insert(fingerprint, from, act.pack()) {
+                continue;
+            }
+            if rewritten {
+                check(&mut self.book, &state).map_err(|broken| (broken, (from, act)))?;
+            }
+            self.marks.note(&self.book, &state);
+            state.pack(&self.book.space, &mut self.next);
+            self.next.extend(arrival.pack());
+        }
+        self.reached = reached;
         Ok(())
     }
 
