@@ -6,7 +6,10 @@
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
-use raft_sim::canary::{Bench, Break, CANARIES, Canary, CanaryError, Replacement, SEEDS};
+use raft_sim::canary::{
+    Bench, Break, CANARIES, Canary, CanaryError, HABITATS, Habitat, Hunt, HuntError, Replacement, SEEDS,
+};
+use raft_sim::explore::Limits;
 use raft_sim::{Honest, Mix, Options, Schedule, campaign, replay};
 
 /// Goal: an oracle that sees a canary does not see ghosts. Method: the unbroken world passes the same seeds.
@@ -63,6 +66,24 @@ fn canaries_fit_the_sources() {
             assert_eq!(text.matches(replacement.from).count(), 1, "{}: {}", canary.name, replacement.from);
         }
     }
+}
+
+/// Goal: the table of spaces can be relied on. Method: each is that of a broken core, which is there once, and there is such a space.
+#[test]
+fn habitats_are_those_of_broken_cores() {
+    assert!(12 <= HABITATS.len());
+    for (nth, habitat) in HABITATS.iter().enumerate() {
+        let Habitat { canary, bounds, .. } = *habitat;
+        assert!(HABITATS[..nth].iter().all(|other| other.canary != canary), "{canary}");
+        let broken = Canary::named(canary).unwrap_or_else(|| panic!("there is no canary {canary}"));
+        assert!(matches!(broken.how, Break::Core(_)), "{canary}");
+        assert_eq!(broken.habitat(), Some(habitat));
+        assert_eq!(bounds.to_string().parse(), Ok(bounds), "{canary}");
+        let limits = Limits { states: Some(1), ..Limits::default() };
+        assert!(Hunt::of(bounds, limits, &AtomicBool::new(false)).unwrap().found.is_none(), "{canary}");
+    }
+    let homeless = Canary::named("two-changes").unwrap();
+    assert!(matches!(homeless.hunt(&Bench::new(None)), Err(HuntError::Homeless)));
 }
 
 /// Goal: a bug in the core goes from a seed to a short run and a test by two commands. Method: votes of an older term that count;

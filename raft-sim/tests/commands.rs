@@ -97,6 +97,9 @@ fn wrong_usage_is_refused() {
         &["canaries", "--shard", "3/2"],
         &["canaries", "--shard", "1001/2000"],
         &["canaries", "--source", "/no-such-folder"],
+        &["canaries", "--exhaustive", "--only", "forgetful-disk"],
+        &["canaries", "--exhaustive", "--from", "two-changes"],
+        &["canaries", "--exhaustive", "--shard", "1001/2000"],
     ] {
         let output = raft_sim(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");

@@ -9,7 +9,9 @@ use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::exhaustive::{Hunt, ParseHuntError, word_of};
 use super::{CanaryError, ParseSightingError, Replacement, Sighting, child};
+use crate::explore::{Bounds, Limits};
 use crate::schedule::{Schedule, ScheduleError};
 
 /// Where broken copies are made and built.
@@ -79,6 +81,22 @@ impl Bench {
         let text =
             self.output(replacements, &["record", name, seen.profile.name(), &seen.seed.to_string()])?;
         text.parse().map_err(|error: ScheduleError| CanaryError::Build(error.to_string()))
+    }
+
+    /// Builds a copy with these replacements and lets it search a space. Of the limits that in bytes is not kept.
+    ///
+    /// # Errors
+    /// A replacement that does not fit exactly once, or a copy that can not be made, built or run; or the bench was stopped.
+    pub fn explore(
+        &self,
+        replacements: &[Replacement],
+        bounds: Bounds,
+        limits: Limits,
+    ) -> Result<Hunt, CanaryError> {
+        let states = limits.states.unwrap_or(u64::MAX);
+        let arguments = ["explore", &bounds.to_string(), word_of(limits), &states.to_string()];
+        let text = self.output(replacements, &arguments)?;
+        text.parse().map_err(|error: ParseHuntError| CanaryError::Build(error.to_string()))
     }
 
     fn output(&self, replacements: &[Replacement], arguments: &[&str]) -> Result<String, CanaryError> {

@@ -6,6 +6,8 @@
 
 mod child;
 mod copy;
+mod exhaustive;
+mod habitats;
 mod program;
 mod rigs;
 mod sighting;
@@ -19,6 +21,10 @@ use crate::schedule::Schedule;
 use crate::subject::Subject;
 
 pub use self::copy::Bench;
+pub use self::exhaustive::{
+    Catch, Habitat, Hunt, HuntError, ParseHuntError, STATES_COMPARED_MAX, STATES_MAX, STATES_UNBROKEN,
+};
+pub use self::habitats::HABITATS;
 pub use self::program::main as broken_main;
 pub use self::sighting::{ParseSightingError, Sighting};
 pub use self::table::CANARIES;

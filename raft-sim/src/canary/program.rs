@@ -3,6 +3,8 @@
 //! ```text
 //! raft-sim search                     the first run that breaks a rule, as a [`Sighting`]; or nothing
 //! raft-sim record NAME PROFILE SEED   the schedule of that run, broken as NAME
+//! raft-sim explore BOUNDS HOW STATES  a search of this space, as a [`Hunt`]; HOW is `both` reductions, `symmetry`,
+//!                                     `reduction` or `neither`, and STATES the most that are looked at
 //! raft-sim replay FILE                the schedule as text
 //! raft-sim columns FILE               the same, with a column for every server
 //! raft-sim draw FILE OUT              a picture of it, as HTML; the text says only how it ends
@@ -15,6 +17,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
+use super::exhaustive::{Hunt, limits_of};
 use super::recorded;
 use super::sighting::Sighting;
 use crate::plan::Mix;
@@ -52,6 +55,14 @@ fn obey(words: &[&str]) -> io::Result<ExitCode> {
             let mix = Mix::named(profile).ok_or_else(|| io::Error::other("no such profile"))?;
             let seed = seed.parse().map_err(io::Error::other)?;
             write!(out, "{}", recorded(&Honest, name, seed, mix))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ["explore", bounds, how, states] => {
+            let bounds = bounds.parse().map_err(io::Error::other)?;
+            let limits = limits_of(how, states.parse().map_err(io::Error::other)?);
+            let limits = limits.ok_or_else(|| io::Error::other("no such way to search"))?;
+            let hunt = Hunt::of(bounds, limits, &AtomicBool::new(false)).map_err(io::Error::other)?;
+            write!(out, "{hunt}")?;
             Ok(ExitCode::SUCCESS)
         }
         [how @ ("replay" | "columns"), file] => {

@@ -8,6 +8,7 @@ use crate::{Honest, Mix, Options, Schedule, Subject};
 use clap::Args;
 
 use super::failure::{Failure, Out, open_folder};
+use super::hunts::Hunts;
 use super::schedule::canary;
 use super::stop::Stop;
 use super::{VIOLATION, parse_shard};
@@ -23,6 +24,10 @@ pub(super) struct Canaries {
     /// Begin with the canary of this name, to go on where one was stopped; of a shard with its own canary
     #[arg(long, value_name = "NAME", conflicts_with = "only")]
     from: Option<String>,
+    /// Look at all states of a small cluster instead, for each canary whose space is known; it has to be found there by its rule, by a
+    /// shortest run that breaks a rule in a world too, and of the same length without symmetry and reduction
+    #[arg(long)]
+    exhaustive: bool,
     /// The sources to break a copy of; without it those that this command was built from
     #[arg(long, value_name = "DIR")]
     source: Option<PathBuf>,
@@ -36,9 +41,9 @@ pub(super) struct Canaries {
 
 /// How far it is.
 #[derive(Clone, Copy, Default)]
-struct Tried {
-    tried: usize,
-    missed: usize,
+pub(super) struct Tried {
+    pub(super) tried: usize,
+    pub(super) missed: usize,
 }
 
 impl Canaries {
@@ -47,6 +52,10 @@ impl Canaries {
         self.source.as_deref().map_or(Ok(()), has_sources)?;
         self.save.as_deref().map_or(Ok(()), open_folder)?;
         let bench = Bench::new(self.source.clone()).until(stop.flag());
+        if self.exhaustive {
+            let hunts = Hunts { bench: &bench, save: self.save.as_deref(), timing: self.timing };
+            return hunts.execute(&chosen, self.source.is_some(), out, stop);
+        }
         if let Some(code) = self.unbroken(&bench, &chosen, out, stop)? {
             return Ok(code);
         }
@@ -71,31 +80,24 @@ impl Canaries {
             }
             done.tried += 1;
         }
-        if done.missed == 0 {
-            let count = match chosen.len() {
-                1 => "the canary is".to_owned(),
-                count => format!("all {count} canaries are"),
-            };
-            writeln!(out, "clean: {count} seen, each by its oracle")?;
-            Ok(ExitCode::SUCCESS)
-        } else {
-            let Tried { tried, missed } = done;
-            writeln!(out, "violated: {missed} of {tried} canaries are not seen as they must be")?;
-            Ok(ExitCode::from(VIOLATION))
-        }
+        verdict(out, done)
     }
 
     /// Those that are to be tried, at least one.
     fn chosen(&self) -> Result<Vec<&'static Canary>, Failure> {
         if let Some(name) = &self.only {
-            return Ok(vec![canary(name)?]);
+            let canary = canary(name)?;
+            let known = !self.exhaustive || canary.habitat().is_some();
+            return if known { Ok(vec![canary]) } else { Err(Failure::NoSpace(name.clone())) };
         }
+        let all: Vec<&Canary> =
+            CANARIES.iter().filter(|canary| !self.exhaustive || canary.habitat().is_some()).collect();
         let (nth, of) = self.shard.unwrap_or((1, 1));
         let (skipped, step) = (usize::try_from(nth - 1), usize::try_from(of));
         let (skipped, step) = (skipped.unwrap_or(usize::MAX), step.unwrap_or(usize::MAX));
-        let mut chosen: Vec<&Canary> = CANARIES.iter().skip(skipped).step_by(step).collect();
+        let mut chosen: Vec<&Canary> = all.iter().copied().skip(skipped).step_by(step).collect();
         if chosen.is_empty() {
-            return Err(Failure::EmptyShard { nth, of, count: CANARIES.len() as u64 });
+            return Err(Failure::EmptyShard { nth, of, count: all.len() as u64 });
         }
         if let Some(name) = &self.from {
             let known = || chosen.iter().map(|canary| canary.name).collect::<Vec<_>>().join(", ");
@@ -161,6 +163,22 @@ impl Canaries {
     }
 }
 
+/// The last line once all were tried.
+pub(super) fn verdict(out: &mut Out, done: Tried) -> Result<ExitCode, Failure> {
+    let Tried { tried, missed } = done;
+    if missed == 0 {
+        let count = match tried {
+            1 => "the canary is".to_owned(),
+            count => format!("all {count} canaries are"),
+        };
+        writeln!(out, "clean: {count} seen, each by its oracle")?;
+        Ok(ExitCode::SUCCESS)
+    } else {
+        writeln!(out, "violated: {missed} of {tried} canaries are not seen as they must be")?;
+        Ok(ExitCode::from(VIOLATION))
+    }
+}
+
 /// A folder without sources is refused before anything is run.
 fn has_sources(folder: &Path) -> Result<(), Failure> {
     let parts = [
@@ -178,13 +196,18 @@ fn has_sources(folder: &Path) -> Result<(), Failure> {
 }
 
 /// Milliseconds as seconds, rounded up to tenths.
-fn tenths(ms: u64) -> String {
+pub(super) fn tenths(ms: u64) -> String {
     let tenths = ms.div_ceil(100);
     format!("{}.{}", tenths / 10, tenths % 10)
 }
 
 /// The last line of what was stopped before `next`.
-fn unfinished(out: &mut Out, stop: &Stop, done: Tried, next: &Canary) -> Result<ExitCode, Failure> {
+pub(super) fn unfinished(
+    out: &mut Out,
+    stop: &Stop,
+    done: Tried,
+    next: &Canary,
+) -> Result<ExitCode, Failure> {
     let Tried { tried, missed } = done;
     let then = format!("; stopped by {}; go on with --from {}", stop.name(), next.name);
     if missed == 0 {

@@ -53,6 +53,8 @@ pub(super) enum Failure {
     Bounds(BoundsError),
     #[error("there is no canary `{name}`; there are {known}")]
     NoCanary { name: String, known: String },
+    #[error("the canary `{0}` fits into no space that is known")]
+    NoSpace(String),
     #[error("{} holds no sources to break: there is no {missing} in it", folder.display())]
     NoSources { folder: PathBuf, missing: &'static str },
     #[error("{}: it would be written over", .0.display())]

@@ -4,6 +4,7 @@
 mod canaries;
 mod explore;
 mod failure;
+mod hunts;
 mod merge;
 mod program;
 mod read;

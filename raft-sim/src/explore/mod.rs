@@ -29,7 +29,7 @@ use std::sync::atomic::AtomicBool;
 
 use self::book::Book;
 use self::search::Search;
-pub use self::space::{Bounds, BoundsError};
+pub use self::space::{Bounds, BoundsError, ParseBoundsError};
 use self::state::State;
 use crate::schedule::Schedule;
 

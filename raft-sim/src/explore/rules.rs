@@ -86,8 +86,18 @@ pub(super) fn stepped(before: &Server, after: &Server, ready: &Ready) -> Result<
         format!("{who} votes for {:?} and {:?} in term {}", was.vote, is.vote, is.term)
     })?;
     let leads = |status: &raft_core::Status| status.role == RoleKind::Leader;
-    let kept_up_to =
-        if leads(&was) && leads(&is) && was.term == is.term { was.last.index } else { was.commit };
+    // Older entries commit along with one of the leader's own term, never by themselves (Raft thesis §3.6.2, figure 3.7).
+    let leads_on = leads(&was) && leads(&is) && was.term == is.term;
+    let own = !leads_on || was.commit == is.commit || node.term_at(is.commit) == Some(is.term);
+    require(own, COMMIT, || {
+        format!(
+            "{who}, leader of term {}, commits index {}, whose entry is of term {:?}",
+            is.term,
+            is.commit,
+            node.term_at(is.commit)
+        )
+    })?;
+    let kept_up_to = if leads_on { was.last.index } else { was.commit };
     if let Some(old) = &before.node {
         let lost = (1..=kept_up_to.raw())
             .map(LogIndex::new)

@@ -1,5 +1,8 @@
 //! A space: which clusters, which inputs, and how much of each.
 
+use core::fmt;
+use core::str::FromStr;
+
 use raft_core::{Config, Membership, SessionLimits};
 
 use super::names::{SERVERS_MAX, pair_at};
@@ -53,6 +56,62 @@ impl Default for Bounds {
             syncs: false,
             pre_vote: false,
         }
+    }
+}
+
+/// As one would type them behind `raft-sim explore`; what is not bounded, or not there at all, is left out.
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Bounds { nodes, terms, entries, messages, .. } = self;
+        write!(f, "--nodes {nodes} --terms {terms} --entries {entries} --messages {messages}")?;
+        if let Some(heartbeats) = self.heartbeats {
+            write!(f, " --heartbeats {heartbeats}")?;
+        }
+        let Bounds { crashes, drops, duplicates, changes, .. } = *self;
+        let used = [("crashes", crashes), ("drops", drops), ("duplicates", duplicates), ("changes", changes)];
+        for (name, most) in used {
+            if most != 0 {
+                write!(f, " --{name} {most}")?;
+            }
+        }
+        for (name, wanted) in [("syncs", self.syncs), ("pre-vote", self.pre_vote)] {
+            if wanted {
+                write!(f, " --{name}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A text that is not the options of a space.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("not the options of a space")]
+pub struct ParseBoundsError;
+
+impl FromStr for Bounds {
+    type Err = ParseBoundsError;
+
+    fn from_str(text: &str) -> Result<Self, ParseBoundsError> {
+        let mut bounds = Bounds::default();
+        let mut words = text.split_whitespace();
+        while let Some(option) = words.next() {
+            let mut number = || words.next().and_then(|word| word.parse::<u8>().ok()).ok_or(ParseBoundsError);
+            match option {
+                "--nodes" => bounds.nodes = number()?,
+                "--terms" => bounds.terms = number()?,
+                "--entries" => bounds.entries = number()?,
+                "--messages" => bounds.messages = number()?,
+                "--heartbeats" => bounds.heartbeats = Some(number()?),
+                "--crashes" => bounds.crashes = number()?,
+                "--drops" => bounds.drops = number()?,
+                "--duplicates" => bounds.duplicates = number()?,
+                "--changes" => bounds.changes = number()?,
+                "--syncs" => bounds.syncs = true,
+                "--pre-vote" => bounds.pre_vote = true,
+                _ => return Err(ParseBoundsError),
+            }
+        }
+        Ok(bounds)
     }
 }
 
