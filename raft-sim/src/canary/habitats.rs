@@ -65,4 +65,14 @@ pub const HABITATS: &[Habitat] = &[
         bounds: Bounds { entries: 1, duplicates: 1, ..PLAIN },
         oracle: "health",
     },
+    Habitat {
+        canary: "stale-votes",
+        bounds: Bounds { nodes: 3, terms: 2, messages: 5, heartbeats: Some(0), ..PLAIN },
+        oracle: "election-safety",
+    },
+    Habitat {
+        canary: "removed-leader-counts",
+        bounds: Bounds { nodes: 3, messages: 3, heartbeats: Some(1), changes: 1, ..PLAIN },
+        oracle: "commit-rule",
+    },
 ];

@@ -418,9 +418,22 @@ impl Book {
         number
     }
 
-    /// Whether a packet can still say anything to this server. Once it can not it never will: terms on disks and boots only grow, and nobody
-    /// becomes candidate or leader of the same term twice.
-    pub(super) fn is_of_use(&self, packet: u32, receiver: u32) -> bool {
+    /// Whether a packet can still say anything to this server. The core is asked, too: where it makes anything of it, or breaks a rule by that,
+    /// the packet is of use, whatever was expected.
+    pub(super) fn is_of_use(&mut self, packet: u32, receiver: u32) -> bool {
+        if self.may_be_of_use(packet, receiver) {
+            return true;
+        }
+        if !self.server_facts(receiver).up {
+            return false;
+        }
+        let change = self.change(receiver, What::Deliver(packet));
+        !change.is_ok_and(|change| change.server == receiver && change.sent == 0)
+    }
+
+    /// The same by what packets and servers are. Once it can not it never will: terms on disks and boots only grow, and nobody becomes candidate
+    /// or leader of the same term twice.
+    fn may_be_of_use(&self, packet: u32, receiver: u32) -> bool {
         let (packet, server) = (self.packet_facts(packet), self.server_facts(receiver));
         let here = packet.term == server.term;
         match packet.for_whom {

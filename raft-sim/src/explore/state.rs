@@ -79,7 +79,7 @@ impl State {
     }
 
     /// Takes away the packets to this place that have become useless there.
-    pub(super) fn remove_useless(&mut self, book: &Book, place: usize) {
+    pub(super) fn remove_useless(&mut self, book: &mut Book, place: usize) {
         for nth in (0..self.count).rev() {
             let packet = self.packets[usize::from(nth)];
             let to = usize::from(book.packet_facts(packet).to);

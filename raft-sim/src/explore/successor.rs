@@ -143,16 +143,17 @@ pub(super) fn take(book: &mut Book, state: &State, act: Act) -> Result<Option<Ta
     }
     after.remove_useless(book, place);
     let mut useful = 0;
-    for (nth, packet) in book.sent_by(&change).iter().enumerate() {
-        let receiver = after.servers[usize::from(book.packet_facts(*packet).to)];
-        if !book.is_of_use(*packet, receiver) {
+    for nth in 0..change.sent {
+        let packet = book.sent_by(&change)[usize::from(nth)];
+        let receiver = after.servers[usize::from(book.packet_facts(packet).to)];
+        if !book.is_of_use(packet, receiver) {
             continue;
         }
         if after.count == book.space.bounds().messages {
             return Ok(None);
         }
         useful |= 1 << nth;
-        after.packets[usize::from(after.count)] = *packet;
+        after.packets[usize::from(after.count)] = packet;
         after.count += 1;
     }
     let rewritten = change.rewritten || change.committed != 0;
