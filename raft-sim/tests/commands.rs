@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output};
 
+use raft_sim::canary::{CANARIES, HABITATS};
+
 fn raft_sim(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_raft-sim")).args(arguments).output().unwrap()
 }
@@ -97,6 +99,7 @@ fn wrong_usage_is_refused() {
         &["canaries", "--shard", "3/2"],
         &["canaries", "--shard", "1001/2000"],
         &["canaries", "--source", "/no-such-folder"],
+        &["canaries", "--list", "--timing"],
         &["canaries", "--exhaustive", "--only", "forgetful-disk"],
         &["canaries", "--exhaustive", "--from", "two-changes"],
         &["canaries", "--exhaustive", "--shard", "1001/2000"],
@@ -106,6 +109,33 @@ fn wrong_usage_is_refused() {
         assert!(!output.stderr.is_empty(), "{arguments:?}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
     }
+}
+
+/// Goal: canaries are found by those who do not know their names. Method: the list, that of those which fit into a space, and a name of which only
+/// a word is right.
+#[test]
+fn canaries_can_be_listed() {
+    let lines = |arguments: &[&str]| {
+        let output = raft_sim(&[&["canaries", "--list"][..], arguments].concat());
+        assert_eq!(output.status.code(), Some(0));
+        stdout(&output).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (all, fitting) = (lines(&[]), lines(&["--exhaustive"]));
+    for (list, count) in [(&all, CANARIES.len()), (&fitting, HABITATS.len())] {
+        assert_eq!((list.len(), list.last().unwrap()), (count + 1, &format!("canaries: {count}")));
+    }
+    let line =
+        "vote-twice                     votes                 a vote given to every candidate of a term (B3)";
+    assert!(all.contains(&line.to_owned()));
+    assert!(fitting.iter().all(|line| all.contains(line) || line.starts_with("canaries: ")));
+    let wrong = raft_sim(&["canaries", "--only", "twice-vote"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    let said = String::from_utf8(wrong.stderr).unwrap();
+    assert!(
+        said.contains("there are ") && said.contains("vote-twice, ") && !said.contains("half-is-enough"),
+        "{said}"
+    );
+    assert!(said.ends_with("what else `raft-sim canaries --list` prints\n"), "{said}");
 }
 
 /// Goal: seeds at the end of their range are seeds like others. Method: the last there is, also in a shard.
@@ -170,12 +200,24 @@ fn explore_says_whether_it_has_finished() {
     let file = folder.path().join("report.json");
     let cut = raft_sim(&["explore", "--max-states", "5000", "--json", file.to_str().unwrap()]);
     assert_eq!(cut.status.code(), Some(3));
-    assert!(last(&cut).unwrap().starts_with("unfinished: "));
+    let verdict = last(&cut).unwrap();
+    assert!(
+        verdict.starts_with("unfinished: ")
+            && verdict.ends_with("; ended by --max-states; more of them look further"),
+        "{verdict}"
+    );
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert_eq!(report["finished"], false);
     assert!(5000 <= report["states"].as_u64().unwrap());
     let cut = raft_sim(&["explore", "--memory", "1M"]);
     assert_eq!(cut.status.code(), Some(3));
+    assert!(last(&cut).unwrap().ends_with("; ended by --memory; more of it looks further"));
+    // The bounds are printed as the options that make them.
+    let line = stdout(&finished).lines().next().unwrap().to_owned();
+    assert_eq!(line, "bounds        --nodes 2 --terms 1 --entries 0 --messages 2");
+    let wrong = raft_sim(&["explore", "--memory", "8GiB"]);
+    let hint = "a whole number of bytes is wanted, or one with K, M or G behind it, as `8G`";
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains(hint));
     for wrong in [["--nodes", "6"], ["--messages", "0"], ["--memory", "1T"]] {
         assert_eq!(raft_sim(&[&["explore"][..], &wrong].concat()).status.code(), Some(2), "{wrong:?}");
     }

@@ -165,6 +165,24 @@ fn canaries_stop_within_a_run() {
     assert_eq!(last_line(&stopped), expected);
 }
 
+/// Goal: a search stops, tells what it has met, and that it does not go on by itself. Method: a space that takes hours.
+#[test]
+fn explore_stops_within_a_space() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["explore", "--terms", "7", "--crashes", "9", "--json", "report.json"];
+    let mut child = raft_sim(folder.path(), &arguments).spawn().unwrap();
+    let report = folder.path().join("report.json");
+    until_there(&mut child, &report);
+    signal(&child, "INT");
+    let stopped = child.wait_with_output().unwrap();
+    assert_eq!(stopped.status.code(), Some(130), "{}", text(&stopped.stderr));
+    let last = last_line(&stopped);
+    let expected = "states, no rule breaks in them; stopped by SIGINT; the same command begins anew";
+    assert!(last.starts_with("unfinished: ") && last.ends_with(expected), "{last}");
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    assert_eq!(report["finished"], false);
+}
+
 /// Goal: `shrink` stops between two attempts, and the same command ends where it would have ended. Method: stopped as soon as its file is
 /// there, again and again; compared with one that was not.
 #[test]
@@ -223,6 +241,7 @@ fn failed_stdout_ends_every_command() {
         &["replay", &failing],
         &["replay", "--columns", &failing],
         &["shrink", &failing],
+        &["explore", "--nodes", "2", "--terms", "1", "--entries", "0", "--messages", "2"],
         &["canaries", "--only", "forgetful-disk"],
     ] {
         let full = File::options().write(true).open("/dev/full").unwrap();

@@ -24,6 +24,9 @@ pub(super) struct Canaries {
     /// Begin with the canary of this name, to go on where one was stopped; of a shard with its own canary
     #[arg(long, value_name = "NAME", conflicts_with = "only")]
     from: Option<String>,
+    /// Print all of them, each with its oracle and what is broken, and try none
+    #[arg(long, conflicts_with_all = ["only", "source", "save", "timing"])]
+    list: bool,
     /// Look at all states of a small cluster instead, for each canary whose space is known; it has to be found there by its rule, by a
     /// shortest run that breaks a rule in a world too, and of the same length without symmetry and reduction
     #[arg(long)]
@@ -49,6 +52,9 @@ pub(super) struct Tried {
 impl Canaries {
     pub(super) fn execute(&self, out: &mut Out, stop: &Stop) -> Result<ExitCode, Failure> {
         let chosen = self.chosen()?;
+        if self.list {
+            return list(&chosen, out);
+        }
         self.source.as_deref().map_or(Ok(()), has_sources)?;
         self.save.as_deref().map_or(Ok(()), open_folder)?;
         let bench = Bench::new(self.source.clone()).until(stop.flag());
@@ -163,15 +169,23 @@ impl Canaries {
     }
 }
 
+/// What there is, with the oracle that sees it at random.
+fn list(chosen: &[&Canary], out: &mut Out) -> Result<ExitCode, Failure> {
+    for Canary { name, oracle, what, .. } in chosen {
+        writeln!(out, "{name:<31}{oracle:<22}{what}")?;
+    }
+    writeln!(out, "canaries: {}", chosen.len())?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// The last line once all were tried.
 pub(super) fn verdict(out: &mut Out, done: Tried) -> Result<ExitCode, Failure> {
     let Tried { tried, missed } = done;
     if missed == 0 {
-        let count = match tried {
-            1 => "the canary is".to_owned(),
-            count => format!("all {count} canaries are"),
-        };
-        writeln!(out, "clean: {count} seen, each by its oracle")?;
+        match tried {
+            1 => writeln!(out, "clean: the canary is seen, by its oracle")?,
+            count => writeln!(out, "clean: all {count} canaries are seen, each by its oracle")?,
+        }
         Ok(ExitCode::SUCCESS)
     } else {
         writeln!(out, "violated: {missed} of {tried} canaries are not seen as they must be")?;

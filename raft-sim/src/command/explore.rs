@@ -19,16 +19,16 @@ use super::{UNFINISHED, VIOLATION};
 /// signal did.
 #[derive(Args)]
 pub(super) struct Explore {
-    /// How many servers
+    /// How many servers, 1 to 5
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=5))]
     nodes: u8,
-    /// The latest term
+    /// The latest term, 1 to 7
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=7))]
     terms: u8,
-    /// How many commands clients propose
+    /// How many commands clients propose, at most 15
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=15))]
     entries: u8,
-    /// How many packets are in flight at once
+    /// How many packets are in flight at once, 1 to 8
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=8))]
     messages: u8,
     /// How often it is time for the next heartbeats of a leader; without this any number of times
@@ -58,7 +58,7 @@ pub(super) struct Explore {
     /// Take actions at different servers in every order
     #[arg(long)]
     no_reduction: bool,
-    /// End unfinished after so many states
+    /// End unfinished once so many states were met; those that are looked at together are finished before, some thousands more
     #[arg(long, value_name = "N")]
     max_states: Option<u64>,
     /// End unfinished when the states take so many bytes; K, M and G stand for 2^10, 2^20 and 2^30
@@ -82,7 +82,9 @@ fn parse_bytes(text: &str) -> Result<u64, String> {
         Some(digits) => (digits, 30),
         None => (text, 0),
     };
-    let number = digits.parse::<u64>().map_err(|error| format!("`{text}`: {error}"))?;
+    let number = digits.parse::<u64>().map_err(|_| {
+        "a whole number of bytes is wanted, or one with K, M or G behind it, as `8G`".to_owned()
+    })?;
     number.checked_mul(1 << shift).ok_or_else(|| "so many bytes there are not".to_owned())
 }
 
@@ -137,7 +139,7 @@ impl Explore {
             if let Some(bytes) = peak_bytes() {
                 writeln!(
                     out,
-                    "{:<14}{} bytes per state, of {bytes} at the most",
+                    "{:<14}{} bytes per state; {bytes} in all, when it was most",
                     "memory",
                     bytes / report.states
                 )?;
@@ -147,7 +149,7 @@ impl Explore {
     }
 
     fn print(&self, report: &Report, out: &mut Out) -> Result<(), Failure> {
-        writeln!(out, "{:<14}{:?}", "bounds", self.bounds())?;
+        writeln!(out, "{:<14}{}", "bounds", self.bounds())?;
         writeln!(out, "{:<14}{}, the farthest {} actions away", "states", report.states, report.depth)?;
         let Report { successors, skipped, cut_off, .. } = report;
         writeln!(
@@ -179,8 +181,22 @@ impl Explore {
             writeln!(out, "finished: {} states, no rule breaks", report.states)?;
             return Ok(ExitCode::SUCCESS);
         }
-        writeln!(out, "unfinished: {} states, no rule breaks in them", report.states)?;
+        let why = self.why_unfinished(report, stop);
+        writeln!(out, "unfinished: {} states, no rule breaks in them; {why}", report.states)?;
         Ok(if stop.is_set() { stop.code() } else { ExitCode::from(UNFINISHED) })
+    }
+
+    /// What ended a search before its space was finished, and what to do about it.
+    fn why_unfinished(&self, report: &Report, stop: &Stop) -> String {
+        if stop.is_set() {
+            return format!("stopped by {}; the same command begins anew", stop.name());
+        }
+        match self.max_states {
+            Some(most) if most <= report.states => {
+                "ended by --max-states; more of them look further".to_owned()
+            }
+            _ => "ended by --memory; more of it looks further".to_owned(),
+        }
     }
 }
 

@@ -36,11 +36,15 @@ pub(super) fn open<'a>(file: &Path, program: &Program<'a>) -> Result<(Schedule, 
     Ok((schedule, place))
 }
 
-/// The canary of this name.
+/// The canary of this name. Where there is none, those that have a word of it are named.
 pub(super) fn canary(name: &str) -> Result<&'static Canary, Failure> {
     Canary::named(name).ok_or_else(|| {
-        let names: Vec<&str> = CANARIES.iter().map(|canary| canary.name).collect();
-        Failure::NoCanary { name: name.to_owned(), known: names.join(", ") }
+        let names = CANARIES.iter().map(|canary| canary.name);
+        let mut known: Vec<&str> = names
+            .filter(|known| known.split('-').any(|word| name.split('-').any(|other| word == other)))
+            .collect();
+        known.push("what else `raft-sim canaries --list` prints");
+        Failure::NoCanary { name: name.to_owned(), known: known.join(", ") }
     })
 }
 
