@@ -453,6 +453,21 @@ fn texts_do_not_become_markup() {
     }
 }
 
+/// Goal: the heading of a picture is short. Method: of a first note with more behind a semicolon only what stands before it is the heading, and
+/// the whole note is there too; one without is the heading as it is.
+#[test]
+fn heading_is_the_beginning_of_the_first_note() {
+    let heading = |notes: &[&str]| {
+        let notes = notes.iter().map(|note| (*note).to_owned()).collect();
+        let schedule = Schedule { notes, broken: None, ..spoilt() };
+        let facts = facts_in(&Painter::of_schedule(&schedule).finish(None, true).page());
+        (facts["title"].clone(), facts["notes"].clone())
+    };
+    assert_eq!(heading(&[]), (json!("a schedule"), json!([])));
+    assert_eq!(heading(&["a run", "of two"]), (json!("a run"), json!(["of two"])));
+    assert_eq!(heading(&["a run; long", "of two"]), (json!("a run"), json!(["a run; long", "of two"])));
+}
+
 /// Goal: a long run makes a page that a browser takes. Method: a swarm run of twenty-five thousand actions is some megabytes at most.
 #[test]
 fn long_runs_make_small_pages() {

@@ -180,8 +180,9 @@ impl Canary {
                 caught.is_as_short_as(&search(symmetry, reduction)?, how)?;
             }
         }
-        let note = format!("a shortest run of the space {} with the canary {}", habitat.bounds, self.name);
-        caught.schedule.notes.push(note);
+        // In front of what the search says, since the first note is the heading of a picture.
+        let note = format!("the canary {}, by a shortest run of the space {}", self.name, habitat.bounds);
+        caught.schedule.notes.insert(0, note);
         caught.schedule.broken = Some(self.name.to_owned());
         Ok((hunt, caught))
     }

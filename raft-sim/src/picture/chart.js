@@ -371,7 +371,7 @@ class Chart {
         const label = `${action.verb}${action.verb === "tick" ? ` ${action.rest}` : ""}`;
         const wide = this.width(label, 10);
         const below = y + BAND / 2 + 9;
-        if (wide + 6 < layout.scale * 1.9 && this.claim(x - wide / 2, below - 6, wide, 12)) {
+        if (wide + 6 < layout.scale * 1.9 && this.claim(x - wide / 2 - 2, below - 6, wide + 4, 12)) {
           this.text(label, x, below, { size: 10, colour: "muted", align: "center", halo: true });
         }
       }

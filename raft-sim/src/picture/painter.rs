@@ -63,11 +63,16 @@ impl Painter {
     /// For the run of a schedule.
     pub fn of_schedule(schedule: &Schedule) -> Self {
         let mut notes = schedule.notes.clone();
-        let first = if notes.is_empty() { "a schedule".to_owned() } else { notes.remove(0) };
+        // What follows a semicolon says more than a heading has room for; then the whole note stays among the others.
+        let title = match notes.first().map(|first| first.split_once("; ")) {
+            None => "a schedule".to_owned(),
+            Some(None) => notes.remove(0),
+            Some(Some((title, _))) => title.to_owned(),
+        };
         if let Some(broken) = &schedule.broken {
             notes.insert(0, format!("broken on purpose: {broken}"));
         }
-        Painter::new(Facts { title: first, notes, ..Facts::default() })
+        Painter::new(Facts { title, notes, ..Facts::default() })
     }
 
     fn new(facts: Facts) -> Self {
