@@ -5,6 +5,8 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use raft_sim::canary::{Bench, Canary};
+
 fn raft_sim(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_raft-sim"));
     command.current_dir(folder).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -38,8 +40,10 @@ fn until_there(child: &mut Child, path: &Path) {
 
 /// A schedule of a run that breaks a rule in a disk that forgets.
 fn failing(folder: &Path) -> String {
-    let saved = output(folder, &["canaries", "--only", "forgetful-disk", "--save", "."]);
-    assert_eq!(saved.status.code(), Some(0), "{}", text(&saved.stderr));
+    let (canary, bench) = (Canary::named("forgetful-disk").unwrap(), Bench::new(None));
+    let seen = canary.fly(&bench).unwrap();
+    let schedule = canary.record(&bench, &seen).unwrap();
+    std::fs::write(folder.join("forgetful-disk.schedule"), schedule.to_string()).unwrap();
     "forgetful-disk.schedule".to_owned()
 }
 
