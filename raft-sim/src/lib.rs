@@ -26,6 +26,7 @@ mod columns;
 pub mod command;
 mod cpu_time;
 mod disk;
+mod erased;
 pub mod explore;
 pub mod history;
 mod host;

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::campaign::{Seeds, Summary, campaign};
 use crate::columns::Columns;
+use crate::erased::Erased;
 use crate::oracle::Violation;
 use crate::picture::{Painter, Picture};
 use crate::plan::Options;
@@ -91,6 +92,72 @@ pub trait Subject: Sync {
 
 impl<R: Rig + Sync> Subject for R {
     fn find_until(&self, seeds: u64, options: &Options, stop: &AtomicBool) -> Option<Report> {
+        Erased::of(self).find_until(seeds, options, stop)
+    }
+
+    fn campaign(
+        &self,
+        seeds: Seeds,
+        options: &Options,
+        jobs: u32,
+        stop: &AtomicBool,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Summary {
+        Erased::of(self).campaign(seeds, options, jobs, stop, progress)
+    }
+
+    fn has_own(&self) -> bool {
+        self.own().live().is_some()
+    }
+
+    fn tell_run(
+        &self,
+        seed: u64,
+        options: &Options,
+        out: &mut dyn Write,
+        stop: &AtomicBool,
+    ) -> io::Result<Report> {
+        Erased::of(self).tell_run(seed, options, out, stop)
+    }
+
+    fn record(&self, seed: u64, options: &Options) -> (Schedule, Option<Violation>) {
+        Erased::of(self).record(seed, options)
+    }
+
+    fn replay(&self, schedule: &Schedule) -> Replayed {
+        Erased::of(self).replay(schedule)
+    }
+
+    fn shrink(
+        &self,
+        schedule: &Schedule,
+        watch: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
+    ) -> Result<Schedule, ShrinkError> {
+        Erased::of(self).shrink(schedule, watch)
+    }
+
+    fn tell(
+        &self,
+        schedule: &Schedule,
+        columns: bool,
+        out: &mut dyn Write,
+        stop: &AtomicBool,
+    ) -> io::Result<Replayed> {
+        Erased::of(self).tell(schedule, columns, out, stop)
+    }
+
+    fn draw_run(&self, seed: u64, options: &Options, stop: &AtomicBool) -> (Picture, Report) {
+        Erased::of(self).draw_run(seed, options, stop)
+    }
+
+    fn draw(&self, schedule: &Schedule, stop: &AtomicBool) -> (Picture, Replayed) {
+        Erased::of(self).draw(schedule, stop)
+    }
+}
+
+/// The same for all rigs, whose types are forgotten: compiled once.
+impl Erased<'_> {
+    fn find_until(&self, seeds: u64, options: &Options, stop: &AtomicBool) -> Option<Report> {
         let mut watch = Until::new(stop, ());
         let mut reports = (0..seeds).map(|seed| run(seed, options, self.clone(), &mut watch));
         reports.find(|report| report.violation.is_some() || report.stopped).filter(|report| !report.stopped)
@@ -105,10 +172,6 @@ impl<R: Rig + Sync> Subject for R {
         progress: &(dyn Fn(u64) + Sync),
     ) -> Summary {
         campaign(seeds, options, jobs, self, stop, progress)
-    }
-
-    fn has_own(&self) -> bool {
-        self.own().live().is_some()
     }
 
     fn tell_run(

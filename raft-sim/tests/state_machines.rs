@@ -5,10 +5,7 @@ use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use raft_sim::{
-    Action, At, Finding, Options, Random, Replicated, Schedule, StateMachine, Subject, campaign, record,
-    replay, simulate,
-};
+use raft_sim::{Action, At, Finding, Options, Random, Replicated, Schedule, StateMachine, Subject, simulate};
 
 /// What is wrong with a [`Sum`].
 const NOTHING: u8 = 0;
@@ -118,7 +115,7 @@ fn assert_found<const WRONG: u8>(oracle: &str, seen: &str, most: usize) {
     // The file alone shows it again.
     let again: Schedule = schedule.to_string().parse().unwrap();
     assert_eq!(again, *schedule);
-    let replayed = replay(&again, Replicated::<Sum<WRONG>>::default(), &mut ());
+    let replayed = Subject::replay(&Replicated::<Sum<WRONG>>::default(), &again);
     assert_eq!(replayed.violation.map(|violation| violation.oracle), Some(oracle));
     assert!(finding.to_string().contains(&format!("violated {oracle}: ")), "{finding}");
 }
@@ -181,7 +178,8 @@ fn panics_before_there_is_a_command_are_found_by_their_seed() {
 fn campaign_is_the_same_with_any_number_of_threads() {
     let options = Options { actions: 3_000, ..Options::default() };
     let rig = Replicated::<Sum<NOTHING>>::default();
-    let many = |jobs| campaign((0, 12), &options, jobs, &rig, &AtomicBool::new(false), &|_| {});
+    let many =
+        |jobs| Subject::campaign(&rig, (0, 12).into(), &options, jobs, &AtomicBool::new(false), &|_| {});
     assert_eq!(many(1), many(3));
 }
 
@@ -191,13 +189,13 @@ fn recorded_run_replays_to_the_same_digest() {
     let options = Options { actions: 2_000, ..Options::default() };
     for seed in 0..5 {
         let rig = Replicated::<Sum<NOTHING>>::default();
-        let (schedule, violation) = record(seed, &options, &rig);
+        let (schedule, violation) = Subject::record(&rig, seed, &options);
         assert_eq!(violation, None);
         let is_command = |action: &&Action| matches!(action, Action::Command { .. });
         assert_eq!(schedule.actions.iter().filter(is_command).count(), schedule.commands.len());
         let again: Schedule = schedule.to_string().parse().unwrap();
         assert_eq!(again, schedule);
-        let replayed = replay(&again, rig.clone(), &mut ());
+        let replayed = Subject::replay(&rig, &again);
         let run = raft_sim::run(seed, &options, rig, &mut ());
         assert_eq!((replayed.digest, replayed.impossible), (run.digest, 0));
     }
@@ -211,7 +209,7 @@ fn commands_become_small() {
     let rig = Replicated::<Sum<FORGETS>>::default();
     let smallest = rig.simple_commands().first().cloned().unwrap();
     assert!(schedule.commands.values().all(|says| *says == smallest), "{schedule}");
-    let (mut stopped, _) = record(seed, &Options::default(), &rig);
+    let (mut stopped, _) = Subject::record(&rig, seed, &Options::default());
     while stopped.shortened.is_none_or(|shortened| shortened.stage.is_some()) {
         stopped = Subject::shrink(&rig, &stopped, &mut |progress| {
             if progress.tried % 7 == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
