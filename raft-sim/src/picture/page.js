@@ -1,5 +1,6 @@
 // Keys, buttons, the address, and what is chosen: everything that changes what is to be seen. Whatever changes, `show` draws it.
 
+const DARK = matchMedia("(prefers-color-scheme: dark)");
 const view = { step: 0, chosen: 0, theme: null, playing: null };
 const byId = (id) => document.getElementById(id);
 const run = new Run(JSON.parse(byId("facts").textContent));
@@ -72,16 +73,16 @@ function readAddress() {
   return said.has("step") ? Number(said.get("step")) || 0 : null;
 }
 
+// Light or dark as was chosen; as the system is while nobody has.
 function setTheme(theme) {
   view.theme = theme;
-  document.documentElement.dataset.theme = theme;
+  document.documentElement.dataset.theme = theme ?? (DARK.matches ? "dark" : "light");
   chart.readPalette();
   overview.stale = true;
 }
 
 function otherTheme() {
-  const dark = view.theme ? view.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  setTheme(dark ? "light" : "dark");
+  setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
   goTo(view.step, false);
 }
 
@@ -277,14 +278,14 @@ function listen() {
   addEventListener("keydown", onKey);
   addEventListener("resize", measure);
   addEventListener("hashchange", () => { const step = readAddress(); measure(); goTo(step ?? view.step); });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { chart.readPalette(); overview.stale = true; show(); });
+  DARK.addEventListener("change", () => { setTheme(view.theme); show(); });
 }
 
 writeHead();
 writeLegend();
 makeBoxes();
 listen();
-chart.readPalette();
+setTheme(null);
 const linked = readAddress();
 measure();
 layout.fitFirst();
