@@ -27,6 +27,18 @@ fn wait(child: &mut Child, stop: &AtomicBool) -> Result<ExitStatus, CanaryError>
     }
 }
 
+/// Lets others go on for a moment.
+///
+/// # Errors
+/// `stop` was set.
+pub(super) fn pause(stop: &AtomicBool) -> Result<(), CanaryError> {
+    if stop.load(Ordering::Relaxed) {
+        return Err(CanaryError::Stopped);
+    }
+    thread::sleep(LOOK);
+    Ok(())
+}
+
 /// Runs a program with our own stdout and stderr.
 ///
 /// # Errors

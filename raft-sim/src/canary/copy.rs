@@ -2,7 +2,7 @@
 //! again.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -21,6 +21,10 @@ pub struct Bench {
     target: PathBuf,
     stop: Arc<AtomicBool>,
 }
+
+/// While it is there nobody else builds or runs a broken copy in the same place.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "it is held, not looked at")] File);
 
 /// What a copy consists of, below the top of the workspace.
 const COPIED: [&str; 3] = ["Cargo.lock", "raft-core/src", "raft-sim/src"];
@@ -52,6 +56,7 @@ impl Bench {
     /// # Errors
     /// A replacement that does not fit exactly once, or a copy that can not be made, built or run; or the bench was stopped.
     pub fn show(&self, replacements: &[Replacement], what: &[&OsStr]) -> Result<ExitStatus, CanaryError> {
+        let _lock = self.lock()?;
         child::status(Command::new(self.program(replacements)?).args(what), &self.stop)
     }
 
@@ -100,6 +105,7 @@ impl Bench {
     }
 
     fn output(&self, replacements: &[Replacement], arguments: &[&str]) -> Result<String, CanaryError> {
+        let _lock = self.lock()?;
         let output = child::output(Command::new(self.program(replacements)?).args(arguments), &self.stop)?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
@@ -107,22 +113,49 @@ impl Bench {
         Err(CanaryError::Build(String::from_utf8_lossy(&output.stderr).into_owned()))
     }
 
-    /// Builds a copy with these replacements; the program, which is there until the next is built.
+    /// Waits until nobody else builds and runs a copy there: what they run would be another one than they have built.
+    ///
+    /// # Errors
+    /// There is no such place, or the bench was stopped.
+    pub fn lock(&self) -> Result<Lock, CanaryError> {
+        fs::create_dir_all(&self.target)?;
+        let file = File::create(self.target.join("lock"))?;
+        while let Err(error) = file.try_lock() {
+            match error {
+                TryLockError::WouldBlock => child::pause(&self.stop)?,
+                TryLockError::Error(error) => return Err(error.into()),
+            }
+        }
+        Ok(Lock(file))
+    }
+
+    /// Builds a copy with these replacements; the program, which is there until the next is built: [`lock`](Self::lock) keeps others from
+    /// that.
     ///
     /// # Errors
     /// A replacement that does not fit exactly once, or a copy that can not be made or built; or the bench was stopped.
     pub fn program(&self, replacements: &[Replacement]) -> Result<PathBuf, CanaryError> {
         let copy = self.target.join("copy");
-        self.copy_sources(&copy)?;
+        let mut broken = Vec::new();
         for replacement in replacements {
-            let file = copy.join(replacement.file);
-            let text = fs::read_to_string(&file)?;
+            let file = self.source.join(replacement.file);
+            let there = broken.iter().position(|(name, _)| *name == file);
+            let nth = match there {
+                Some(nth) => nth,
+                None => {
+                    let text = fs::read_to_string(&file)?;
+                    broken.push((file, text));
+                    broken.len() - 1
+                }
+            };
+            let text = &mut broken[nth].1;
             let found = text.matches(replacement.from).count();
             if found != 1 {
                 return Err(CanaryError::Stale { file: replacement.file, found });
             }
-            fs::write(&file, text.replacen(replacement.from, replacement.to, 1))?;
+            *text = text.replacen(replacement.from, replacement.to, 1);
         }
+        self.copy_sources(&copy, &broken)?;
         self.build(&copy)?;
         Ok(self.target.join("build").join("debug").join("raft-sim"))
     }
@@ -155,9 +188,9 @@ impl Bench {
         Err(CanaryError::Build(String::from_utf8_lossy(&output.stderr).into_owned()))
     }
 
-    fn copy_sources(&self, copy: &Path) -> io::Result<()> {
+    fn copy_sources(&self, copy: &Path, broken: &[(PathBuf, String)]) -> io::Result<()> {
         for part in COPIED {
-            copy_tree(&self.source.join(part), &copy.join(part))?;
+            copy_tree(&self.source.join(part), &copy.join(part), broken)?;
         }
         let manifest = fs::read_to_string(self.source.join("Cargo.toml"))?;
         let lines = manifest.lines().map(|line| {
@@ -189,8 +222,11 @@ fn without_targets(manifest: &str) -> String {
 }
 
 /// Copies a file or a folder. What is equal already is left alone, so that it is not compiled again; what is there and
-/// should not be is removed.
-fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+/// should not be is removed. Of broken files there are their texts.
+fn copy_tree(from: &Path, to: &Path, broken: &[(PathBuf, String)]) -> io::Result<()> {
+    if let Some((_, text)) = broken.iter().find(|(file, _)| file == from) {
+        return write_if_changed(to, text.as_bytes());
+    }
     if !from.is_dir() {
         return write_if_changed(to, &fs::read(from)?);
     }
@@ -207,7 +243,7 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     }
     for file in fs::read_dir(from)? {
         let name = file?.file_name();
-        copy_tree(&from.join(&name), &to.join(&name))?;
+        copy_tree(&from.join(&name), &to.join(&name), broken)?;
     }
     Ok(())
 }
@@ -220,4 +256,47 @@ fn write_if_changed(to: &Path, content: &[u8]) -> io::Result<()> {
         fs::create_dir_all(folder)?;
     }
     fs::write(to, content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bench(target: &Path, stopped: bool) -> Bench {
+        let stop = Arc::new(AtomicBool::new(stopped));
+        Bench { source: PathBuf::new(), target: target.to_owned(), stop }
+    }
+
+    /// Goal: of two that want to break copies in one place one waits. Method: one that is told to stop instead of waiting.
+    #[test]
+    fn copies_are_broken_one_after_the_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = bench(folder.path(), false).lock().unwrap();
+        assert!(matches!(bench(folder.path(), true).lock(), Err(CanaryError::Stopped)));
+        drop(first);
+        assert!(bench(folder.path(), true).lock().is_ok());
+    }
+
+    /// Goal: a copy is what it is a copy of, but for what is broken, and what is as it was is not written again. Method: a folder with three
+    /// files, one of which is broken and later is not, and one of which goes.
+    #[test]
+    fn copies_differ_in_what_is_broken_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::create_dir_all(from.join("deep")).unwrap();
+        for (name, text) in [("a", "one"), ("b", "two"), ("deep/c", "three")] {
+            fs::write(from.join(name), text).unwrap();
+        }
+        let broken = [(from.join("deep/c"), "broken".to_owned())];
+        copy_tree(&from, &to, &broken).unwrap();
+        let read = |name: &str| fs::read_to_string(to.join(name)).unwrap();
+        assert_eq!([read("a"), read("b"), read("deep/c")], ["one", "two", "broken"]);
+        fs::remove_file(from.join("b")).unwrap();
+        copy_tree(&from, &to, &[]).unwrap();
+        assert_eq!([read("a"), read("deep/c")], ["one", "three"]);
+        assert!(!to.join("b").exists());
+        let before = fs::metadata(to.join("a")).unwrap().modified().unwrap();
+        copy_tree(&from, &to, &[]).unwrap();
+        assert_eq!(fs::metadata(to.join("a")).unwrap().modified().unwrap(), before);
+    }
 }

@@ -20,7 +20,7 @@ use crate::plan::{Mix, Options};
 use crate::schedule::Schedule;
 use crate::subject::Subject;
 
-pub use self::copy::Bench;
+pub use self::copy::{Bench, Lock};
 pub use self::exhaustive::{
     Catch, Habitat, Hunt, HuntError, ParseHuntError, STATES_COMPARED_MAX, STATES_MAX, STATES_UNBROKEN,
 };

@@ -128,9 +128,11 @@ impl Shrink {
         keeper: &mut Keeper,
     ) -> Result<(), Failure> {
         let failed = |error| Failure::Bench { canary: canary.to_owned(), error };
-        let program = match Bench::new(None).until(stop.flag()).program(replacements) {
+        let bench = Bench::new(None).until(stop.flag());
+        let locked = bench.lock().and_then(|lock| Ok((lock, bench.program(replacements)?)));
+        let (_lock, program) = match locked {
             Err(CanaryError::Stopped) => return Ok(()),
-            program => program.map_err(failed)?,
+            locked => locked.map_err(failed)?,
         };
         let mut command = Command::new(&program);
         let mut child = command
