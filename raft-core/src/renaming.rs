@@ -13,9 +13,10 @@ use crate::identity::Pair;
 use crate::membership::Server;
 use crate::node::Node;
 use crate::packet::{Body, Packet};
-use crate::position::{Attempt, FetchNumber, LogTime, Round, SendNumber, WriteNumber};
+use crate::position::{Attempt, FetchNumber, LogTime, Position, Round, SendNumber, WriteNumber};
 use crate::ready::{Outcome, Refusal};
 use crate::role::Role;
+use crate::snapshot::Digest;
 use crate::write::{HardState, Recovered, Write};
 
 /// What things are called. Every method may be asked about the same name many times, in any order, and has to answer alike; no two
@@ -58,10 +59,18 @@ pub trait Renaming {
         number
     }
 
-    /// Whether all is put aside that only the passing of time tells apart: log times are 0, every election timeout is the shortest, and no
-    /// write and no stage has waited. What is put aside also decides when sessions, timers and stages end, and which rounds reads and
-    /// leases can count on: a node without time is meant for runs without these, and without transfers and forwarding, whose ages stay. How
-    /// long a leader has not heard of its followers, and whether an election has timed out, stays too.
+    /// How many bytes a snapshot has that ends there, and the embedder's digest of them. Equal ones have to stay equal, and different ones
+    /// different.
+    fn snapshot(&mut self, last: Position, size: u64, digest: Digest) -> (u64, Digest) {
+        let _ = last;
+        (size, digest)
+    }
+
+    /// Whether all is put aside that only the passing of time tells apart: log times are 0, every election timeout is the shortest, no write
+    /// and no stage has waited, and a leader has just heard of each follower. What is put aside also decides when sessions, timers and stages
+    /// end, which rounds reads and leases can count on, and when a leader gives up: a node without time is meant for runs without the
+    /// former, in which the latter is up to whoever lets time pass; and without transfers and forwarding, whose ages stay. Whether an
+    /// election has timed out stays too.
     fn is_timeless(&self) -> bool {
         false
     }

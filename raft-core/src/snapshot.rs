@@ -119,7 +119,9 @@ impl Snapshot {
     /// With other names, see [`Renaming`].
     pub(crate) fn renamed(&self, names: &mut impl Renaming) -> Arc<Snapshot> {
         let membership = Arc::new(self.membership.renamed(names));
-        Arc::new(Snapshot { membership, time: crate::renaming::time(names, self.time), ..self.clone() })
+        let (size, digest) = names.snapshot(self.last, self.size, self.digest);
+        let time = crate::renaming::time(names, self.time);
+        Arc::new(Snapshot { membership, time, size, digest, ..self.clone() })
     }
 }
 

@@ -181,10 +181,44 @@ fn explore_stops_within_a_space() {
     let stopped = child.wait_with_output().unwrap();
     assert_eq!(stopped.status.code(), Some(130), "{}", text(&stopped.stderr));
     let last = last_line(&stopped);
-    let expected = "states, no rule breaks in them; stopped by SIGINT; the same command begins anew";
+    let expected =
+        "states, no rule breaks in them; stopped by SIGINT; the same command begins anew, without --resume";
     assert!(last.starts_with("unfinished: ") && last.ends_with(expected), "{last}");
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
     assert_eq!(report["finished"], false);
+}
+
+/// Goal: a search that was stopped goes on from its file, and comes to what it would have come to. Method: stopped as soon as its report is opened,
+/// and at a limit; then without either; beside one at a go.
+#[test]
+fn explore_goes_on_where_it_was_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let space = ["explore", "--terms", "1", "--entries", "1", "--messages", "3", "--snapshots", "1"];
+    let whole = output(folder, &space);
+    assert_eq!(whole.status.code(), Some(0), "{}", text(&whole.stderr));
+    let resuming = [&space[..], &["--resume", "search"]].concat();
+    let limited = output(folder, &[&resuming[..], &["--max-states", "1000"]].concat());
+    assert_eq!(limited.status.code(), Some(3), "{}", text(&limited.stderr));
+    assert!(last_line(&limited).contains("ended by --max-states"), "{}", last_line(&limited));
+    assert!(folder.join("search").exists());
+    let other = output(folder, &["explore", "--terms", "2", "--resume", "search"]);
+    assert_eq!(other.status.code(), Some(2));
+    assert!(
+        text(&other.stderr).contains("search: it holds a search with `--nodes 3 --terms 1"),
+        "{}",
+        text(&other.stderr)
+    );
+    let mut child = raft_sim(folder, &[&resuming[..], &["--json", "report.json"]].concat()).spawn().unwrap();
+    until_there(&mut child, &folder.join("report.json"));
+    signal(&child, "INT");
+    let stopped = child.wait_with_output().unwrap();
+    // On a fast machine it may have been finished by then.
+    assert!([Some(130), Some(0)].contains(&stopped.status.code()), "{}", text(&stopped.stderr));
+    let end = if stopped.status.code() == Some(0) { stopped } else { output(folder, &resuming) };
+    assert_eq!(end.status.code(), Some(0), "{}", text(&end.stderr));
+    assert_eq!(text(&end.stdout), text(&whole.stdout));
+    assert!(!folder.join("search").exists(), "there is nothing left to go on with");
 }
 
 /// Goal: `shrink` stops between two attempts, and the same command ends where it would have ended. Method: stopped as soon as its file is

@@ -258,6 +258,7 @@ mod tests {
         drops: 2,
         duplicates: 0,
         changes: 3,
+        snapshots: 0,
         syncs: true,
         pre_vote: false,
     };

@@ -17,6 +17,7 @@ const PLAIN: Bounds = Bounds {
     drops: 0,
     duplicates: 0,
     changes: 0,
+    snapshots: 0,
     syncs: false,
     pre_vote: false,
 };

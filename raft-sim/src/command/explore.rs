@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use crate::cpu_time_ms;
-use crate::explore::{Bounds, Found, Limits, Report, explore};
+use crate::explore::{Bounds, Found, Limits, Progress, Report, ResumeError, explore, explore_resuming};
 use clap::Args;
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -46,6 +46,9 @@ pub(super) struct Explore {
     /// How often a leader is asked for another configuration
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=15))]
     changes: u8,
+    /// How often the state machine of a server is saved as a snapshot
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=15))]
+    snapshots: u8,
     /// Becoming durable is an action of its own; without this every write is durable at once
     #[arg(long)]
     syncs: bool,
@@ -64,6 +67,10 @@ pub(super) struct Explore {
     /// End unfinished when the states take so many bytes; K, M and G stand for 2^10, 2^20 and 2^30
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     memory: Option<u64>,
+    /// Go on with the search in this file, if it is there; one that ends unfinished is put there, also by a signal. A finished one deletes
+    /// the file
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
     /// Write the report to this file as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -100,6 +107,7 @@ impl Explore {
             drops: self.drops,
             duplicates: self.duplicates,
             changes: self.changes,
+            snapshots: self.snapshots,
             syncs: self.syncs,
             pre_vote: self.pre_vote,
         }
@@ -118,13 +126,32 @@ impl Explore {
             bytes: self.memory,
         };
         let (began, cpu) = (Instant::now(), cpu_time_ms());
-        let report = explore(self.bounds(), limits, stop.flag(), &mut |progress| {
+        let mut watch = |progress: Progress| {
             let (states, left) = (HumanCount(progress.states), HumanCount(progress.left));
             bar.set_message(format!("{states} states, depth {}, {left} left of it", progress.depth));
             bar.tick();
-        })
-        .map_err(Failure::Bounds)?;
+        };
+        let report = match &self.resume {
+            None => explore(self.bounds(), limits, stop.flag(), &mut watch).map_err(Failure::Bounds),
+            Some(file) => {
+                if file.exists() {
+                    bar.set_message(format!("reading {}", file.display()));
+                    bar.tick();
+                }
+                let report = explore_resuming(self.bounds(), limits, file, stop.flag(), &mut watch);
+                report.map_err(|error| Failure::Resume { file: file.clone(), error })
+            }
+        };
         bar.finish_and_clear();
+        let report = match report {
+            // What was found out is not lost with what could not be written.
+            Err(Failure::Resume { file, error: ResumeError::Write { source, report: Some(report) } }) => {
+                self.print(&report, out)?;
+                let error = ResumeError::Write { source, report: None };
+                return Err(Failure::Resume { file, error });
+            }
+            report => report?,
+        };
         let spent = match (cpu, cpu_time_ms()) {
             (Some(before), Some(after)) => after.saturating_sub(before),
             _ => began.elapsed().as_millis() as u64,
@@ -189,7 +216,8 @@ impl Explore {
     /// What ended a search before its space was finished, and what to do about it.
     fn why_unfinished(&self, report: &Report, stop: &Stop) -> String {
         if stop.is_set() {
-            return format!("stopped by {}; the same command begins anew", stop.name());
+            let then = if self.resume.is_some() { "goes on" } else { "begins anew, without --resume" };
+            return format!("stopped by {}; the same command {then}", stop.name());
         }
         match self.max_states {
             Some(most) if most <= report.states => {

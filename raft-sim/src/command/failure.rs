@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::canary::CanaryError;
-use crate::explore::BoundsError;
+use crate::explore::{BoundsError, ResumeError};
 use crate::{ScheduleError, ShrinkError};
 use raft_core::{RecordingError, StartError};
 
@@ -51,6 +51,8 @@ pub(super) enum Failure {
     EmptyShard { nth: u64, of: u64, count: u64 },
     #[error("{0}")]
     Bounds(BoundsError),
+    #[error("{}: {error}", file.display())]
+    Resume { file: PathBuf, error: ResumeError },
     #[error("there is no canary `{name}`; there are {known}")]
     NoCanary { name: String, known: String },
     #[error("the canary `{0}` fits into no space that is known")]

@@ -2,81 +2,20 @@
 //! instead of computed, once it has been. A space has millions of states but only some ten thousand different servers; so a state is a few
 //! numbers, and the core is hardly ever run.
 
-use std::hash::{BuildHasherDefault, Hash};
+use std::hash::BuildHasherDefault;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use hashbrown::HashMap;
-use raft_core::{Entry, LogIndex, Membership, Packet, Pair, Payload, RoleKind, Runs};
-use xxhash_rust::xxh3::Xxh3Default;
+use raft_core::{LogIndex, Membership, RoleKind};
 
-use super::names::{Exchange, InUse, Look, Recount, Shared, Told, place_of};
+use super::deeds::{Deed, Deeds};
+use super::names::{Exchange, Recount, Shared};
+use super::numbered::{Mixed, Numbered, Quick, known, look_of, note, two};
+use super::parcel::{For, Parcel, ParcelFacts};
+use super::piece::Piece;
 use super::rules::{self, Broken};
-use super::server::{After, Input, Server, is_command, prefix};
+use super::server::{After, Input, Server};
 use super::space::Space;
-
-type Hashed<K, V> = HashMap<K, V, BuildHasherDefault<Xxh3Default>>;
-type Quick<V> = HashMap<u64, V, BuildHasherDefault<Mixed>>;
-
-/// For keys that are two small numbers: one multiplication. Nothing is iterated, so that it can not show in any output.
-#[derive(Default)]
-pub(super) struct Mixed(u64);
-
-impl std::hash::Hasher for Mixed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u8(&mut self, word: u8) {
-        self.write_u64(u64::from(word));
-    }
-
-    fn write_u32(&mut self, word: u32) {
-        self.write_u64(u64::from(word));
-    }
-
-    fn write_usize(&mut self, word: usize) {
-        self.write_u64(word as u64);
-    }
-
-    fn write_u64(&mut self, word: u64) {
-        let mixed = u128::from(self.0 ^ word ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
-        self.0 = mixed as u64 ^ (mixed >> 64) as u64;
-    }
-}
-
-/// Numbers for things: the first is 1, so that 0 can stand for none.
-struct Numbered<T> {
-    numbers: Hashed<T, u32>,
-    things: Vec<T>,
-}
-
-impl<T: Clone + Eq + Hash> Numbered<T> {
-    fn new() -> Self {
-        Numbered { numbers: HashMap::default(), things: Vec::new() }
-    }
-
-    /// Its number, and whether it is new.
-    fn number(&mut self, thing: T) -> (u32, bool) {
-        if let Some(number) = self.numbers.get(&thing) {
-            return (*number, false);
-        }
-        let number = self.things.len() as u32 + 1;
-        self.things.push(thing.clone());
-        self.numbers.insert(thing, number);
-        (number, true)
-    }
-
-    fn at(&self, number: u32) -> &T {
-        &self.things[number as usize - 1]
-    }
-}
 
 /// What the search wants to know of a server without looking into it.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +25,8 @@ pub(super) struct ServerFacts {
     pub(super) leads: bool,
     pub(super) campaigns: bool,
     pub(super) can_time_out: bool,
+    /// Whether there is something to save.
+    pub(super) can_save: bool,
     pub(super) term: u8,
     /// The term on its disk.
     pub(super) durable_term: u8,
@@ -100,47 +41,11 @@ pub(super) struct ServerFacts {
     pub(super) look: u32,
 }
 
-/// The same of a packet.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PacketFacts {
-    pub(super) from: u8,
-    pub(super) to: u8,
-    /// Which numbers of its sender it bears, and which of its receiver.
-    pub(super) of_sender: Borne,
-    pub(super) of_receiver: Borne,
-    pub(super) term: u8,
-    /// To whom it is of use.
-    pub(super) for_whom: For,
-    pub(super) look: u32,
-}
-
 impl ServerFacts {
     /// Whether it still looks at the rounds that it has begun in this boot as leader of this term.
     pub(super) const fn has_rounds(&self, term: u8, boot: u8) -> bool {
         self.leads && self.term == term && self.boot == boot
     }
-}
-
-/// Which numbers of a server a packet bears.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Borne {
-    pub(super) rounds: Told,
-    /// The boot whose rounds these are.
-    pub(super) boot: u8,
-    pub(super) attempts: InUse,
-}
-
-/// To whom a packet is of use. To all others it says nothing, and never will.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum For {
-    /// To anybody, as far as is known.
-    Anybody,
-    /// To who is in an earlier term.
-    EarlierTerms,
-    /// And to the candidate of its term, in this boot.
-    Candidate(u8),
-    /// And to the leader of its term, in this boot.
-    Leader(u8),
 }
 
 /// What an input makes of a server.
@@ -158,19 +63,10 @@ pub(super) struct Change {
     pub(super) rewritten: bool,
     /// Whether it goes beyond the latest term.
     pub(super) outside: bool,
+    /// Whether a leader hands over by that: see [`Book::others`].
+    pub(super) hands_over: bool,
     /// The same for this input to this server with other names.
     pub(super) look: u32,
-}
-
-/// A log, or a piece of it from its beginning.
-struct History {
-    runs: Runs,
-    /// Whether a command of a client is in it.
-    has_command: bool,
-    last_term: u8,
-    /// The configuration that it ends with, and whether it is another one than the first.
-    membership: Option<Arc<Membership>>,
-    is_changed: bool,
 }
 
 /// See the module.
@@ -179,22 +75,26 @@ pub(super) struct Book {
     pub(super) exchanges: Vec<Exchange>,
     servers: Numbered<Server>,
     server_facts: Vec<ServerFacts>,
-    packets: Numbered<Vec<Packet>>,
-    packet_facts: Vec<PacketFacts>,
-    logs: Numbered<Runs>,
-    histories: Vec<History>,
+    parcels: Numbered<Parcel>,
+    parcel_facts: Vec<ParcelFacts>,
+    logs: Numbered<Piece>,
     changes: Quick<Change>,
     sent: Vec<u32>,
+    others: Quick<Vec<Change>>,
     exchanged_servers: Vec<Vec<u32>>,
-    exchanged_packets: Vec<Vec<u32>>,
+    exchanged_parcels: Vec<Vec<u32>>,
     exchanged_logs: Vec<Vec<u32>>,
     recounted_servers: HashMap<(u32, Recount), u32, BuildHasherDefault<Mixed>>,
-    recounted_packets: HashMap<(u32, Recount), u32, BuildHasherDefault<Mixed>>,
-    agreeing: Quick<bool>,
+    recounted_parcels: HashMap<(u32, Recount), u32, BuildHasherDefault<Mixed>>,
+    // By whether it has arrived: what its sender is told of a snapshot.
+    reports: [Vec<u32>; 2],
+    joined: Quick<Option<u32>>,
     matching: Quick<bool>,
     holding: Quick<bool>,
     /// How many times a node was really stepped.
     pub(super) steps: u64,
+    /// What has given numbers; `None` where nobody wants to know.
+    pub(super) deeds: Option<Deeds>,
 }
 
 const DELIVER: u32 = 0;
@@ -205,6 +105,7 @@ const SYNC: u32 = 3 << 28;
 const CRASH: u32 = 4 << 28;
 const RESTART: u32 = 5 << 28;
 const RECONFIGURE: u32 = 7 << 28;
+const SNAPSHOT: u32 = 8 << 28;
 
 /// What can happen to a server, with a packet by its number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -214,36 +115,45 @@ pub(super) enum What {
     Silence,
     Propose(u8),
     Reconfigure { nth: u8, voters: u8 },
+    Snapshot,
     Sync(u8),
     Crash(u8),
     Restart,
 }
 
 impl What {
-    fn number(self) -> u32 {
+    pub(super) fn number(self) -> u32 {
         match self {
             What::Deliver(packet) => DELIVER | packet,
             What::Timeout => TIMEOUT,
             What::Silence => SILENCE,
             What::Propose(nth) => PROPOSE | u32::from(nth),
             What::Reconfigure { nth, voters } => RECONFIGURE | u32::from(nth) << 8 | u32::from(voters),
+            What::Snapshot => SNAPSHOT,
             What::Sync(writes) => SYNC | u32::from(writes),
             What::Crash(kept) => CRASH | u32::from(kept),
             What::Restart => RESTART,
         }
     }
-}
 
-fn two(one: u32, other: u32) -> u64 {
-    u64::from(one) << 32 | u64::from(other)
-}
-
-pub(super) fn look_of(words: &[u64]) -> u32 {
-    let mut mixed = Mixed::default();
-    for word in words {
-        std::hash::Hasher::write_u64(&mut mixed, *word);
+    /// What has this number; parcels have numbers up to this one.
+    pub(super) fn of_number(number: u32, parcels: usize) -> Option<What> {
+        let low = number & 0xff;
+        let what = match number >> 28 << 28 {
+            DELIVER => What::Deliver(number),
+            TIMEOUT => What::Timeout,
+            SILENCE => What::Silence,
+            PROPOSE => What::Propose(low as u8),
+            RECONFIGURE => What::Reconfigure { nth: (number >> 8) as u8, voters: low as u8 },
+            SNAPSHOT => What::Snapshot,
+            SYNC => What::Sync(low as u8),
+            CRASH => What::Crash(low as u8),
+            RESTART => What::Restart,
+            _ => return None,
+        };
+        let is_there = !matches!(what, What::Deliver(parcel) if parcel == 0 || parcels < parcel as usize);
+        (what.number() == number && is_there).then_some(what)
     }
-    mixed.0 as u32
 }
 
 impl Book {
@@ -255,43 +165,67 @@ impl Book {
             exchanges,
             servers: Numbered::new(),
             server_facts: Vec::new(),
-            packets: Numbered::new(),
-            packet_facts: Vec::new(),
+            parcels: Numbered::new(),
+            parcel_facts: Vec::new(),
             logs: Numbered::new(),
-            histories: Vec::new(),
             changes: HashMap::default(),
             sent: Vec::new(),
+            others: HashMap::default(),
             exchanged_servers: images.clone(),
-            exchanged_packets: images.clone(),
+            exchanged_parcels: images.clone(),
             exchanged_logs: images,
             recounted_servers: HashMap::default(),
-            recounted_packets: HashMap::default(),
-            agreeing: HashMap::default(),
+            recounted_parcels: HashMap::default(),
+            reports: [const { Vec::new() }; 2],
+            joined: HashMap::default(),
             matching: HashMap::default(),
             holding: HashMap::default(),
             steps: 0,
+            deeds: None,
         }
     }
 
-    /// How many different servers and packets have been met.
+    /// How many different servers and parcels have been met.
     pub(super) fn met(&self) -> (usize, usize) {
-        (self.servers.things.len(), self.packets.things.len())
+        (self.servers.things.len(), self.parcels.things.len())
+    }
+
+    /// How many different logs.
+    pub(super) fn logs_met(&self) -> usize {
+        self.logs.things.len()
+    }
+
+    /// The same for every book that has given the same numbers to the same, as far as that can be seen from outside.
+    pub(super) fn digest(&self) -> u64 {
+        let mut digest = Mixed::default();
+        let looks = self.server_facts.iter().map(|facts| facts.look);
+        for look in looks.chain(self.parcel_facts.iter().map(|facts| facts.look)) {
+            std::hash::Hasher::write_u32(&mut digest, look);
+        }
+        std::hash::Hasher::write_usize(&mut digest, self.logs_met());
+        std::hash::Hasher::finish(&digest)
+    }
+
+    fn note_deed(&mut self, deed: Deed) {
+        if let Some(deeds) = &mut self.deeds {
+            deeds.push(deed);
+        }
     }
 
     pub(super) fn server(&self, number: u32) -> &Server {
         self.servers.at(number)
     }
 
-    pub(super) fn packet(&self, number: u32) -> &[Packet] {
-        self.packets.at(number)
+    pub(super) fn parcel(&self, number: u32) -> &Parcel {
+        self.parcels.at(number)
     }
 
     pub(super) fn server_facts(&self, number: u32) -> &ServerFacts {
         &self.server_facts[number as usize - 1]
     }
 
-    pub(super) fn packet_facts(&self, number: u32) -> &PacketFacts {
-        &self.packet_facts[number as usize - 1]
+    pub(super) fn parcel_facts(&self, number: u32) -> &ParcelFacts {
+        &self.parcel_facts[number as usize - 1]
     }
 
     pub(super) fn sent_by(&self, change: &Change) -> &[u32] {
@@ -304,40 +238,47 @@ impl Book {
         self.changes.iter().map(|(key, change)| ((key >> 32) as u32, change.server))
     }
 
-    /// Whether a log, or a piece of it, holds a command of a client.
+    /// What a log holds.
+    pub(super) fn piece(&self, log: u32) -> Option<&Piece> {
+        self.logs.things.get((log as usize).checked_sub(1)?)
+    }
+
+    /// A log by its positions.
+    pub(super) fn log_text(&self, log: u32) -> String {
+        self.piece(log).cloned().unwrap_or_default().to_string()
+    }
+
+    /// Whether a log holds a command of a client.
     pub(super) fn has_command(&self, log: u32) -> bool {
-        log != 0 && self.histories[log as usize - 1].has_command
+        self.piece(log).is_some_and(Piece::has_command)
     }
 
     /// The term of the last entry of a log.
     pub(super) fn last_term(&self, log: u32) -> u8 {
-        if log == 0 { 0 } else { self.histories[log as usize - 1].last_term }
+        self.piece(log).map_or(0, |piece| piece.last().term.raw() as u8)
     }
 
     /// The configuration that a log ends with.
     pub(super) fn membership(&self, log: u32) -> Option<&Membership> {
-        self.histories.get((log as usize).checked_sub(1)?)?.membership.as_deref()
+        self.piece(log)?.latest.as_ref().map(|(_, membership)| &**membership)
+    }
+
+    /// Whether the last entry of a log is a configuration.
+    pub(super) fn ends_with_membership(&self, log: u32) -> bool {
+        let piece = self.piece(log);
+        piece
+            .is_some_and(|piece| piece.latest.as_ref().is_some_and(|(index, _)| *index == piece.last().index))
     }
 
     /// Whether a log has another configuration than the first.
     pub(super) fn is_changed(&self, log: u32) -> bool {
-        log != 0 && self.histories[log as usize - 1].is_changed
+        let latest = self.piece(log).and_then(|piece| piece.latest.as_ref());
+        latest.is_some_and(|(index, _)| 1 < index.raw())
     }
 
-    pub(super) fn log(&mut self, runs: Runs) -> u32 {
-        let (number, new) = self.logs.number(runs);
-        if new {
-            let runs = self.logs.at(number).clone();
-            let has_command = runs.entries().any(|(_, entry)| is_command(entry));
-            let last_term = runs.last_position().map_or(0, |last| last.term.raw() as u8);
-            let mut memberships = runs.entries().filter_map(|(_, entry)| membership_of(entry)).cloned();
-            let first = memberships.next();
-            let latest = memberships.last();
-            let is_changed = latest.is_some();
-            let membership = latest.or(first);
-            self.histories.push(History { runs, has_command, last_term, membership, is_changed });
-        }
-        number
+    /// Whether a log begins behind a snapshot.
+    pub(super) fn is_behind_snapshot(&self, log: u32) -> bool {
+        self.piece(log).is_some_and(|piece| 0 < piece.start.index.raw())
     }
 
     pub(super) fn server_number(&mut self, server: Server) -> u32 {
@@ -352,8 +293,8 @@ impl Book {
     fn facts_of(&mut self, number: u32) -> ServerFacts {
         let server = self.server(number).clone();
         let written = server.log();
-        let log = self.log(prefix(&written, LogIndex::MAX));
-        let durable = self.log(prefix(&server.disk, LogIndex::MAX));
+        let (log, _) = self.logs.number(Piece::of(&written, LogIndex::MAX));
+        let (durable, _) = self.logs.number(Piece::of(&server.disk, LogIndex::MAX));
         let status = server.status();
         let role = status.map(|status| status.role);
         let hard_state = server.hard_state();
@@ -371,6 +312,7 @@ impl Book {
             server.queue.len() as u64,
             server.disk.commit.raw(),
             server.applied.raw(),
+            server.disk.start.index.raw(),
         ]);
         ServerFacts {
             shared: server.shared(),
@@ -378,6 +320,7 @@ impl Book {
             leads: role == Some(RoleKind::Leader),
             campaigns: role == Some(RoleKind::Candidate),
             can_time_out: server.can_time_out(),
+            can_save: server.can_save(),
             term: hard_state.term.raw().min(255) as u8,
             durable_term: server.disk.hard_state.term.raw().min(255) as u8,
             boot: server.boot.raw() as u8,
@@ -388,57 +331,61 @@ impl Book {
         }
     }
 
-    pub(super) fn packet_number(&mut self, packets: Vec<Packet>) -> u32 {
-        let (number, new) = self.packets.number(packets);
+    pub(super) fn parcel_number(&mut self, parcel: Parcel) -> u32 {
+        let (number, new) = self.parcels.number(parcel);
         if new {
-            let packets = self.packet(number).to_vec();
-            let (from, to) = (packets[0].from, packets[0].to);
-            let mut looks = vec![packets.len() as u64];
-            looks.extend(
-                packets.iter().flat_map(|packet| [packet.term.raw(), packet.boot.raw(), kind_of(packet)]),
-            );
-            let borne = |of| {
-                let mut look = Look::new(of);
-                for packet in packets.iter().cloned() {
-                    drop(packet.renamed(&mut &mut look));
-                }
-                let boot = packets.iter().find_map(|packet| boot_of(packet, of)).unwrap_or(0);
-                Borne { rounds: look.told, boot, attempts: look.shared.attempts }
-            };
-            self.packet_facts.push(PacketFacts {
-                from: place_of(from) as u8,
-                to: place_of(to) as u8,
-                of_sender: borne(from),
-                of_receiver: borne(to),
-                term: packets[0].term.raw().min(255) as u8,
-                for_whom: for_whom(&packets),
-                look: look_of(&looks),
-            });
+            let facts = self.parcel(number).facts();
+            self.parcel_facts.push(facts);
         }
         number
     }
 
-    /// Whether a packet can still say anything to this server. The core is asked, too: where it makes anything of it, or breaks a rule by that,
-    /// the packet is of use, whatever was expected.
-    pub(super) fn is_of_use(&mut self, packet: u32, receiver: u32) -> bool {
-        if self.may_be_of_use(packet, receiver) {
+    /// Where the sender of a snapshot stands; `None` where the parcel is none.
+    pub(super) fn snapshot_from(&self, parcel: u32) -> Option<usize> {
+        let facts = self.parcel_facts(parcel);
+        facts.is_snapshot.then_some(usize::from(facts.from))
+    }
+
+    /// What the sender of a snapshot is told of it; `None` where the parcel is none.
+    pub(super) fn report(&mut self, parcel: u32, arrived: bool) -> Option<u32> {
+        if !self.parcel_facts(parcel).is_snapshot {
+            return None;
+        }
+        if let Some(known) = known(&self.reports[usize::from(arrived)], parcel) {
+            return Some(known);
+        }
+        let report = self.parcel(parcel).report(arrived)?;
+        let report = self.parcel_number(report);
+        note(&mut self.reports[usize::from(arrived)], parcel, report);
+        self.note_deed(Deed::Report(parcel, arrived));
+        Some(report)
+    }
+
+    /// Whether a parcel can still say anything to this server. The core is asked, too: where it makes anything of it, or breaks a rule by that,
+    /// the parcel is of use, whatever was expected.
+    pub(super) fn is_of_use(&mut self, parcel: u32, receiver: u32) -> bool {
+        if let For::Boot(boot) = self.parcel_facts(parcel).for_whom {
+            let server = self.server_facts(receiver);
+            return server.up && server.boot == boot;
+        }
+        if self.may_be_of_use(parcel, receiver) {
             return true;
         }
         if !self.server_facts(receiver).up {
             return false;
         }
-        let change = self.change(receiver, What::Deliver(packet));
+        let change = self.change(receiver, What::Deliver(parcel));
         !change.is_ok_and(|change| change.server == receiver && change.sent == 0)
     }
 
-    /// The same by what packets and servers are. Once it can not it never will: terms on disks and boots only grow, and nobody becomes candidate
+    /// The same by what parcels and servers are. Once it can not it never will: terms on disks and boots only grow, and nobody becomes candidate
     /// or leader of the same term twice.
-    fn may_be_of_use(&self, packet: u32, receiver: u32) -> bool {
-        let (packet, server) = (self.packet_facts(packet), self.server_facts(receiver));
-        let here = packet.term == server.term;
-        match packet.for_whom {
-            For::Anybody => true,
-            _ if server.durable_term < packet.term => true,
+    fn may_be_of_use(&self, parcel: u32, receiver: u32) -> bool {
+        let (parcel, server) = (self.parcel_facts(parcel), self.server_facts(receiver));
+        let here = parcel.term == server.term;
+        match parcel.for_whom {
+            For::Anybody | For::Boot(_) => true,
+            _ if server.durable_term < parcel.term => true,
             For::EarlierTerms => false,
             For::Candidate(boot) => here && server.campaigns && boot == server.boot,
             For::Leader(boot) => here && (server.leads || server.campaigns) && boot == server.boot,
@@ -456,17 +403,64 @@ impl Book {
         }
         let change = self.make_change(server, what)?;
         self.changes.insert(key, change);
+        self.note_deed(Deed::Change(server, what));
         Ok(change)
+    }
+
+    /// What else could come of an input to a leader that hands over: of servers that are as far it chooses one by their names. In a state names
+    /// mean nothing, so that every one of those has to be looked at that it would choose if they had each other's names.
+    ///
+    /// # Errors
+    /// A rule that is broken by the same input under other names.
+    pub(super) fn others(&mut self, server: u32, what: What) -> Result<Vec<Change>, Broken> {
+        let key = two(server, what.number());
+        if let Some(others) = self.others.get(&key) {
+            return Ok(others.clone());
+        }
+        let mut all = vec![self.change(server, what)?];
+        for nth in 0..self.exchanges.len() {
+            let back = self.exchanges[nth].back();
+            let Some(back) = self.exchanges.iter().position(|exchange| *exchange == back) else { continue };
+            let (there, input) = (self.exchanged_server(server, nth), self.exchanged_what(what, nth));
+            let change = self.change(there, input)?;
+            let sent = self.sent_by(&change).to_vec();
+            let mut sent: Vec<u32> = sent.iter().map(|parcel| self.exchanged_parcel(*parcel, back)).collect();
+            sent.sort_unstable();
+            let is_known = all.iter().any(|known| {
+                let mut known = self.sent_by(known).to_vec();
+                known.sort_unstable();
+                known == sent
+            });
+            if !is_known {
+                let first_sent = self.sent.len() as u32;
+                self.sent.extend(sent);
+                all.push(Change { server: self.exchanged_server(change.server, back), first_sent, ..all[0] });
+            }
+        }
+        let others = all.split_off(1);
+        self.others.insert(key, others.clone());
+        Ok(others)
+    }
+
+    fn exchanged_what(&mut self, what: What, nth: usize) -> What {
+        match what {
+            What::Deliver(parcel) => What::Deliver(self.exchanged_parcel(parcel, nth)),
+            What::Reconfigure { nth: request, voters } => {
+                What::Reconfigure { nth: request, voters: self.exchanges[nth].of_bits(voters) }
+            }
+            other => other,
+        }
     }
 
     #[cold]
     fn make_change(&mut self, number: u32, what: What) -> Result<Change, Broken> {
         let input = match what {
-            What::Deliver(packet) => Input::Deliver(self.packet(packet).to_vec()),
+            What::Deliver(parcel) => Input::Deliver(self.parcel(parcel).clone()),
             What::Timeout => Input::Timeout,
             What::Silence => Input::Silence,
             What::Propose(nth) => Input::Propose(nth),
             What::Reconfigure { nth, voters } => Input::Reconfigure { nth, voters },
+            What::Snapshot => Input::Snapshot,
             What::Sync(writes) => Input::Sync(writes),
             What::Crash(kept) => Input::Crash(kept),
             What::Restart => Input::Restart,
@@ -480,24 +474,30 @@ impl Book {
         });
         let After { server, sent, elected } = taken?;
         let first_sent = self.sent.len() as u32;
-        for packet in sent {
-            let packet = self.packet_number(packet);
-            self.sent.push(packet);
+        for parcel in sent {
+            let parcel = self.parcel_number(parcel);
+            self.sent.push(parcel);
         }
         let commit = |server: &Server| server.status().map_or(LogIndex::ZERO, |status| status.commit);
-        let committed = commit(&server);
+        // A snapshot says something about what was committed, too.
+        let covered =
+            |server: &Server| server.node.as_ref().and_then(|node| node.snapshot().map(|of| of.last));
+        let says_more = commit(&before) < commit(&server) || covered(&before) < covered(&server);
         let committed =
-            if commit(&before) < committed { self.log(prefix(&server.log(), committed)) } else { 0 };
+            if says_more { self.logs.number(Piece::of(&server.log(), commit(&server))).0 } else { 0 };
         let after = self.server_number(server);
         let (was, is) = (*self.server_facts(number), *self.server_facts(after));
         let of_input = match what {
-            What::Deliver(packet) => self.packet_facts(packet).look,
+            What::Deliver(parcel) => self.parcel_facts(parcel).look,
             // Only how many they are: which has to do with names.
             What::Reconfigure { nth, voters } => RECONFIGURE | u32::from(nth) << 8 | voters.count_ones(),
             other => other.number(),
         };
+        let sent = &self.sent[first_sent as usize..];
+        let hands_over = sent.iter().any(|parcel| self.parcel(*parcel).hands_over());
         Ok(Change {
             server: after,
+            hands_over,
             first_sent,
             sent: (self.sent.len() as u32 - first_sent) as u8,
             elected: elected.map_or(0, |term| term.min(255) as u8),
@@ -516,19 +516,19 @@ impl Book {
         let exchanged = self.server(number).exchanged(self.exchanges[nth]);
         let exchanged = self.server_number(exchanged);
         note(&mut self.exchanged_servers[nth], number, exchanged);
+        self.note_deed(Deed::ExchangedServer(number, nth as u8));
         exchanged
     }
 
-    /// A packet with servers exchanged.
-    pub(super) fn exchanged_packet(&mut self, number: u32, nth: usize) -> u32 {
-        if let Some(known) = known(&self.exchanged_packets[nth], number) {
+    /// A parcel with servers exchanged.
+    pub(super) fn exchanged_parcel(&mut self, number: u32, nth: usize) -> u32 {
+        if let Some(known) = known(&self.exchanged_parcels[nth], number) {
             return known;
         }
-        let mut exchange = self.exchanges[nth];
-        let packets = self.packet(number).iter().cloned();
-        let exchanged = packets.map(|packet| packet.renamed(&mut exchange)).collect();
-        let exchanged = self.packet_number(exchanged);
-        note(&mut self.exchanged_packets[nth], number, exchanged);
+        let exchanged = self.parcel(number).clone().renamed(&mut self.exchanges[nth].clone());
+        let exchanged = self.parcel_number(exchanged);
+        note(&mut self.exchanged_parcels[nth], number, exchanged);
+        self.note_deed(Deed::ExchangedParcel(number, nth as u8));
         exchanged
     }
 
@@ -542,8 +542,9 @@ impl Book {
         }
         let mut exchange = self.exchanges[nth];
         let exchanged = self.logs.at(number).renamed(&mut exchange);
-        let exchanged = self.log(exchanged);
+        let (exchanged, _) = self.logs.number(exchanged);
         note(&mut self.exchanged_logs[nth], number, exchanged);
+        self.note_deed(Deed::ExchangedLog(number, nth as u8));
         exchanged
     }
 
@@ -555,37 +556,46 @@ impl Book {
         let recounted = self.server(number).recounted(names);
         let recounted = self.server_number(recounted);
         self.recounted_servers.insert((number, names), recounted);
+        self.note_deed(Deed::RecountedServer(number, names));
         recounted
     }
 
-    /// A packet with what it shares with a server counted anew.
-    pub(super) fn recounted_packet(&mut self, number: u32, mut names: Recount) -> u32 {
-        if let Some(known) = self.recounted_packets.get(&(number, names)) {
+    /// A parcel with what it shares with a server counted anew.
+    pub(super) fn recounted_parcel(&mut self, number: u32, mut names: Recount) -> u32 {
+        if let Some(known) = self.recounted_parcels.get(&(number, names)) {
             return *known;
         }
-        let packets = self.packet(number).iter().cloned();
-        let recounted = packets.map(|packet| packet.renamed(&mut names)).collect();
-        let recounted = self.packet_number(recounted);
-        self.recounted_packets.insert((number, names), recounted);
+        let recounted = self.parcel(number).clone().renamed(&mut names);
+        let recounted = self.parcel_number(recounted);
+        self.recounted_parcels.insert((number, names), recounted);
+        self.note_deed(Deed::RecountedParcel(number, names));
         recounted
     }
 
-    /// The longer one of two committed pieces of the log.
+    /// All that was committed, where this was and this other piece is now.
     ///
     /// # Errors
     /// They are not pieces of one log.
     pub(super) fn join(&mut self, one: u32, other: u32) -> Result<u32, Broken> {
-        if one == 0 || one == other {
+        if one == other {
             return Ok(other);
         }
-        let (runs, others) =
-            (&self.histories[one as usize - 1].runs, &self.histories[other as usize - 1].runs);
-        let agree = *self.agreeing.entry(two(one, other)).or_insert_with(|| rules::agree(runs, others));
-        if !agree {
-            let what = format!("{runs:?} is committed, and {others:?}");
-            return Err(Broken::new(rules::MACHINES, what));
-        }
-        Ok(if runs.last_position() < others.last_position() { other } else { one })
+        let joined = match self.joined.get(&two(one, other)) {
+            Some(joined) => *joined,
+            None => {
+                let before = self.piece(one).cloned().unwrap_or_default();
+                let joined = before.joined(self.logs.at(other)).map(|piece| self.logs.number(piece).0);
+                self.joined.insert(two(one, other), joined);
+                if joined.is_some() {
+                    self.note_deed(Deed::Join(one, other));
+                }
+                joined
+            }
+        };
+        joined.ok_or_else(|| {
+            let what = format!("{} is committed, and {}", self.log_text(one), self.log_text(other));
+            Broken::new(rules::MACHINES, what)
+        })
     }
 
     /// Whether a log begins with all that was committed.
@@ -593,84 +603,16 @@ impl Book {
         if committed == 0 || log == committed {
             return true;
         }
-        if log == 0 {
-            return false;
-        }
-        let (runs, others) =
-            (&self.histories[log as usize - 1].runs, &self.histories[committed as usize - 1].runs);
-        *self.holding.entry(two(log, committed)).or_insert_with(|| rules::holds(runs, others))
+        let (one, other) = (self.logs.at(log), self.logs.at(committed));
+        *self.holding.entry(two(log, committed)).or_insert_with(|| one.holds(other))
     }
 
     /// Whether two logs are equal up to each position that is in both.
     pub(super) fn match_up(&mut self, one: u32, other: u32) -> bool {
-        if one == 0 || other == 0 || one == other {
+        if one == other {
             return true;
         }
-        let (runs, others) =
-            (&self.histories[one as usize - 1].runs, &self.histories[other as usize - 1].runs);
-        *self.matching.entry(two(one, other)).or_insert_with(|| rules::match_up(runs, others))
-    }
-
-    /// What a log holds.
-    pub(super) fn runs(&self, log: u32) -> Option<&Runs> {
-        Some(&self.histories.get((log as usize).checked_sub(1)?)?.runs)
-    }
-}
-
-fn membership_of(entry: &Entry) -> Option<&Arc<Membership>> {
-    if let Payload::Membership(membership) = &entry.payload { Some(membership) } else { None }
-}
-
-fn known(images: &[u32], number: u32) -> Option<u32> {
-    images.get(number as usize).copied().filter(|image| *image != 0)
-}
-
-fn note(images: &mut Vec<u32>, number: u32, image: u32) {
-    let place = number as usize;
-    if images.len() <= place {
-        images.resize(place + 1, 0);
-    }
-    images[place] = image;
-}
-
-/// The boot of this server whose round a packet speaks of.
-fn boot_of(packet: &Packet, of: Pair) -> Option<u8> {
-    use raft_core::Body;
-    match packet.body {
-        Body::Heartbeat { .. } if packet.from == of => Some(packet.boot.raw() as u8),
-        Body::Acknowledge { boot, round: Some(_), .. } if packet.to == of => Some(boot.raw() as u8),
-        _ => None,
-    }
-}
-
-/// To whom packets that travel together are of use: answers of an older term are dropped, and those of this term are for who asked.
-fn for_whom(packets: &[Packet]) -> For {
-    use raft_core::Body;
-    let one = |packet: &Packet| match packet.body {
-        Body::Vote { boot, granted: true } => For::Candidate(boot.raw() as u8),
-        Body::Vote { granted: false, .. } | Body::NewerTerm => For::EarlierTerms,
-        Body::Acknowledge { boot, .. } | Body::Reject { boot, .. } => For::Leader(boot.raw() as u8),
-        _ => For::Anybody,
-    };
-    let first = one(&packets[0]);
-    let same = packets.iter().all(|packet| one(packet) == first && packet.term == packets[0].term);
-    if same { first } else { For::Anybody }
-}
-
-/// A number for each kind of packet, and for what of it has nothing to do with names.
-fn kind_of(packet: &Packet) -> u64 {
-    use raft_core::Body;
-    match &packet.body {
-        Body::RequestVote { last, .. } => 1 << 56 | last.term.raw() << 28 | last.index.raw(),
-        Body::Vote { granted, .. } => 2 << 56 | u64::from(*granted),
-        Body::RequestPreVote { last, .. } => 3 << 56 | last.term.raw() << 28 | last.index.raw(),
-        Body::PreVote { granted, .. } => 4 << 56 | u64::from(*granted),
-        Body::Append { previous, commit, .. } => 5 << 56 | previous.index.raw() << 28 | commit.raw(),
-        Body::Heartbeat { commit, .. } => 6 << 56 | commit.raw(),
-        Body::Commit { commit } => 7 << 56 | commit.raw(),
-        Body::Acknowledge { held, durable, .. } => 8 << 56 | held.raw() << 28 | durable.raw(),
-        Body::Reject { previous, hint, .. } => 9 << 56 | previous.index.raw() << 28 | hint.index.raw(),
-        Body::NewerTerm => 10 << 56,
-        _ => 11 << 56,
+        let (first, second) = (self.logs.at(one), self.logs.at(other));
+        *self.matching.entry(two(one, other)).or_insert_with(|| first.matches(second))
     }
 }

@@ -13,8 +13,13 @@
 //! elsewhere) one is looked at. What a finished space proves, and what it does not, is in `docs/exhaustive.md`.
 
 mod book;
+mod deeds;
 mod names;
+mod numbered;
+mod parcel;
+mod piece;
 mod rules;
+mod saved;
 mod search;
 mod server;
 mod space;
@@ -24,10 +29,15 @@ mod successor;
 mod tests;
 mod trace;
 mod visited;
+mod words;
 
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use self::book::Book;
+use self::deeds::Deeds;
+use self::saved::Place;
+pub use self::saved::ResumeError;
 use self::search::Search;
 pub use self::space::{Bounds, BoundsError, ParseBoundsError};
 use self::state::State;
@@ -109,7 +119,7 @@ pub struct Marks {
     counts: [u64; MARKS.len()],
 }
 
-const MARKS: [&str; 9] = [
+const MARKS: [&str; 11] = [
     "a leader",
     "two leaders at once, of different terms",
     "two candidates of one term",
@@ -119,6 +129,8 @@ const MARKS: [&str; 9] = [
     "a server down after a commit",
     "another configuration than the first in a log",
     "another configuration than the first committed",
+    "a log that begins behind a snapshot",
+    "the news that a snapshot has arrived",
 ];
 
 impl Marks {
@@ -141,6 +153,8 @@ impl Marks {
             committed && servers().any(|facts| !facts.up),
             servers().any(|facts| book.is_changed(facts.log)),
             book.is_changed(state.committed),
+            servers().any(|facts| book.is_behind_snapshot(facts.log)),
+            state.packets().iter().any(|parcel| book.parcel_facts(*parcel).has_arrived),
         ];
         for (count, reached) in self.counts.iter_mut().zip(reached) {
             *count += u64::from(reached);
@@ -164,4 +178,32 @@ pub fn explore(
     watch: &mut dyn FnMut(Progress),
 ) -> Result<Report, BoundsError> {
     Ok(Search::new(bounds, limits)?.run(stop, watch))
+}
+
+/// Goes on with the search that `file` holds, if there is such a file, and else begins one. Where it ends unfinished, `file` holds it then, for
+/// the next time; where it ends otherwise, the file is deleted. What comes of it in the end is what would have come of it at one go.
+///
+/// Nothing is written before the end; until it is whole, it is in a file beside this one, whose name ends with `.half`.
+///
+/// # Errors
+/// There is no space with these bounds, or the file can not be read or written, or holds something else.
+pub fn explore_resuming(
+    bounds: Bounds,
+    limits: Limits,
+    file: &Path,
+    stop: &AtomicBool,
+    watch: &mut dyn FnMut(Progress),
+) -> Result<Report, ResumeError> {
+    let mut search = Search::new(bounds, limits)?;
+    if !saved::read(&mut search, file)? {
+        search.book.deeds = Some(Deeds::default());
+    }
+    let place = Place::open(file).map_err(|source| ResumeError::Write { source, report: None })?;
+    let report = search.run(stop, watch);
+    let is_over = report.finished || report.found.is_some();
+    let written = if is_over { place.finish() } else { place.write(&search) };
+    match written {
+        Ok(()) => Ok(report),
+        Err(source) => Err(ResumeError::Write { source, report: Some(Box::new(report)) }),
+    }
 }

@@ -34,6 +34,21 @@ impl Exchange {
         all
     }
 
+    /// The one that undoes it.
+    pub(super) fn back(self) -> Exchange {
+        let mut back = Exchange::NONE;
+        for (from, to) in self.0.iter().enumerate() {
+            back.0[usize::from(*to)] = from as u8;
+        }
+        back
+    }
+
+    /// Places as bits, exchanged.
+    pub(super) fn of_bits(self, places: u8) -> u8 {
+        let all = (0..SERVERS_MAX).filter(|place| places >> place & 1 == 1);
+        all.fold(0, |image, place| image | 1 << self.of(place))
+    }
+
     /// Where the server at this place goes.
     pub(super) const fn of(self, place: usize) -> usize {
         self.0[place] as usize
@@ -68,6 +83,14 @@ pub(super) struct InUse(u32);
 
 impl InUse {
     pub(super) const NONE: InUse = InUse(1);
+
+    pub(super) const fn bits(self) -> u32 {
+        self.0
+    }
+
+    pub(super) const fn of_bits(bits: u32) -> Self {
+        InUse(bits | 1)
+    }
 
     /// With this one as well. Numbers stay small, since they are counted anew all the time.
     pub(super) fn with(self, number: u64) -> Self {
@@ -105,6 +128,14 @@ pub(super) struct Told(InUse);
 
 impl Told {
     pub(super) const NOTHING: Told = Told(InUse::NONE);
+
+    pub(super) const fn new(rounds: InUse) -> Self {
+        Told(rounds)
+    }
+
+    pub(super) const fn in_use(self) -> InUse {
+        self.0
+    }
 
     pub(super) const fn and(self, other: Told) -> Self {
         Told(self.0.and(other.0))
@@ -163,12 +194,15 @@ pub(super) struct Shared {
     /// By the place of the follower.
     kept: [Kept; SERVERS_MAX],
     pub(super) attempts: InUse,
+    /// Of snapshots that it sends.
+    pub(super) sends: InUse,
 }
 
 impl Shared {
     const NOTHING: Shared = {
         let nothing = Kept { entries: InUse::NONE, answers: InUse::NONE };
-        Shared { latest: 0, kept: [nothing; SERVERS_MAX], attempts: InUse::NONE }
+        let none = InUse::NONE;
+        Shared { latest: 0, kept: [nothing; SERVERS_MAX], attempts: none, sends: none }
     };
 
     /// Whether all rounds are what they are called when they are counted anew, with what packets speak of.
@@ -187,24 +221,16 @@ impl Shared {
 #[derive(Debug)]
 pub(super) struct Look {
     /// Those that packets share with this server.
-    of: Pair,
+    pub(super) of: Pair,
     pub(super) shared: Shared,
     pub(super) told: Told,
     pub(super) writes: Vec<u64>,
     pub(super) fetches: InUse,
-    pub(super) sends: InUse,
 }
 
 impl Look {
     pub(super) const fn new(of: Pair) -> Self {
-        Look {
-            of,
-            shared: Shared::NOTHING,
-            told: Told::NOTHING,
-            writes: Vec::new(),
-            fetches: InUse::NONE,
-            sends: InUse::NONE,
-        }
+        Look { of, shared: Shared::NOTHING, told: Told::NOTHING, writes: Vec::new(), fetches: InUse::NONE }
     }
 
     fn kept(&mut self, follower: Pair) -> Option<&mut Kept> {
@@ -253,7 +279,7 @@ impl Renaming for &mut Look {
     }
 
     fn send(&mut self, number: SendNumber) -> SendNumber {
-        self.sends = self.sends.with(number.raw());
+        self.shared.sends = self.shared.sends.with(number.raw());
         number
     }
 }
@@ -263,7 +289,6 @@ pub(super) struct Private {
     /// How many writes there have been before the oldest that is outstanding.
     pub(super) writes_before: u64,
     pub(super) fetches: InUse,
-    pub(super) sends: InUse,
     /// Whether it leads. Else nobody looks at its rounds any more: it begins its next leadership in another term.
     pub(super) leads: bool,
 }
@@ -281,10 +306,6 @@ impl Renaming for Private {
         FetchNumber::new(self.fetches.counted(number.raw()))
     }
 
-    fn send(&mut self, number: SendNumber) -> SendNumber {
-        SendNumber::new(self.sends.counted(number.raw()))
-    }
-
     fn is_timeless(&self) -> bool {
         true
     }
@@ -297,6 +318,7 @@ pub(super) struct Recount {
     /// Its latest round, and those of which packets speak, by the place of the follower; `None`: nobody looks at its rounds any more.
     pub(super) rounds: Option<(u64, [Told; SERVERS_MAX])>,
     pub(super) attempts: InUse,
+    pub(super) sends: InUse,
 }
 
 impl Renaming for Recount {
@@ -321,6 +343,10 @@ impl Renaming for Recount {
             return attempt;
         }
         Attempt::new(self.attempts.counted(attempt.raw()))
+    }
+
+    fn send(&mut self, number: SendNumber) -> SendNumber {
+        SendNumber::new(self.sends.counted(number.raw()))
     }
 }
 

@@ -3,7 +3,7 @@
 //! it happens, once for all states in which the same happens to it; and of what servers have in common each state remembers who has led which
 //! term, and what was committed.
 
-use raft_core::{Body, Event, LogIndex, Packet, Ready, Recovered, RoleKind, Runs, Term};
+use raft_core::{Body, Event, LogIndex, Packet, Ready, Recovered, RoleKind, Runs, Snapshot, Term};
 
 use super::server::Server;
 
@@ -41,8 +41,8 @@ fn require(holds: bool, oracle: &'static str, what: impl FnOnce() -> String) -> 
 
 /// The term of the entry there, in what a disk holds.
 fn term_at(disk: &Recovered, index: LogIndex) -> Option<Term> {
-    if index == LogIndex::ZERO {
-        return Some(Term::ZERO);
+    if index == disk.start.index {
+        return Some(disk.start.term);
     }
     disk.tail.iter().find(|run| run.get(index).is_some()).map(raft_core::Run::term)
 }
@@ -56,8 +56,10 @@ pub(super) fn started(server: &Server) -> Result<(), Broken> {
         && status.last == disk.last();
     require(same, DURABILITY, || {
         format!(
-            "{} starts with {status:?}, its disk held {:?} and a log up to {}",
+            "{} starts in term {} with a log up to {}, its disk held {:?} and a log up to {}",
             server.pair,
+            status.term,
+            status.last,
             disk.hard_state,
             disk.last()
         )
@@ -99,9 +101,12 @@ pub(super) fn stepped(before: &Server, after: &Server, ready: &Ready) -> Result<
     })?;
     let kept_up_to = if leads_on { was.last.index } else { was.commit };
     if let Some(old) = &before.node {
+        // What a snapshot stands for is forgotten, but nothing else takes its place.
+        let covered = node.snapshot().map_or(LogIndex::ZERO, |snapshot| snapshot.last.index);
+        let is_covered = |index: LogIndex| index <= covered && node.term_at(index).is_none();
         let lost = (1..=kept_up_to.raw())
             .map(LogIndex::new)
-            .find(|index| old.term_at(*index) != node.term_at(*index));
+            .find(|index| old.term_at(*index) != node.term_at(*index) && !is_covered(*index));
         let oracle = if kept_up_to == was.commit { MACHINES } else { APPEND_ONLY };
         require(lost.is_none(), oracle, || format!("{who} has another entry at index {lost:?} than before"))?;
     }
@@ -127,7 +132,7 @@ fn promised(server: &Server, packet: &Packet) -> Result<(), Broken> {
         })?;
     }
     if let Body::Acknowledge { durable, .. } = packet.body
-        && durable != LogIndex::ZERO
+        && disk.start.index < durable
     {
         let held = term_at(disk, durable);
         let same = held.is_some() && held == server.node.as_ref().and_then(|node| node.term_at(durable));
@@ -157,19 +162,11 @@ fn applied(server: &Server, commit: LogIndex, runs: Option<&Runs>) -> Result<(),
     })
 }
 
-/// Whether one of two pieces of a log from its beginning is the beginning of the other.
-pub(super) fn agree(one: &Runs, other: &Runs) -> bool {
-    one.entries().zip(other.entries()).all(|(one, other)| one == other)
-}
-
-/// Whether two logs are equal up to each position that is in both (Raft thesis §3.5).
-pub(super) fn match_up(one: &Runs, other: &Runs) -> bool {
-    let pairs: Vec<_> = one.entries().zip(other.entries()).collect();
-    let common = pairs.iter().rposition(|(one, other)| one.0 == other.0);
-    common.is_none_or(|common| pairs[..=common].iter().all(|(one, other)| one == other))
-}
-
-/// Whether a log begins with all that was committed.
-pub(super) fn holds(log: &Runs, committed: &Runs) -> bool {
-    log.last_position() >= committed.last_position() && agree(log, committed)
+/// A state machine becomes what a snapshot says that it was, and never goes back by that (Raft thesis §5.1).
+pub(super) fn restored(server: &Server, snapshot: &Snapshot) -> Result<(), Broken> {
+    let known = server.node.as_ref().and_then(raft_core::Node::snapshot);
+    let fits = server.applied < snapshot.last.index && known.is_some_and(|known| **known == *snapshot);
+    require(fits, MACHINES, || {
+        format!("{} restores {} behind {}", server.pair, snapshot.last, server.applied)
+    })
 }

@@ -13,7 +13,7 @@ use super::book::Book;
 use super::rules::Broken;
 use super::space::{Bounds, BoundsError, Space};
 use super::state::{Of, State};
-use super::successor::{Act, Taken, check, take};
+use super::successor::{Act, Choice, Taken, check, take_beside};
 use super::trace::Trace;
 use super::visited::Visited;
 use super::{Found, Limits, Marks, Progress, Report};
@@ -30,6 +30,8 @@ struct Arrival {
     before: u8,
     /// Whether it was a request: the next one has another number.
     proposed: bool,
+    /// Whose snapshot it ended, here: with that server it would have ended before.
+    sender: u8,
 }
 
 /// A state that an act leads to, before it is known whether it was met already.
@@ -39,7 +41,7 @@ struct Reached {
     fingerprint: u128,
     /// From which state, and by which act.
     from: u32,
-    act: Act,
+    choice: Choice,
     arrival: Arrival,
     rewritten: bool,
 }
@@ -54,32 +56,49 @@ const NUMBERS_MAX: usize = u32::MAX as usize - (1 << 24);
 const NOWHERE: u8 = 15;
 
 impl Arrival {
-    const FIRST: Arrival = Arrival { look: 0, place: NOWHERE, before: 0, proposed: false };
+    const FIRST: Arrival = Arrival { look: 0, place: NOWHERE, before: 0, proposed: false, sender: NOWHERE };
 
     const fn pack(self) -> [u32; 2] {
-        let rest = self.place as u32 | (self.before as u32) << 8;
+        let rest = self.place as u32 | (self.sender as u32) << 4 | (self.before as u32) << 8;
         [self.look, rest | (self.proposed as u32) << 16]
     }
 
     const fn unpack(look: u32, rest: u32) -> Self {
-        Arrival { look, place: rest as u8, before: (rest >> 8) as u8, proposed: rest >> 16 & 1 == 1 }
+        let (place, sender) = (rest as u8 & 15, rest as u8 >> 4);
+        Arrival { look, place, before: (rest >> 8) as u8, proposed: rest >> 16 & 1 == 1, sender }
     }
 }
 
 /// A search that is under way.
 pub(super) struct Search {
-    book: Book,
-    limits: Limits,
-    visited: Visited,
-    // States of one depth, packed, each with its arrival.
-    level: Vec<u32>,
-    next: Vec<u32>,
+    pub(super) book: Book,
+    pub(super) limits: Limits,
+    pub(super) visited: Visited,
+    // States of one depth, packed, each with its arrival; so many of them have been looked at.
+    pub(super) level: Vec<u32>,
+    pub(super) looked_at: usize,
+    pub(super) next: Vec<u32>,
     reached: Vec<Reached>,
-    depth: u32,
-    successors: u64,
-    cut_off: u64,
-    skipped: u64,
-    marks: Marks,
+    pub(super) counts: Counts,
+}
+
+/// What a search counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) depth: u32,
+    /// The number of the state that is looked at next.
+    pub(super) number: u32,
+    pub(super) successors: u64,
+    pub(super) cut_off: u64,
+    pub(super) skipped: u64,
+    pub(super) marks: Marks,
+}
+
+/// How a search has ended.
+enum Ending {
+    Finished,
+    Stopped,
+    Broken(Broken, (u32, Choice)),
 }
 
 impl Search {
@@ -93,59 +112,80 @@ impl Search {
             limits,
             visited: Visited::new(),
             level: Vec::new(),
+            looked_at: 0,
             next: Vec::new(),
             reached: Vec::with_capacity(2 * TOGETHER),
-            depth: 0,
-            successors: 0,
-            cut_off: 0,
-            skipped: 0,
-            marks: Marks::default(),
+            counts: Counts::default(),
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn book(&mut self) -> &mut Book {
-        &mut self.book
+    /// How many words a state takes, with its arrival.
+    pub(super) fn width(&self) -> usize {
+        State::width(&self.book.space) + 2
     }
 
     /// Goes on until the space is finished, a rule is broken, a limit is reached or `stop` is set.
     pub(super) fn run(&mut self, stop: &AtomicBool, watch: &mut dyn FnMut(Progress)) -> Report {
-        let mut trace = Trace::new(&mut self.book);
-        let (first, _) = trace.state.canonical(&mut self.book, false, &mut ());
-        trace.state = first;
+        if self.visited.len() == 0 {
+            self.begin();
+        }
+        match self.go_on(stop, watch) {
+            Ending::Finished => self.report(None, true),
+            Ending::Stopped => self.report(None, false),
+            Ending::Broken(broken, last) => {
+                let found = self.tell(broken, last);
+                self.report(Some(found), true)
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        let (first, _) = Trace::new(&mut self.book).state.canonical(&mut self.book, false, &mut ());
         self.visited.insert(first.fingerprint(&self.book.space), 0, 0);
-        first.pack(&self.book.space, &mut self.next);
-        self.next.extend(Arrival::FIRST.pack());
-        let mut number = 0_u32;
-        while !self.next.is_empty() {
-            std::mem::swap(&mut self.level, &mut self.next);
-            self.next.clear();
-            let width = State::width(&self.book.space) + 2;
+        first.pack(&self.book.space, &mut self.level);
+        self.level.extend(Arrival::FIRST.pack());
+    }
+
+    fn go_on(&mut self, stop: &AtomicBool, watch: &mut dyn FnMut(Progress)) -> Ending {
+        let width = self.width();
+        loop {
             let states = self.level.len() / width;
-            for nth in 0..states {
-                let words = &self.level[nth * width..(nth + 1) * width];
-                let state = State::unpack(&self.book.space, words);
-                let arrival = Arrival::unpack(words[width - 2], words[width - 1]);
-                let mut went =
-                    self.expand(&state, arrival, number).map_err(|(broken, act)| (broken, (number, act)));
-                if went.is_ok() && (TOGETHER <= self.reached.len() || nth + 1 == states) {
-                    went = self.take_note();
+            while self.looked_at < states {
+                if let Err((broken, last)) = self.look_at_next(width) {
+                    return Ending::Broken(broken, last);
                 }
-                if let Err((broken, last)) = went {
-                    let found = self.tell(broken, last);
-                    return self.report(Some(found), true);
-                }
-                number += 1;
-                if number.is_multiple_of(1 << 12) {
-                    watch(self.progress(states - nth));
+                if self.counts.number.is_multiple_of(1 << 12) {
+                    watch(self.progress(states - self.looked_at));
                     if stop.load(Ordering::Relaxed) || self.is_over() {
-                        return self.report(None, false);
+                        let noted = self.take_note();
+                        return noted.map_or_else(
+                            |(broken, last)| Ending::Broken(broken, last),
+                            |()| Ending::Stopped,
+                        );
                     }
                 }
             }
-            self.depth += u32::from(!self.next.is_empty());
+            if self.next.is_empty() {
+                return Ending::Finished;
+            }
+            std::mem::swap(&mut self.level, &mut self.next);
+            self.next.clear();
+            self.looked_at = 0;
+            self.counts.depth += 1;
         }
-        self.report(None, true)
+    }
+
+    fn look_at_next(&mut self, width: usize) -> Result<(), (Broken, (u32, Choice))> {
+        let at = self.looked_at * width;
+        let words = &self.level[at..at + width];
+        let state = State::unpack(&self.book.space, words);
+        let arrival = Arrival::unpack(words[width - 2], words[width - 1]);
+        let number = self.counts.number;
+        self.expand(&state, arrival, number).map_err(|(broken, choice)| (broken, (number, choice)))?;
+        self.counts.number += 1;
+        self.looked_at += 1;
+        let is_last = at + width == self.level.len();
+        if TOGETHER <= self.reached.len() || is_last { self.take_note() } else { Ok(()) }
     }
 
     fn is_over(&self) -> bool {
@@ -156,47 +196,57 @@ impl Search {
     }
 
     fn progress(&self, left: usize) -> Progress {
-        Progress { states: self.visited.len() as u64, depth: self.depth, left: left as u64 }
+        Progress { states: self.visited.len() as u64, depth: self.counts.depth, left: left as u64 }
     }
 
     fn report(&self, found: Option<Found>, finished: bool) -> Report {
         let (servers, packets) = self.book.met();
         Report {
             states: self.visited.len() as u64,
-            successors: self.successors,
-            skipped: self.skipped,
-            cut_off: self.cut_off,
-            depth: self.depth,
+            successors: self.counts.successors,
+            skipped: self.counts.skipped,
+            cut_off: self.counts.cut_off,
+            depth: self.counts.depth,
             steps: self.book.steps,
             servers: servers as u64,
             packets: packets as u64,
-            marks: self.marks,
+            marks: self.counts.marks,
             finished: finished && found.is_none(),
             found,
         }
     }
 
     /// The run that has led to a state, and the choice that broke a rule there.
-    fn tell(&mut self, broken: Broken, (number, choice): (u32, Act)) -> Found {
+    fn tell(&mut self, broken: Broken, (number, choice): (u32, Choice)) -> Found {
         let mut choices = vec![choice];
         let mut at = number;
         while at != 0 {
             let (parent, choice) = self.visited.arrival(at);
-            choices.push(Act::unpack(choice));
+            choices.push(Choice::unpack(choice));
             at = parent;
         }
         choices.reverse();
-        let mut trace = Trace::new(&mut self.book);
         let symmetry = self.limits.symmetry;
-        for choice in &choices {
-            trace.take(&mut self.book, *choice, symmetry);
+        let mut runs = Vec::new();
+        // Where a leader has handed over, it depends on the names of the servers which of them are as good.
+        for nth in 0..self.book.exchanges.len() {
+            let mut trace = Trace::named(&mut self.book, nth);
+            for choice in &choices {
+                trace.take(&mut self.book, *choice, symmetry);
+            }
+            let strayed = trace.strayed;
+            runs.push(trace);
+            if !strayed {
+                break;
+            }
         }
-        let schedule: Schedule = trace.schedule(&self.book.space, &broken);
+        let place = runs.iter().position(|trace| !trace.strayed).unwrap_or(0);
+        let schedule: Schedule = runs.swap_remove(place).schedule(&self.book.space, &broken);
         Found { oracle: broken.oracle.to_owned(), what: broken.what, choices: choices.len() as u64, schedule }
     }
 
     /// Looks at everything that can happen in a state.
-    fn expand(&mut self, state: &State, arrival: Arrival, number: u32) -> Result<(), (Broken, Act)> {
+    fn expand(&mut self, state: &State, arrival: Arrival, number: u32) -> Result<(), (Broken, Choice)> {
         let space = &self.book.space;
         let bounds = *space.bounds();
         for place in 0..space.servers() {
@@ -220,6 +270,9 @@ impl Search {
                     self.consider(state, arrival, number, Act::Reconfigure(place, voters))?;
                 }
             }
+            if facts.can_save && state.used.of(Of::Snapshots) < bounds.snapshots {
+                self.consider(state, arrival, number, Act::Snapshot(place))?;
+            }
             for writes in 1..=facts.queued {
                 self.consider(state, arrival, number, Act::Sync(place, writes))?;
             }
@@ -234,16 +287,17 @@ impl Search {
             if 0 < nth && state.packets[nth] == state.packets[nth - 1] {
                 continue;
             }
-            let receiver = state.servers[usize::from(self.book.packet_facts(state.packets[nth]).to)];
+            let facts = *self.book.parcel_facts(state.packets[nth]);
+            let receiver = state.servers[usize::from(facts.to)];
             let up = self.book.server_facts(receiver).up;
             let nth = nth as u8;
             if up {
                 self.consider(state, arrival, number, Act::Deliver(nth))?;
-                if state.used.of(Of::Duplicates) < bounds.duplicates {
+                if facts.is_packets() && state.used.of(Of::Duplicates) < bounds.duplicates {
                     self.consider(state, arrival, number, Act::DeliverCopy(nth))?;
                 }
             }
-            if state.used.of(Of::Drops) < bounds.drops {
+            if !facts.is_report && state.used.of(Of::Drops) < bounds.drops {
                 self.consider(state, arrival, number, Act::Drop(nth))?;
             }
         }
@@ -256,45 +310,53 @@ impl Search {
         arrival: Arrival,
         number: u32,
         act: Act,
-    ) -> Result<(), (Broken, Act)> {
-        let taken = match take(&mut self.book, state, act) {
-            Ok(Some(taken)) => taken,
-            Ok(None) => {
-                self.cut_off += 1;
+    ) -> Result<(), (Broken, Choice)> {
+        let mut choice = Choice::from(act);
+        loop {
+            let (taken, heirs) =
+                take_beside(&mut self.book, state, choice).map_err(|broken| (broken, choice))?;
+            match taken {
+                None => self.counts.cut_off += 1,
+                Some(taken) if self.limits.reduction && self.is_taken_before(state, arrival, act, &taken) => {
+                    self.counts.skipped += 1;
+                }
+                Some(taken) => self.reach(state, number, choice, &taken),
+            }
+            if choice.heir == heirs {
                 return Ok(());
             }
-            Err(broken) => return Err((broken, act)),
-        };
-        if self.limits.reduction && self.is_taken_before(state, arrival, act, &taken) {
-            self.skipped += 1;
-            return Ok(());
+            choice.heir += 1;
         }
-        self.reach(state, number, act, &taken);
-        Ok(())
     }
 
-    fn reach(&mut self, before: &State, from: u32, act: Act, taken: &Taken) {
-        self.successors += 1;
+    fn reach(&mut self, before: &State, from: u32, choice: Choice, taken: &Taken) {
+        let act = choice.act;
+        self.counts.successors += 1;
         let (state, exchange) = taken.state.canonical(&mut self.book, self.limits.symmetry, &mut ());
         let fingerprint = state.fingerprint(&self.book.space);
         let place = self.book.exchanges[exchange].of(taken.place) as u8;
         let proposed = matches!(act, Act::Propose(_) | Act::Reconfigure(..));
-        let arrival = Arrival { look: taken.look, place, before: before.count, proposed };
-        self.reached.push(Reached { state, fingerprint, from, act, arrival, rewritten: taken.rewritten });
+        let sender = match act {
+            Act::Deliver(nth) | Act::Drop(nth) => self.book.snapshot_from(before.packets[usize::from(nth)]),
+            _ => None,
+        };
+        let sender = sender.map_or(NOWHERE, |sender| self.book.exchanges[exchange].of(sender) as u8);
+        let arrival = Arrival { look: taken.look, place, before: before.count, proposed, sender };
+        self.reached.push(Reached { state, fingerprint, from, choice, arrival, rewritten: taken.rewritten });
     }
 
     /// Takes note of the states that were reached, as far as they are new.
-    fn take_note(&mut self) -> Result<(), (Broken, (u32, Act))> {
+    fn take_note(&mut self) -> Result<(), (Broken, (u32, Choice))> {
         self.visited.ask_for(self.reached.iter().map(|reached| reached.fingerprint));
         let mut reached = std::mem::take(&mut self.reached);
-        for Reached { state, fingerprint, from, act, arrival, rewritten } in reached.drain(..) {
-            if !self.visited.insert(fingerprint, from, act.pack()) {
+        for Reached { state, fingerprint, from, choice, arrival, rewritten } in reached.drain(..) {
+            if !self.visited.insert(fingerprint, from, choice.pack()) {
                 continue;
             }
             if rewritten {
-                check(&mut self.book, &state).map_err(|broken| (broken, (from, act)))?;
+                check(&mut self.book, &state).map_err(|broken| (broken, (from, choice)))?;
             }
-            self.marks.note(&self.book, &state);
+            self.counts.marks.note(&self.book, &state);
             state.pack(&self.book.space, &mut self.next);
             self.next.extend(arrival.pack());
         }
@@ -310,14 +372,16 @@ impl Search {
         }
         let was_there = match act {
             Act::Deliver(nth) | Act::DeliverCopy(nth) | Act::Drop(nth) => {
-                self.book.packet_facts(state.packets[usize::from(nth)]).from != arrival.place
+                self.book.parcel_facts(state.packets[usize::from(nth)]).from != arrival.place
             }
             Act::Propose(_) | Act::Reconfigure(..) => !arrival.proposed,
+            Act::Crash(place, _) => arrival.sender != place,
             _ => true,
         };
         // Were this one first, there would be room for what it sends, whether or not the other one makes that useless.
         let sent = taken.change.map_or(0, |change| change.sent);
         let arrived = u8::from(matches!(act, Act::Deliver(_)));
-        was_there && arrival.before + sent - arrived <= self.book.space.bounds().messages
+        let reported = u8::from(taken.report != 0);
+        was_there && arrival.before + sent + reported - arrived <= self.book.space.bounds().messages
     }
 }

@@ -6,11 +6,12 @@
 use std::collections::VecDeque;
 
 use raft_core::{
-    Boot, Bootstrap, Entry, HardState, Identity, LogIndex, Membership, Message, Node, Packet, Pair, Payload,
-    Ready, Recovered, RequestId, RoleKind, Runs, Status, Write,
+    Boot, Bootstrap, Digest, HardState, Identity, LogIndex, LogTime, Membership, Message, Node, Packet, Pair,
+    Position, Ready, Recovered, RequestId, RoleKind, Status, Write,
 };
 
 use super::names::{Exchange, Look, Private, Recount, SERVERS_MAX, Shared, Timeless, pair_at};
+use super::parcel::Parcel;
 use super::rules::{self, Broken};
 use super::space::Space;
 use crate::action::{HostId, HostSet, Wanted};
@@ -34,8 +35,8 @@ pub(super) struct Server {
 /// What can happen to a server.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Input {
-    /// Packets that were sent together are delivered.
-    Deliver(Vec<Packet>),
+    /// A parcel is delivered.
+    Deliver(Parcel),
     /// Its time is up: the election timeout has passed, or on a leader the time to the next heartbeats.
     Timeout,
     /// A whole election timeout passes at once on a leader, in which it hears nobody.
@@ -49,6 +50,8 @@ pub(super) enum Input {
         /// Whose voters are those at these places, as bits.
         voters: u8,
     },
+    /// Its state machine is saved as it is, and that is durable at once.
+    Snapshot,
     /// Its disk makes this many of the oldest writes durable.
     Sync(u8),
     /// It goes down; this many of the oldest writes had made it to the disk.
@@ -62,7 +65,7 @@ pub(super) enum Input {
 pub(super) struct After {
     pub(super) server: Server,
     /// What was sent, together what is for the same server.
-    pub(super) sent: Vec<Vec<Packet>>,
+    pub(super) sent: Vec<Parcel>,
     /// The term that it has come to lead.
     pub(super) elected: Option<u64>,
 }
@@ -108,6 +111,14 @@ impl Server {
         status.fault.is_none() && (status.role == RoleKind::Leader || self.is_due())
     }
 
+    /// Whether its state machine has applied what no snapshot of it stands for.
+    pub(super) fn can_save(&self) -> bool {
+        self.node.as_ref().is_some_and(|node| {
+            let covered = node.snapshot().map_or(LogIndex::ZERO, |snapshot| snapshot.last.index);
+            covered < self.applied
+        })
+    }
+
     fn is_due(&self) -> bool {
         // A look without an effect: what would a node that has just been asked say?
         let Some(mut node) = self.node.clone() else { return false };
@@ -121,9 +132,7 @@ impl Server {
     pub(super) fn take(&self, space: &Space, input: &Input) -> Result<After, Broken> {
         let mut after = After { server: self.clone(), sent: Vec::new(), elected: None };
         match input {
-            Input::Deliver(packets) => {
-                after.settle(space, packets.iter().cloned().map(Message::Packet).collect())?;
-            }
+            Input::Deliver(parcel) => after.settle(space, parcel.messages())?,
             Input::Timeout => {
                 after.settle(space, vec![Message::Tick { elapsed: space.timeout(self.leads()) }])?;
             }
@@ -141,6 +150,14 @@ impl Server {
                 let change = wanted(*voters).change(|host| Some(pair_at(host.nth())));
                 let change = change.unwrap_or_else(|| unreachable!("these servers are there"));
                 after.settle(space, vec![Message::Reconfigure { id, change, based_on: None }])?;
+            }
+            Input::Snapshot => {
+                let node = after.server.node.as_ref();
+                if let Some(term) = node.and_then(|node| node.term_at(after.server.applied)) {
+                    let last = Position { term, index: after.server.applied };
+                    let (time, size, digest) = (LogTime::ZERO, 1, digest_of(last));
+                    after.settle(space, vec![Message::SnapshotTaken { last, time, size, digest }])?;
+                }
             }
             Input::Sync(writes) => {
                 let number = after.server.sync(usize::from(*writes))?;
@@ -196,7 +213,7 @@ impl Server {
         let latest = look.writes.pop().unwrap_or(0);
         let writes_before = look.writes.first().map_or(latest, |oldest| oldest - 1);
         let leads = self.leads();
-        self.renamed(&mut Private { writes_before, fetches: look.fetches, sends: look.sends, leads })
+        self.renamed(&mut Private { writes_before, fetches: look.fetches, leads })
     }
 
     pub(super) fn leads(&self) -> bool {
@@ -257,7 +274,15 @@ impl After {
                 self.server.applied = last.index;
                 inbox.push(Message::Applied(last.index));
             }
-            if !ready.fetch.is_empty() || ready.restore.is_some() || !ready.snapshots.is_empty() {
+            if let Some(snapshot) = ready.restore.take() {
+                rules::restored(&self.server, &snapshot)?;
+                self.server.applied = snapshot.last.index;
+                inbox.push(Message::Applied(snapshot.last.index));
+            }
+            for raft_core::SendSnapshot { number, packet } in ready.snapshots.drain(..) {
+                self.sent.push(Parcel::Snapshot(number, packet.renamed(&mut Timeless)));
+            }
+            if !ready.fetch.is_empty() || !ready.obtain.is_empty() {
                 return Err(Broken::new(rules::SPACE, "a node wants what is not in the space".to_owned()));
             }
         }
@@ -267,9 +292,13 @@ impl After {
     fn send(&mut self, packets: impl Iterator<Item = Packet>) {
         for packet in packets {
             let packet = packet.renamed(&mut Timeless);
-            match self.sent.iter_mut().find(|together| together[0].to == packet.to) {
+            let together = self.sent.iter_mut().find_map(|parcel| match parcel {
+                Parcel::Packets(packets) if packets[0].to == packet.to => Some(packets),
+                _ => None,
+            });
+            match together {
                 Some(together) => together.push(packet),
-                None => self.sent.push(vec![packet]),
+                None => self.sent.push(Parcel::Packets(vec![packet])),
             }
         }
     }
@@ -292,14 +321,9 @@ pub(super) fn wanted(voters: u8) -> Wanted {
     Wanted::Set { voters, learners: HostSet::EMPTY }
 }
 
-/// The entries up to an index, without names of runs: what was committed, or a whole log.
-pub(super) fn prefix(log: &Recovered, last: LogIndex) -> Runs {
-    log.tail.slice(LogIndex::ZERO, last)
-}
-
-/// Whether this is the command of a client.
-pub(super) fn is_command(entry: &Entry) -> bool {
-    matches!(entry.payload, Payload::Command(_))
+/// What the bytes of a snapshot are known by. What was committed up to a position is one and the same in every run that breaks no rule.
+pub(super) fn digest_of(last: Position) -> Digest {
+    Digest::new(u128::from(last.term.raw()) << 64 | u128::from(last.index.raw()))
 }
 
 /// The founding configuration of the first servers.

@@ -35,6 +35,9 @@ pub struct Bounds {
     pub duplicates: u8,
     /// How often a leader is asked for another configuration: any others of the servers as its voters.
     pub changes: u8,
+    /// How often the state machine of a server is saved: then its log begins behind that, and who lacks what stood before is sent the
+    /// snapshot.
+    pub snapshots: u8,
     /// Whether becoming durable is an action of its own; else every write is durable at once.
     pub syncs: bool,
     /// Whether servers ask for pre-votes before they campaign (Raft thesis §9.6).
@@ -53,6 +56,7 @@ impl Default for Bounds {
             drops: 0,
             duplicates: 0,
             changes: 0,
+            snapshots: 0,
             syncs: false,
             pre_vote: false,
         }
@@ -67,8 +71,14 @@ impl fmt::Display for Bounds {
         if let Some(heartbeats) = self.heartbeats {
             write!(f, " --heartbeats {heartbeats}")?;
         }
-        let Bounds { crashes, drops, duplicates, changes, .. } = *self;
-        let used = [("crashes", crashes), ("drops", drops), ("duplicates", duplicates), ("changes", changes)];
+        let Bounds { crashes, drops, duplicates, changes, snapshots, .. } = *self;
+        let used = [
+            ("crashes", crashes),
+            ("drops", drops),
+            ("duplicates", duplicates),
+            ("changes", changes),
+            ("snapshots", snapshots),
+        ];
         for (name, most) in used {
             if most != 0 {
                 write!(f, " --{name} {most}")?;
@@ -106,6 +116,7 @@ impl FromStr for Bounds {
                 "--drops" => bounds.drops = number()?,
                 "--duplicates" => bounds.duplicates = number()?,
                 "--changes" => bounds.changes = number()?,
+                "--snapshots" => bounds.snapshots = number()?,
                 "--syncs" => bounds.syncs = true,
                 "--pre-vote" => bounds.pre_vote = true,
                 _ => return Err(ParseBoundsError),
@@ -142,7 +153,17 @@ pub(super) struct Space {
 impl Space {
     pub(super) fn new(bounds: Bounds) -> Result<Self, BoundsError> {
         let Bounds {
-            nodes, terms, entries, messages, heartbeats, crashes, drops, duplicates, changes, ..
+            nodes,
+            terms,
+            entries,
+            messages,
+            heartbeats,
+            crashes,
+            drops,
+            duplicates,
+            changes,
+            snapshots,
+            ..
         } = bounds;
         let heartbeats = heartbeats.unwrap_or(0);
         if nodes == 0 || SERVERS_MAX < usize::from(nodes) {
@@ -151,9 +172,8 @@ impl Space {
         if messages == 0 || MESSAGES_MAX < usize::from(messages) {
             return Err(BoundsError::Messages);
         }
-        if !(1..=7).contains(&terms)
-            || [entries, heartbeats, crashes, drops, duplicates, changes].iter().any(|bound| 15 < *bound)
-        {
+        let counted = [entries, heartbeats, crashes, drops, duplicates, changes, snapshots];
+        if !(1..=7).contains(&terms) || counted.iter().any(|bound| 15 < *bound) {
             return Err(BoundsError::TooMuch);
         }
         // So many heartbeats fit between two timeouts that no run of a space comes to an end of them: whether a leader hears nobody for that
@@ -163,6 +183,8 @@ impl Space {
             heartbeat_ticks: 1,
             disk_stall_ticks: u32::MAX,
             pre_vote: bounds.pre_vote,
+            // A log begins right behind its snapshot.
+            trailing_entries: 0,
             ..Config::default()
         };
         let pairs: Vec<_> = (0..usize::from(nodes)).map(pair_at).collect();

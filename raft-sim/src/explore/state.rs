@@ -18,6 +18,7 @@ pub(super) enum Of {
     Duplicates,
     Heartbeats,
     Changes,
+    Snapshots,
 }
 
 impl Used {
@@ -82,8 +83,32 @@ impl State {
     pub(super) fn remove_useless(&mut self, book: &mut Book, place: usize) {
         for nth in (0..self.count).rev() {
             let packet = self.packets[usize::from(nth)];
-            let to = usize::from(book.packet_facts(packet).to);
+            let to = usize::from(book.parcel_facts(packet).to);
             if to == place && !book.is_of_use(packet, self.servers[place]) {
+                self.remove(nth);
+            }
+        }
+    }
+
+    /// A snapshot has arrived, or was given up, and is no longer under way: its sender is told of that, if it is still there. What it is told;
+    /// 0: nothing.
+    pub(super) fn tell(&mut self, book: &mut Book, parcel: u32, arrived: bool) -> u32 {
+        let Some(report) = book.report(parcel, arrived) else { return 0 };
+        let sender = self.servers[usize::from(book.parcel_facts(report).to)];
+        if !book.is_of_use(report, sender) {
+            return 0;
+        }
+        // There is room: the snapshot was there.
+        self.packets[usize::from(self.count)] = report;
+        self.count += 1;
+        report
+    }
+
+    /// Takes away the snapshots that the server at this place sends: it goes down.
+    pub(super) fn abort(&mut self, book: &Book, place: u8) {
+        for nth in (0..self.count).rev() {
+            let facts = book.parcel_facts(self.packets[usize::from(nth)]);
+            if facts.is_snapshot && facts.from == place {
                 self.remove(nth);
             }
         }
@@ -129,29 +154,32 @@ impl State {
     /// more; `None` if it is called so already.
     fn names_of(&self, book: &Book, place: usize) -> Option<(Recount, Recount)> {
         let facts = book.server_facts(self.servers[place]);
-        let mut attempts = facts.shared.attempts;
+        let (mut attempts, mut sends) = (facts.shared.attempts, facts.shared.sends);
         let mut told = [Told::NOTHING; SERVERS_MAX];
         let mut is_stale = false;
         for packet in self.packets() {
-            let packet = book.packet_facts(*packet);
+            let packet = book.parcel_facts(*packet);
             let (borne, other) = match (usize::from(packet.from), usize::from(packet.to)) {
                 (from, to) if from == place => (packet.of_sender, to),
                 (from, to) if to == place => (packet.of_receiver, from),
                 _ => continue,
             };
             attempts = attempts.and(borne.attempts);
+            sends = sends.and(borne.sends);
             if facts.has_rounds(packet.term, borne.boot) {
                 told[other] = told[other].and(borne.rounds);
             } else {
                 is_stale |= !borne.rounds.is_nothing();
             }
         }
-        if !is_stale && facts.shared.is_counted(&told) && attempts.is_counted() {
+        let is_counted = attempts.is_counted() && sends.is_counted();
+        if !is_stale && is_counted && facts.shared.is_counted(&told) {
             return None;
         }
         let of = pair_at(place);
         let rounds = (facts.shared.latest != 0).then_some((facts.shared.latest, told));
-        Some((Recount { of, rounds, attempts }, Recount { of, rounds: None, attempts }))
+        let names = Recount { of, rounds, attempts, sends };
+        Some((names, Recount { rounds: None, ..names }))
     }
 
     fn recount_at(
@@ -166,14 +194,14 @@ impl State {
         let facts = *book.server_facts(server);
         self.servers[place] = book.recounted_server(server, names);
         for packet in &mut self.packets[..usize::from(self.count)] {
-            let of_packet = book.packet_facts(*packet);
+            let of_packet = book.parcel_facts(*packet);
             let borne = match (usize::from(of_packet.from), usize::from(of_packet.to)) {
                 (from, _) if from == place => of_packet.of_sender,
                 (_, to) if to == place => of_packet.of_receiver,
                 _ => continue,
             };
             let names = if facts.has_rounds(of_packet.term, borne.boot) { names } else { stale };
-            let recounted = book.recounted_packet(*packet, names);
+            let recounted = book.recounted_parcel(*packet, names);
             follow.packet(*packet, recounted);
             *packet = recounted;
         }
@@ -187,7 +215,7 @@ impl State {
             other.servers[exchange.of(place)] = book.exchanged_server(self.servers[place], nth);
         }
         for packet in &mut other.packets[..usize::from(self.count)] {
-            *packet = book.exchanged_packet(*packet, nth);
+            *packet = book.exchanged_parcel(*packet, nth);
         }
         other.packets[..usize::from(self.count)].sort_unstable();
         other.committed = book.exchanged_log(self.committed, nth);

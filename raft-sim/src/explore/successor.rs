@@ -2,8 +2,9 @@
 
 use raft_core::Membership;
 
-use super::book::{Book, Change, What, look_of};
-use super::names::place_of;
+use super::book::{Book, Change, What};
+use super::names::{SERVERS_MAX, place_of};
+use super::numbered::look_of;
 use super::rules::{self, Broken};
 use super::state::{Of, State};
 
@@ -19,6 +20,7 @@ pub(super) enum Act {
     Propose(u8),
     /// Server, and the voters to be, as bits.
     Reconfigure(u8, u8),
+    Snapshot(u8),
     /// Server, and number of writes.
     Sync(u8, u8),
     /// Server, and number of writes that are kept.
@@ -27,7 +29,7 @@ pub(super) enum Act {
 }
 
 impl Act {
-    pub(super) const fn pack(self) -> u32 {
+    const fn pack(self) -> u32 {
         let (kind, place, number) = match self {
             Act::Deliver(packet) => (0, packet, 0),
             Act::DeliverCopy(packet) => (1, packet, 0),
@@ -39,11 +41,12 @@ impl Act {
             Act::Restart(server) => (7, server, 0),
             Act::Silence(server) => (8, server, 0),
             Act::Reconfigure(server, voters) => (9, server, voters),
+            Act::Snapshot(server) => (10, server, 0),
         };
         kind << 16 | (place as u32) << 8 | number as u32
     }
 
-    pub(super) const fn unpack(packed: u32) -> Self {
+    const fn unpack(packed: u32) -> Self {
         let (place, number) = ((packed >> 8) as u8, packed as u8);
         match packed >> 16 {
             0 => Act::Deliver(place),
@@ -55,7 +58,8 @@ impl Act {
             6 => Act::Crash(place, number),
             7 => Act::Restart(place),
             8 => Act::Silence(place),
-            _ => Act::Reconfigure(place, number),
+            9 => Act::Reconfigure(place, number),
+            _ => Act::Snapshot(place),
         }
     }
 }
@@ -74,32 +78,79 @@ pub(super) struct Taken {
     pub(super) useful: u8,
     /// What came of it at the server, if anything did.
     pub(super) change: Option<Change>,
+    /// What the sender of a snapshot is told by that; 0: nothing.
+    pub(super) report: u32,
 }
 
-/// Takes an act that the state has. `None`: that goes beyond a bound.
+/// What is chosen: an act, and where a leader hands over by it to one of several that are as good, which of them; 0: the first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Choice {
+    pub(super) act: Act,
+    pub(super) heir: u8,
+}
+
+impl From<Act> for Choice {
+    fn from(act: Act) -> Self {
+        Choice { act, heir: 0 }
+    }
+}
+
+impl Choice {
+    pub(super) const fn pack(self) -> u32 {
+        self.act.pack() | (self.heir as u32) << 24
+    }
+
+    pub(super) const fn unpack(packed: u32) -> Self {
+        Choice { act: Act::unpack(packed & 0xff_ffff), heir: (packed >> 24) as u8 }
+    }
+}
+
+/// Takes what was chosen in a state. `None`: that goes beyond a bound.
 ///
 /// # Errors
 /// A rule that it breaks.
-pub(super) fn take(book: &mut Book, state: &State, act: Act) -> Result<Option<Taken>, Broken> {
+pub(super) fn take(
+    book: &mut Book,
+    state: &State,
+    choice: impl Into<Choice>,
+) -> Result<Option<Taken>, Broken> {
+    take_beside(book, state, choice.into()).map(|(taken, _)| taken)
+}
+
+/// The same, and how many other heirs could have been chosen.
+///
+/// # Errors
+/// A rule that it breaks.
+pub(super) fn take_beside(
+    book: &mut Book,
+    state: &State,
+    choice: Choice,
+) -> Result<(Option<Taken>, u8), Broken> {
+    let Choice { act, heir } = choice;
     let mut after = *state;
+    let mut report = 0;
     let (place, what) = match act {
         Act::Drop(nth) => {
-            let facts = *book.packet_facts(state.packets[usize::from(nth)]);
+            let parcel = state.packets[usize::from(nth)];
+            let facts = *book.parcel_facts(parcel);
             after.remove(nth);
             after.used = after.used.one_more(Of::Drops);
+            let report = after.tell(book, parcel, false);
             let look = look_of(&[u64::from(facts.look), 1]);
             let place = usize::from(facts.to);
             let (rewritten, useful) = (false, 0);
-            return Ok(Some(Taken { state: after, place, look, rewritten, useful, change: None }));
+            let taken = Taken { state: after, place, look, rewritten, useful, change: None, report };
+            return Ok((Some(taken), 0));
         }
         Act::Deliver(nth) | Act::DeliverCopy(nth) => {
-            let packet = state.packets[usize::from(nth)];
+            let parcel = state.packets[usize::from(nth)];
             if let Act::Deliver(_) = act {
                 after.remove(nth);
+                report = after.tell(book, parcel, true);
             } else {
                 after.used = after.used.one_more(Of::Duplicates);
             }
-            (usize::from(book.packet_facts(packet).to), What::Deliver(packet))
+            (usize::from(book.parcel_facts(parcel).to), What::Deliver(parcel))
         }
         Act::Timeout(server) => {
             let place = usize::from(server);
@@ -107,7 +158,7 @@ pub(super) fn take(book: &mut Book, state: &State, act: Act) -> Result<Option<Ta
                 && book.server_facts(state.servers[place]).leads
             {
                 if state.used.of(Of::Heartbeats) == most {
-                    return Ok(None);
+                    return Ok((None, 0));
                 }
                 after.used = after.used.one_more(Of::Heartbeats);
             }
@@ -123,16 +174,26 @@ pub(super) fn take(book: &mut Book, state: &State, act: Act) -> Result<Option<Ta
             let nth = after.used.requests();
             (usize::from(server), What::Reconfigure { nth, voters })
         }
+        Act::Snapshot(server) => {
+            after.used = after.used.one_more(Of::Snapshots);
+            (usize::from(server), What::Snapshot)
+        }
         Act::Sync(server, writes) => (usize::from(server), What::Sync(writes)),
         Act::Crash(server, kept) => {
             after.used = after.used.one_more(Of::Crashes);
+            after.abort(book, server);
             (usize::from(server), What::Crash(kept))
         }
         Act::Restart(server) => (usize::from(server), What::Restart),
     };
-    let change = book.change(state.servers[place], what)?;
+    let mut change = book.change(state.servers[place], what)?;
+    let others = if change.hands_over { book.others(state.servers[place], what)? } else { Vec::new() };
+    let heirs = others.len() as u8;
+    if let Some(other) = usize::from(heir).checked_sub(1) {
+        change = others[other];
+    }
     if change.outside {
-        return Ok(None);
+        return Ok((None, heirs));
     }
     after.servers[place] = change.server;
     if change.elected != 0 {
@@ -145,19 +206,21 @@ pub(super) fn take(book: &mut Book, state: &State, act: Act) -> Result<Option<Ta
     let mut useful = 0;
     for nth in 0..change.sent {
         let packet = book.sent_by(&change)[usize::from(nth)];
-        let receiver = after.servers[usize::from(book.packet_facts(packet).to)];
+        let receiver = after.servers[usize::from(book.parcel_facts(packet).to)];
         if !book.is_of_use(packet, receiver) {
             continue;
         }
         if after.count == book.space.bounds().messages {
-            return Ok(None);
+            return Ok((None, heirs));
         }
         useful |= 1 << nth;
         after.packets[usize::from(after.count)] = packet;
         after.count += 1;
     }
     let rewritten = change.rewritten || change.committed != 0;
-    Ok(Some(Taken { state: after, place, look: change.look, rewritten, useful, change: Some(change) }))
+    let look = change.look;
+    let taken = Taken { state: after, place, look, rewritten, useful, change: Some(change), report };
+    Ok((Some(taken), heirs))
 }
 
 /// At most one leader is elected in a term (Raft thesis figure 3.2); and it has all that was committed before, unless it comes too late to
@@ -173,9 +236,8 @@ fn elected(book: &mut Book, state: &mut State, term: u8, place: usize) -> Result
     let is_latest = (term + 1..=7).all(|later| state.leader_of(later) == 0);
     // What was committed in this term was committed by this very server, in this step at the earliest.
     if is_latest && !book.holds(log, state.committed) {
-        let (log, committed) = (book.runs(log), book.runs(state.committed));
-        let what =
-            format!("server {} leads term {term} with {log:?}, but {committed:?} is committed", place + 1);
+        let (log, committed) = (book.log_text(log), book.log_text(state.committed));
+        let what = format!("server {} leads term {term} with {log}, but {committed} is committed", place + 1);
         return Err(Broken::new(rules::COMPLETENESS, what));
     }
     Ok(())
@@ -184,17 +246,16 @@ fn elected(book: &mut Book, state: &mut State, term: u8, place: usize) -> Result
 /// What must hold of the logs of a state.
 pub(super) fn check(book: &mut Book, state: &State) -> Result<(), Broken> {
     let servers = &state.servers[..book.space.servers()];
-    let holds: Vec<bool> = servers
-        .iter()
-        .map(|server| {
-            let durable = book.server_facts(*server).durable;
-            book.holds(durable, state.committed)
-        })
-        .collect();
+    let mut holds = [false; SERVERS_MAX];
+    for (holds, server) in holds.iter_mut().zip(servers) {
+        let durable = book.server_facts(*server).durable;
+        *holds = book.holds(durable, state.committed);
+    }
     if !is_held(book, state, servers, &holds) {
-        let (committed, holders) = (book.runs(state.committed), holds.iter().filter(|holds| **holds).count());
+        let (committed, holders) =
+            (book.log_text(state.committed), holds.iter().filter(|holds| **holds).count());
         let what = format!(
-            "{committed:?} is committed, which only {holders} of {} servers hold durably",
+            "{committed} is committed, which only {holders} of {} servers hold durably",
             servers.len()
         );
         return Err(Broken::new(rules::COMMIT, what));
@@ -203,7 +264,7 @@ pub(super) fn check(book: &mut Book, state: &State) -> Result<(), Broken> {
         for other in &servers[nth + 1..] {
             let (one, other) = (book.server_facts(*one).log, book.server_facts(*other).log);
             if !book.match_up(one, other) {
-                let what = format!("one log is {:?}, another {:?}", book.runs(one), book.runs(other));
+                let what = format!("one log is {}, another {}", book.log_text(one), book.log_text(other));
                 return Err(Broken::new(rules::MATCHING, what));
             }
         }
@@ -212,7 +273,8 @@ pub(super) fn check(book: &mut Book, state: &State) -> Result<(), Broken> {
 }
 
 /// Whether a quorum holds what was committed: of the configuration that was committed last, or of one behind it, which may have been in force
-/// already when that was committed (Raft thesis §4.1).
+/// already when that was committed (Raft thesis §4.1). None was, where what was committed ends with a configuration: there is one change at
+/// a time.
 fn is_held(book: &mut Book, state: &State, servers: &[u32], holds: &[bool]) -> bool {
     let is_quorum = |membership: &Membership| {
         membership.is_quorum(|pair| holds.get(place_of(pair)).copied().unwrap_or(false))
@@ -221,6 +283,7 @@ fn is_held(book: &mut Book, state: &State, servers: &[u32], holds: &[bool]) -> b
         return true;
     }
     state.used.of(Of::Changes) != 0
+        && !book.ends_with_membership(state.committed)
         && servers.iter().any(|server| {
             let log = book.server_facts(*server).log;
             book.holds(log, state.committed) && book.membership(log).is_some_and(is_quorum)

@@ -5,12 +5,13 @@
 
 use super::book::Book;
 use super::names::SERVERS_MAX;
+use super::parcel::Parcel;
 use super::rules::Broken;
 use super::server::{Server, wanted};
 use super::space::Space;
 use super::state::{Follow, State, Used};
-use super::successor::{Act, take};
-use crate::action::{Action, HostId, PacketName};
+use super::successor::{Act, Choice, take};
+use crate::action::{Action, HostId, Link, PacketName};
 use crate::rig::Honest;
 use crate::schedule::{Ending, Schedule};
 use crate::world::{News, Offers, World};
@@ -20,7 +21,7 @@ pub(super) struct Trace {
     pub(super) state: State,
     /// Which machine stands at a place.
     pub(super) hosts: [HostId; SERVERS_MAX],
-    /// Which packet of the world each of those in flight is.
+    /// Which packets of the world each parcel in flight is. A snapshot, and what has become of one, is none.
     names: Vec<(u32, Vec<PacketName>)>,
     /// How many packets are still in flight in the world that nobody has a use for any more.
     spent: usize,
@@ -44,6 +45,11 @@ impl Follow for Renamed<'_> {
 impl Trace {
     /// A cluster that has just been founded, and whose nodes have all made their first step.
     pub(super) fn new(book: &mut Book) -> Self {
+        Trace::named(book, 0)
+    }
+
+    /// The same with machines exchanged in the n-th way.
+    pub(super) fn named(book: &mut Book, nth: usize) -> Self {
         let mut servers = [0; SERVERS_MAX];
         for (place, number) in servers.iter_mut().enumerate().take(book.space.servers()) {
             let server = Server::new(&book.space, super::names::pair_at(place));
@@ -52,7 +58,8 @@ impl Trace {
         }
         let packets = [0; super::space::MESSAGES_MAX];
         let state = State { servers, committed: 0, leaders: 0, used: Used::default(), count: 0, packets };
-        let hosts = std::array::from_fn(HostId::at);
+        let exchange = book.exchanges[nth];
+        let hosts = std::array::from_fn(|place| HostId::at(exchange.of(place)));
         let world = World::new(book.space.setup(), Honest).ok();
         let (names, actions) = (Vec::new(), Vec::new());
         let mut trace = Trace { state, hosts, names, spent: 0, world, actions, strayed: false };
@@ -73,19 +80,21 @@ impl Trace {
     }
 
     /// Takes a choice in both.
-    pub(super) fn take(&mut self, book: &mut Book, act: Act, symmetry: bool) {
+    pub(super) fn take(&mut self, book: &mut Book, choice: impl Into<Choice>, symmetry: bool) {
         let before = self.state;
-        let taken = take(book, &before, act);
+        let choice = choice.into();
+        let (taken, act) = (take(book, &before, choice), choice.act);
         self.perform(book, act);
         // Whatever broke a rule was the last choice.
         let Ok(Some(taken)) = taken else { return };
         self.forget_spent(&taken.state);
         let sent: Vec<u32> = taken.change.map_or_else(Vec::new, |change| book.sent_by(&change).to_vec());
         self.name_sent(book, &sent, taken.useful);
+        self.names.extend((taken.report != 0).then(|| (taken.report, Vec::new())));
         let (state, exchange) = taken.state.canonical(book, symmetry, &mut Renamed(&mut self.names));
         self.state = state;
         for (number, _) in &mut self.names {
-            *number = book.exchanged_packet(*number, exchange);
+            *number = book.exchanged_parcel(*number, exchange);
         }
         let hosts = self.hosts;
         for (place, host) in hosts.iter().enumerate() {
@@ -123,6 +132,10 @@ impl Trace {
             }
         }
         for (nth, number) in sent.iter().enumerate() {
+            if book.snapshot_from(*number).is_some() {
+                self.names.push((*number, Vec::new()));
+                continue;
+            }
             let to = self.receiver_of(book, *number);
             let Some(place) = together.iter().position(|names| names[0].link.to == to) else {
                 self.strayed |= self.world.is_some();
@@ -139,7 +152,7 @@ impl Trace {
     }
 
     fn receiver_of(&self, book: &Book, packet: u32) -> HostId {
-        self.hosts[usize::from(book.packet_facts(packet).to)]
+        self.hosts[usize::from(book.parcel_facts(packet).to)]
     }
 
     fn receiver(&self, book: &Book, nth: u8) -> HostId {
@@ -157,9 +170,7 @@ impl Trace {
             }
             Act::Deliver(nth) => {
                 let to = self.receiver(book, nth);
-                for packet in self.names_of(nth, true) {
-                    self.act(Action::Deliver { packet });
-                }
+                self.deliver(book, nth);
                 to
             }
             Act::DeliverCopy(nth) => {
@@ -196,6 +207,12 @@ impl Trace {
                 }
                 host
             }
+            Act::Snapshot(place) => {
+                let host = self.hosts[usize::from(place)];
+                self.act(Action::Save { host });
+                self.act(Action::Saved { host });
+                host
+            }
             Act::Sync(place, writes) => {
                 let host = self.hosts[usize::from(place)];
                 self.act(Action::Sync { host, batches: u32::from(writes) });
@@ -213,6 +230,49 @@ impl Trace {
             }
         };
         self.settle(&book.space, settles);
+    }
+
+    /// What a parcel comes to in the world when it arrives.
+    fn deliver(&mut self, book: &Book, nth: u8) {
+        let number = self.state.packets[usize::from(nth)];
+        let names = self.names_of(nth, true);
+        let facts = *book.parcel_facts(number);
+        let (from, to) = (self.hosts[usize::from(facts.from)], self.hosts[usize::from(facts.to)]);
+        match book.parcel(number) {
+            Parcel::Packets(_) => {
+                for packet in names {
+                    self.act(Action::Deliver { packet });
+                }
+            }
+            Parcel::Snapshot(..) => {
+                if let Some(packet) = self.moved(Link { from, to }) {
+                    self.act(Action::Deliver { packet });
+                }
+            }
+            Parcel::Report { arrived, .. } => {
+                let link = Link { from: to, to: from };
+                self.act(if *arrived { Action::Sent { link } } else { Action::Lose { link } });
+            }
+        }
+    }
+
+    /// Moves a snapshot on this way; the packet that tells of it then. The first part of it is there already where the receiver has such a
+    /// snapshot of its own.
+    fn moved(&mut self, link: Link) -> Option<PacketName> {
+        for _part in 0..2 {
+            self.act(Action::Move { link });
+            let mut news = Vec::new();
+            self.world.as_mut()?.take_news(&mut news);
+            let sent = news.iter().find_map(|news| match news {
+                News::Sent(name) => Some(*name),
+                _ => None,
+            });
+            if sent.is_some() {
+                return sent;
+            }
+        }
+        self.strayed = true;
+        None
     }
 
     /// What follows at once.

@@ -1,5 +1,9 @@
 //! Which states have been met: 128 bits of each, and how it was reached.
 
+use std::io;
+
+use super::words::{WordReader, WordWriter};
+
 /// So many parts, each of which grows by itself: so hardly any memory is needed for growing.
 const PARTS: usize = 256;
 const FIRST_ROOM: usize = 64;
@@ -65,6 +69,41 @@ impl Visited {
         }
         self.len += 1;
         true
+    }
+
+    /// Writes all of it down.
+    pub(super) fn write<W: io::Write>(&self, to: &mut WordWriter<W>) -> io::Result<()> {
+        to.long(self.len as u64)?;
+        for pieces in [&self.parents, &self.choices] {
+            to.words(pieces.iter().flatten().copied())?;
+        }
+        let slots = self.parts.iter().flat_map(|part| &part.slots).filter(|slot| **slot != 0);
+        to.words(slots.flat_map(|slot| [0, 32, 64, 96].map(|shift| (*slot >> shift) as u32)))
+    }
+
+    /// What was written.
+    pub(super) fn read<R: io::Read>(from: &mut WordReader<R>) -> io::Result<Self> {
+        let mut visited = Visited::new();
+        visited.len = from.long()? as usize;
+        for pieces in [&mut visited.parents, &mut visited.choices] {
+            for first in (0..visited.len).step_by(PIECE) {
+                let mut piece = Vec::with_capacity(PIECE);
+                for _state in first..visited.len.min(first + PIECE) {
+                    piece.push(from.word()?);
+                }
+                pieces.push(piece);
+            }
+        }
+        for _state in 0..visited.len {
+            let mut slot = 0;
+            for shift in [0, 32, 64, 96] {
+                slot |= u128::from(from.word()?) << shift;
+            }
+            if slot == 0 || !visited.parts[(slot >> 120) as usize].insert(slot) {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        }
+        Ok(visited)
     }
 
     /// From which state, and by which choice, this one was reached first.
