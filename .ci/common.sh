@@ -9,10 +9,14 @@ cargo_fuzz_version=0.13.2
 failed=()
 not_made=()
 
+# The sections that are wanted; none: all.
+wanted=()
+
 # Runs a command as a section with a name: prints how long it took, and goes on to the next if it fails.
 section() {
     local name=$1 began=$SECONDS status
     shift
+    [[ ${#wanted[@]} == 0 || " ${wanted[*]} " == *" $name "* ]] || return 0
     echo "== $name"
     set +e
     (

@@ -3,7 +3,7 @@
 //! it happens, once for all states in which the same happens to it; and of what servers have in common each state remembers who has led which
 //! term, and what was committed.
 
-use raft_core::{Body, Event, LogIndex, Packet, Ready, Recovered, RoleKind, Runs, Snapshot, Term};
+use raft_core::{Body, Event, LogIndex, Node, Packet, Ready, Recovered, RoleKind, Runs, Snapshot, Term};
 
 use super::server::Server;
 
@@ -45,6 +45,12 @@ fn term_at(disk: &Recovered, index: LogIndex) -> Option<Term> {
         return Some(disk.start.term);
     }
     disk.tail.iter().find(|run| run.get(index).is_some()).map(raft_core::Run::term)
+}
+
+/// Whether a snapshot of the node stands for what it has forgotten there: it is committed, and nothing else can take its place.
+fn is_covered(node: &Node, index: LogIndex) -> bool {
+    let covered = node.snapshot().map_or(LogIndex::ZERO, |snapshot| snapshot.last.index);
+    index <= covered && node.term_at(index).is_none()
 }
 
 /// A node was made from what its disk holds (Raft thesis figure 3.1: persistent state).
@@ -101,12 +107,9 @@ pub(super) fn stepped(before: &Server, after: &Server, ready: &Ready) -> Result<
     })?;
     let kept_up_to = if leads_on { was.last.index } else { was.commit };
     if let Some(old) = &before.node {
-        // What a snapshot stands for is forgotten, but nothing else takes its place.
-        let covered = node.snapshot().map_or(LogIndex::ZERO, |snapshot| snapshot.last.index);
-        let is_covered = |index: LogIndex| index <= covered && node.term_at(index).is_none();
         let lost = (1..=kept_up_to.raw())
             .map(LogIndex::new)
-            .find(|index| old.term_at(*index) != node.term_at(*index) && !is_covered(*index));
+            .find(|index| old.term_at(*index) != node.term_at(*index) && !is_covered(node, *index));
         let oracle = if kept_up_to == was.commit { MACHINES } else { APPEND_ONLY };
         require(lost.is_none(), oracle, || format!("{who} has another entry at index {lost:?} than before"))?;
     }
@@ -135,7 +138,11 @@ fn promised(server: &Server, packet: &Packet) -> Result<(), Broken> {
         && disk.start.index < durable
     {
         let held = term_at(disk, durable);
-        let same = held.is_some() && held == server.node.as_ref().and_then(|node| node.term_at(durable));
+        let same = held.is_some()
+            && server
+                .node
+                .as_ref()
+                .is_some_and(|node| held == node.term_at(durable) || is_covered(node, durable));
         require(term <= hard_state.term && same, PROMISES, || {
             let end = disk.last();
             format!(
@@ -169,4 +176,62 @@ pub(super) fn restored(server: &Server, snapshot: &Snapshot) -> Result<(), Broke
     require(fits, MACHINES, || {
         format!("{} restores {} behind {}", server.pair, snapshot.last, server.applied)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use raft_core::{
+        Boot, Compaction, Digest, HardState, LogTime, Position, Runs, Snapshot, Versions, Write, WriteNumber,
+    };
+
+    use super::*;
+    use crate::explore::Bounds;
+    use crate::explore::names::pair_at;
+    use crate::explore::server::Input;
+    use crate::explore::space::Space;
+
+    /// Goal: a promise of what an installed snapshot stands for holds while the disk still has the entries themselves, and no promise holds of
+    /// what neither has. Method: a node that has installed a snapshot, beside the disk as it was before.
+    #[test]
+    fn promises_hold_behind_a_snapshot() {
+        let space = Space::new(Bounds::default()).unwrap();
+        let mut server = Server::new(&space, pair_at(0));
+        let hard_state = HardState { term: Term::new(1), vote: None };
+        server.disk.hard_state = hard_state;
+        let before = server.disk.clone();
+        let snapshot = Snapshot {
+            cluster: space.founding().cluster_id(),
+            last: Position::new(1, 4),
+            time: LogTime::ZERO,
+            membership: space.founding().clone().into(),
+            membership_index: LogIndex::new(1),
+            size: 1,
+            digest: Digest::new(1),
+        };
+        let start = snapshot.last;
+        let compaction = Some(Box::new(Compaction { snapshot: snapshot.into(), start, discards: true }));
+        let (number, entries, refounds) = (WriteNumber::new(1), Runs::new(), None);
+        let commit = start.index;
+        server.disk.absorb(&Write { number, hard_state, entries, compaction, refounds, commit }).unwrap();
+        let mut server = server.take(&space, &Input::Restart).unwrap().server;
+        server.disk = before;
+        let promise = |durable| Packet {
+            cluster: space.founding().cluster_id(),
+            from: pair_at(0),
+            boot: Boot::new(1),
+            to: pair_at(1),
+            term: hard_state.term,
+            versions: Versions::OURS,
+            body: Body::Acknowledge {
+                boot: Boot::new(1),
+                round: None,
+                held: LogIndex::new(4),
+                durable: LogIndex::new(durable),
+            },
+        };
+        assert_eq!(promised(&server, &promise(1)), Ok(()));
+        for durable in 2..=4 {
+            assert_eq!(promised(&server, &promise(durable)).map_err(|broken| broken.oracle), Err(PROMISES));
+        }
+    }
 }
