@@ -106,11 +106,16 @@ impl CommitRule {
         let holders: Vec<Pair> =
             disks.all().filter(|(_, disk)| disk.has_held(index, term)).map(|(pair, _)| pair).collect();
         // What is in force is the last configuration in its log: that of the end of the step, or one before it which another one
-        // has followed in this very step.
-        let mut in_force = known.in_force(step.log);
+        // has followed in this very step. But a configuration is committed by itself: no other one stands behind it before that, since there
+        // is one change at a time (§4.1).
+        let here = known.up_to(step.log, index);
+        let is_configuration = here.position.index == index;
+        let mut in_force = if is_configuration { here } else { known.in_force(step.log) };
         while !is_quorum(&in_force.membership, |pair| holders.contains(&pair)) {
             let before = known.up_to(step.log, in_force.position.index.previous());
-            if in_force.position.index <= step.before.last.index || before.position == in_force.position {
+            let followed =
+                step.before.last.index < in_force.position.index && before.position != in_force.position;
+            if is_configuration || !followed {
                 return broken(NAME, RULE, || {
                     format!("{} commits {term}.{index}, which only {holders:?} have held durably", step.pair)
                 });

@@ -1,5 +1,7 @@
 //! Every oracle can fail: steps made by hand, each with one thing wrong. What canaries show is not repeated.
 
+use std::sync::Arc;
+
 use raft_core::{
     Body, Boot, ClusterId, Config, Entry, Event, Fault, HardState, LogIndex, LogTime, Packet, Pair, Payload,
     Position, Ready, Run, Runs, Suffrage, Term, Write, WriteNumber,
@@ -180,6 +182,31 @@ fn commit_rule_counts_durable_holders_of_the_term() {
         }
         let raised = (seen(true, 2, 0, Position::new(2, 2)), seen(true, 2, 2, Position::new(2, 2)));
         assert_eq!(step(&mut oracles, 1, raised, &log, &Ready::default()), expected);
+    }
+}
+
+/// Goal: what follows a configuration counts for nothing where that is committed, not even in the same step. Method: a leader that commits a
+/// joint configuration and leaves it for a lone voter; one that has appended both in the step in which it commits an entry behind them.
+#[test]
+fn commit_rule_takes_a_configuration_by_itself() {
+    let entries = [run(0, 1, &[0]), run(2, 2, &[0, 0, 0])];
+    let log = log(&entries);
+    let alone = voters([1]);
+    for (index, holders, expected) in [(3, 1, commit::NAME), (3, 2, "none"), (4, 1, "none"), (2, 1, "none")] {
+        let mut oracles = oracles(3);
+        for number in 1..=holders {
+            oracles.written(host(number), &write(1, 2, None, &entries));
+            oracles.synced(host(number), 1);
+        }
+        let mut known = Configurations::new(&voters([1, 2, 3]));
+        known.note(Position::new(2, 3), &Arc::new(voters([1, 2, 3]).joint(&alone)));
+        known.note(Position::new(2, 4), &Arc::new(alone.clone()));
+        let before = seen(true, 2, 1, Position::new(0, 1));
+        let after = seen(true, 2, index, Position::new(2, 4));
+        let (host, pair, boot, ready) = (host(1), pair(1), Boot::new(1), &Ready::default());
+        let step = Step { host, pair, boot, before, after, log: &log, ready };
+        let verdict = commit::CommitRule::default().stepped(&step, &oracles.disks, &known);
+        assert_eq!(verdict.err().map_or("none", |violation| violation.oracle), expected, "{index} {holders}");
     }
 }
 
