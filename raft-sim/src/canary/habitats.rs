@@ -72,6 +72,31 @@ pub const HABITATS: &[Habitat] = &[
         oracle: "election-safety",
     },
     Habitat {
+        canary: "two-changes",
+        bounds: Bounds { nodes: 3, heartbeats: Some(0), changes: 2, ..PLAIN },
+        oracle: "commit-rule",
+    },
+    Habitat {
+        canary: "joint-lost-on-restart",
+        bounds: Bounds { nodes: 3, terms: 2, heartbeats: Some(0), crashes: 1, changes: 1, ..PLAIN },
+        oracle: "commit-rule",
+    },
+    Habitat {
+        canary: "joint-left-early",
+        bounds: Bounds { nodes: 3, terms: 2, messages: 3, heartbeats: Some(0), changes: 1, ..PLAIN },
+        oracle: "leader-completeness",
+    },
+    Habitat {
+        canary: "half-of-joint-elects",
+        bounds: Bounds { nodes: 3, terms: 2, messages: 4, heartbeats: Some(0), changes: 1, ..PLAIN },
+        oracle: "election-safety",
+    },
+    Habitat {
+        canary: "half-of-joint-commits",
+        bounds: Bounds { nodes: 3, heartbeats: Some(0), changes: 1, syncs: true, ..PLAIN },
+        oracle: "commit-rule",
+    },
+    Habitat {
         canary: "removed-leader-counts",
         bounds: Bounds { nodes: 3, messages: 3, heartbeats: Some(1), changes: 1, ..PLAIN },
         oracle: "commit-rule",
