@@ -25,6 +25,19 @@ const PLAIN: Bounds = Bounds {
 /// All of them, in the order of the canaries.
 pub const HABITATS: &[Habitat] = &[
     Habitat {
+        canary: "older-snapshot-installed",
+        bounds: Bounds {
+            nodes: 3,
+            terms: 2,
+            messages: 3,
+            heartbeats: Some(1),
+            drops: 1,
+            snapshots: 1,
+            ..PLAIN
+        },
+        oracle: "durability",
+    },
+    Habitat {
         canary: "vote-by-index",
         bounds: Bounds { nodes: 3, terms: 3, entries: 1, heartbeats: Some(0), drops: 1, ..PLAIN },
         oracle: "leader-completeness",
