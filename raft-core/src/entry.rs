@@ -292,20 +292,29 @@ impl Run {
         self.is_special
     }
 
-    /// With other names, see [`Renaming`].
+    /// With other names, see [`Renaming`]. Where nothing has another name, nothing is copied.
     pub(crate) fn renamed(&self, names: &mut impl Renaming) -> Run {
-        let renamed = |entry: &Entry| Entry {
-            time: crate::renaming::time(names, entry.time),
-            payload: match &entry.payload {
-                Payload::Membership(membership) => Payload::Membership(Arc::new(membership.renamed(names))),
+        let mut renamed = Vec::with_capacity(self.entries().len());
+        let mut differs = false;
+        for entry in self.entries() {
+            let time = crate::renaming::time(names, entry.time);
+            let payload = match &entry.payload {
+                Payload::Membership(membership) => {
+                    let other = membership.renamed_or_same(names);
+                    differs |= !Arc::ptr_eq(membership, &other);
+                    Payload::Membership(other)
+                }
                 other => other.clone(),
-            },
+            };
+            differs |= time != entry.time || entry.original.is_some();
             // What was encoded under the old names is not this any more.
-            original: None,
-        };
-        let entries: Arc<[Entry]> = self.entries().iter().map(renamed).collect();
-        let size = entries.iter().map(Entry::size).sum();
-        Run { from: 0, to: entries.len() as u32, entries, size, ..*self }
+            renamed.push(Entry { time, payload, original: None });
+        }
+        if !differs {
+            return self.clone();
+        }
+        let size = renamed.iter().map(Entry::size).sum();
+        Run { from: 0, to: renamed.len() as u32, entries: renamed.into(), size, ..*self }
     }
 
     fn same_allocation(&self, other: &Run) -> bool {

@@ -125,7 +125,7 @@ impl Log {
             *run = run.renamed(names);
         }
         for (_, membership) in &mut self.memberships {
-            *membership = Arc::new(membership.renamed(names));
+            *membership = membership.renamed_or_same(names);
         }
         self.tail_bytes = self.tail.iter().map(Run::size).sum();
     }

@@ -7,6 +7,7 @@
 //! bit for bit, and its digest is the cluster id.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -146,6 +147,12 @@ impl Membership {
             servers
         };
         Membership { servers: half(&self.servers), outgoing: half(&self.outgoing), leases: self.leases }
+    }
+
+    /// The same, and not copied where nothing has another name.
+    pub(crate) fn renamed_or_same(self: &Arc<Self>, names: &mut impl Renaming) -> Arc<Self> {
+        let renamed = self.renamed(names);
+        if renamed == **self { Arc::clone(self) } else { Arc::new(renamed) }
     }
 
     /// The terms of leases in this cluster, if there are any.

@@ -247,7 +247,7 @@ impl Recovered {
             *snapshot = snapshot.renamed(names);
         }
         for (_, membership) in &mut self.memberships {
-            *membership = membership.renamed(names).into();
+            *membership = membership.renamed_or_same(names);
         }
         self.tail = self.tail.renamed(names);
         self

@@ -118,7 +118,7 @@ pub(crate) enum Reported {
 impl Snapshot {
     /// With other names, see [`Renaming`].
     pub(crate) fn renamed(&self, names: &mut impl Renaming) -> Arc<Snapshot> {
-        let membership = Arc::new(self.membership.renamed(names));
+        let membership = self.membership.renamed_or_same(names);
         let (size, digest) = names.snapshot(self.last, self.size, self.digest);
         let time = crate::renaming::time(names, self.time);
         Arc::new(Snapshot { membership, time, size, digest, ..self.clone() })

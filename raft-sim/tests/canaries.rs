@@ -87,7 +87,7 @@ fn habitats_are_those_of_broken_cores() {
         let limits = Limits { states: Some(1), ..Limits::default() };
         assert!(Hunt::of(bounds, limits, &AtomicBool::new(false)).unwrap().found.is_none(), "{canary}");
     }
-    let homeless = Canary::named("configuration-not-undone").unwrap();
+    let homeless = Canary::named("equal-timeouts").unwrap();
     assert!(matches!(homeless.hunt(&Bench::new(None)), Err(HuntError::Homeless)));
 }
 

@@ -181,8 +181,7 @@ fn explore_stops_within_a_space() {
     let stopped = child.wait_with_output().unwrap();
     assert_eq!(stopped.status.code(), Some(130), "{}", text(&stopped.stderr));
     let last = last_line(&stopped);
-    let expected =
-        "states, no rule breaks in them; stopped by SIGINT; the same command begins anew, without --resume";
+    let expected = "states, no rule breaks in them; stopped by SIGINT; the same command begins anew; with --resume it would go on";
     assert!(last.starts_with("unfinished: ") && last.ends_with(expected), "{last}");
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
     assert_eq!(report["finished"], false);

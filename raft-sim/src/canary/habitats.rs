@@ -25,6 +25,30 @@ const PLAIN: Bounds = Bounds {
 /// All of them, in the order of the canaries.
 pub const HABITATS: &[Habitat] = &[
     Habitat {
+        canary: "installed-change-kept",
+        bounds: Bounds {
+            nodes: 3,
+            terms: 2,
+            messages: 3,
+            heartbeats: Some(1),
+            drops: 1,
+            changes: 1,
+            snapshots: 1,
+            ..PLAIN
+        },
+        oracle: "membership",
+    },
+    Habitat {
+        canary: "joint-lost-in-snapshot",
+        bounds: Bounds { nodes: 3, messages: 3, heartbeats: Some(1), changes: 1, snapshots: 1, ..PLAIN },
+        oracle: "snapshots",
+    },
+    Habitat {
+        canary: "uncommitted-in-snapshot",
+        bounds: Bounds { nodes: 3, messages: 3, heartbeats: Some(1), changes: 1, snapshots: 1, ..PLAIN },
+        oracle: "snapshots",
+    },
+    Habitat {
         canary: "older-snapshot-installed",
         bounds: Bounds {
             nodes: 3,
@@ -36,6 +60,19 @@ pub const HABITATS: &[Habitat] = &[
             ..PLAIN
         },
         oracle: "durability",
+    },
+    Habitat {
+        canary: "restored-before-durable",
+        bounds: Bounds {
+            nodes: 3,
+            messages: 3,
+            heartbeats: Some(1),
+            drops: 1,
+            snapshots: 1,
+            syncs: true,
+            ..PLAIN
+        },
+        oracle: "state-machine-safety",
     },
     Habitat {
         canary: "vote-by-index",
@@ -113,5 +150,10 @@ pub const HABITATS: &[Habitat] = &[
         canary: "removed-leader-counts",
         bounds: Bounds { nodes: 3, messages: 3, heartbeats: Some(1), changes: 1, ..PLAIN },
         oracle: "commit-rule",
+    },
+    Habitat {
+        canary: "configuration-not-undone",
+        bounds: Bounds { nodes: 3, terms: 2, messages: 3, heartbeats: Some(0), changes: 1, ..PLAIN },
+        oracle: "membership",
     },
 ];

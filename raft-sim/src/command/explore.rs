@@ -67,8 +67,8 @@ pub(super) struct Explore {
     /// End unfinished when the states take so many bytes; K, M and G stand for 2^10, 2^20 and 2^30
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     memory: Option<u64>,
-    /// Go on with the search in this file, if it is there; one that ends unfinished is put there, also by a signal. A finished one deletes
-    /// the file
+    /// Go on with the search in this file, if it is there; one that ends unfinished is put there, also by a signal, but
+    /// not by what ends this program at once. A finished one deletes the file
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
     /// Write the report to this file as JSON
@@ -146,7 +146,11 @@ impl Explore {
         let report = match report {
             // What was found out is not lost with what could not be written.
             Err(Failure::Resume { file, error: ResumeError::Write { source, report: Some(report) } }) => {
+                if let Some(json) = json {
+                    json.fill(&format!("{:#}\n", json_of(&report)))?;
+                }
                 self.print(&report, out)?;
+                self.verdict(&report, out, stop)?;
                 let error = ResumeError::Write { source, report: None };
                 return Err(Failure::Resume { file, error });
             }
@@ -161,7 +165,7 @@ impl Explore {
         }
         self.print(&report, out)?;
         if self.timing {
-            let per_second = report.states.saturating_mul(1000) / spent.max(1);
+            let per_second = (report.states - report.met_before).saturating_mul(1000) / spent.max(1);
             writeln!(out, "{:<14}{per_second} states per CPU second", "speed")?;
             if let Some(bytes) = peak_bytes() {
                 writeln!(
@@ -216,13 +220,15 @@ impl Explore {
     /// What ended a search before its space was finished, and what to do about it.
     fn why_unfinished(&self, report: &Report, stop: &Stop) -> String {
         if stop.is_set() {
-            let then = if self.resume.is_some() { "goes on" } else { "begins anew, without --resume" };
+            let then =
+                if self.resume.is_some() { "goes on" } else { "begins anew; with --resume it would go on" };
             return format!("stopped by {}; the same command {then}", stop.name());
         }
         match self.max_states {
             Some(most) if most <= report.states => {
                 "ended by --max-states; more of them look further".to_owned()
             }
+            _ if self.memory.is_none() => "there are no numbers left for more states".to_owned(),
             _ => "ended by --memory; more of it looks further".to_owned(),
         }
     }

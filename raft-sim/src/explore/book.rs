@@ -16,6 +16,7 @@ use super::piece::Piece;
 use super::rules::{self, Broken};
 use super::server::{After, Input, Server};
 use super::space::Space;
+use super::what::{RECONFIGURE, What};
 
 /// What the search wants to know of a server without looking into it.
 #[derive(Clone, Copy, Debug)]
@@ -97,65 +98,6 @@ pub(super) struct Book {
     pub(super) deeds: Option<Deeds>,
 }
 
-const DELIVER: u32 = 0;
-const TIMEOUT: u32 = 1 << 28;
-const SILENCE: u32 = 6 << 28;
-const PROPOSE: u32 = 2 << 28;
-const SYNC: u32 = 3 << 28;
-const CRASH: u32 = 4 << 28;
-const RESTART: u32 = 5 << 28;
-const RECONFIGURE: u32 = 7 << 28;
-const SNAPSHOT: u32 = 8 << 28;
-
-/// What can happen to a server, with a packet by its number.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum What {
-    Deliver(u32),
-    Timeout,
-    Silence,
-    Propose(u8),
-    Reconfigure { nth: u8, voters: u8 },
-    Snapshot,
-    Sync(u8),
-    Crash(u8),
-    Restart,
-}
-
-impl What {
-    pub(super) fn number(self) -> u32 {
-        match self {
-            What::Deliver(packet) => DELIVER | packet,
-            What::Timeout => TIMEOUT,
-            What::Silence => SILENCE,
-            What::Propose(nth) => PROPOSE | u32::from(nth),
-            What::Reconfigure { nth, voters } => RECONFIGURE | u32::from(nth) << 8 | u32::from(voters),
-            What::Snapshot => SNAPSHOT,
-            What::Sync(writes) => SYNC | u32::from(writes),
-            What::Crash(kept) => CRASH | u32::from(kept),
-            What::Restart => RESTART,
-        }
-    }
-
-    /// What has this number; parcels have numbers up to this one.
-    pub(super) fn of_number(number: u32, parcels: usize) -> Option<What> {
-        let low = number & 0xff;
-        let what = match number >> 28 << 28 {
-            DELIVER => What::Deliver(number),
-            TIMEOUT => What::Timeout,
-            SILENCE => What::Silence,
-            PROPOSE => What::Propose(low as u8),
-            RECONFIGURE => What::Reconfigure { nth: (number >> 8) as u8, voters: low as u8 },
-            SNAPSHOT => What::Snapshot,
-            SYNC => What::Sync(low as u8),
-            CRASH => What::Crash(low as u8),
-            RESTART => What::Restart,
-            _ => return None,
-        };
-        let is_there = !matches!(what, What::Deliver(parcel) if parcel == 0 || parcels < parcel as usize);
-        (what.number() == number && is_there).then_some(what)
-    }
-}
-
 impl Book {
     pub(super) fn new(space: Space) -> Self {
         let exchanges = Exchange::all(space.servers());
@@ -195,14 +137,12 @@ impl Book {
         self.logs.things.len()
     }
 
-    /// The same for every book that has given the same numbers to the same, as far as that can be seen from outside.
+    /// The same for every book that has given the same numbers to the same.
     pub(super) fn digest(&self) -> u64 {
         let mut digest = Mixed::default();
-        let looks = self.server_facts.iter().map(|facts| facts.look);
-        for look in looks.chain(self.parcel_facts.iter().map(|facts| facts.look)) {
-            std::hash::Hasher::write_u32(&mut digest, look);
+        for part in [self.servers.digest(), self.parcels.digest(), self.logs.digest()] {
+            std::hash::Hasher::write_u64(&mut digest, part);
         }
-        std::hash::Hasher::write_usize(&mut digest, self.logs_met());
         std::hash::Hasher::finish(&digest)
     }
 
@@ -433,8 +373,10 @@ impl Book {
             });
             if !is_known {
                 let first_sent = self.sent.len() as u32;
+                let count = sent.len() as u8;
                 self.sent.extend(sent);
-                all.push(Change { server: self.exchanged_server(change.server, back), first_sent, ..all[0] });
+                let server = self.exchanged_server(change.server, back);
+                all.push(Change { server, first_sent, sent: count, ..all[0] });
             }
         }
         let others = all.split_off(1);
@@ -482,6 +424,7 @@ impl Book {
         // A snapshot says something about what was committed, too.
         let covered =
             |server: &Server| server.node.as_ref().and_then(|node| node.snapshot().map(|of| of.last));
+        rules::configured(&server)?;
         let says_more = commit(&before) < commit(&server) || covered(&before) < covered(&server);
         let committed =
             if says_more { self.logs.number(Piece::of(&server.log(), commit(&server))).0 } else { 0 };

@@ -3,8 +3,9 @@
 
 use raft_core::Pair;
 
-use super::book::{Book, What};
+use super::book::Book;
 use super::names::{InUse, Recount, SERVERS_MAX, Told, pair_at, place_of};
+use super::what::What;
 
 /// Something that was done for the first time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,7 +118,7 @@ fn names_of(words: &mut impl Iterator<Item = u32>) -> Option<Recount> {
     let place = words.next().filter(|place| (*place as usize) < SERVERS_MAX)?;
     let of: Pair = pair_at(place as usize);
     let (attempts, sends) = (InUse::of_bits(words.next()?), InUse::of_bits(words.next()?));
-    let latest = u64::from(words.next()?);
+    let latest = u64::from(words.next().filter(|latest| *latest < 32)?);
     let mut told = [Told::NOTHING; SERVERS_MAX];
     for told in &mut told {
         *told = Told::new(InUse::of_bits(words.next()?));

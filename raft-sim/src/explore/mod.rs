@@ -29,6 +29,7 @@ mod successor;
 mod tests;
 mod trace;
 mod visited;
+mod what;
 mod words;
 
 use std::path::Path;
@@ -91,6 +92,8 @@ pub struct Found {
 pub struct Report {
     /// How many different states were met.
     pub states: u64,
+    /// How many of them were in the file that the search went on from.
+    pub met_before: u64,
     /// How many times an action has led to one.
     pub successors: u64,
     /// How many actions were left to another order of the same.
@@ -181,7 +184,8 @@ pub fn explore(
 }
 
 /// Goes on with the search that `file` holds, if there is such a file, and else begins one. Where it ends unfinished, `file` holds it then, for
-/// the next time; where it ends otherwise, the file is deleted. What comes of it in the end is what would have come of it at one go.
+/// the next time; where the space is finished, the file is deleted; where a rule breaks, it stays as it was. What comes of it in the end is
+/// what would have come of it at one go.
 ///
 /// Nothing is written before the end; until it is whole, it is in a file beside this one, whose name ends with `.half`.
 ///
@@ -199,9 +203,16 @@ pub fn explore_resuming(
         search.book.deeds = Some(Deeds::default());
     }
     let place = Place::open(file).map_err(|source| ResumeError::Write { source, report: None })?;
-    let report = search.run(stop, watch);
-    let is_over = report.finished || report.found.is_some();
-    let written = if is_over { place.finish() } else { place.write(&search) };
+    let met_before = search.visited.len() as u64;
+    let report = Report { met_before, ..search.run(stop, watch) };
+    let written = if report.finished {
+        place.finish()
+    } else if report.found.is_some() {
+        place.forget();
+        Ok(())
+    } else {
+        place.write(&search)
+    };
     match written {
         Ok(()) => Ok(report),
         Err(source) => Err(ResumeError::Write { source, report: Some(Box::new(report)) }),

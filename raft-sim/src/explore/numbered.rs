@@ -54,7 +54,7 @@ impl<T: Eq + Hash> Numbered<T> {
 
     /// Its number, and whether it is new.
     pub(super) fn number(&mut self, thing: T) -> (u32, bool) {
-        let hash = BuildHasherDefault::<Xxh3Default>::default().hash_one(&thing);
+        let hash = hash_of(&thing);
         let is_same =
             |(there, number): &(u64, u32)| *there == hash && self.things[*number as usize - 1] == thing;
         if let Some((_, number)) = self.numbers.find(hash, is_same) {
@@ -66,9 +66,22 @@ impl<T: Eq + Hash> Numbered<T> {
         (number, true)
     }
 
+    /// The same for the same things with the same numbers.
+    pub(super) fn digest(&self) -> u64 {
+        let mut digest = Mixed::default();
+        for thing in &self.things {
+            std::hash::Hasher::write_u64(&mut digest, hash_of(thing));
+        }
+        std::hash::Hasher::finish(&digest)
+    }
+
     pub(super) fn at(&self, number: u32) -> &T {
         &self.things[number as usize - 1]
     }
+}
+
+fn hash_of(thing: &impl Hash) -> u64 {
+    BuildHasherDefault::<Xxh3Default>::default().hash_one(thing)
 }
 
 /// What a number stands for in such a list, if it is known.

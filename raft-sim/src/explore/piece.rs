@@ -93,25 +93,23 @@ impl Piece {
     /// one log.
     pub(super) fn joined(&self, other: &Piece) -> Option<Piece> {
         let fits = other.start.index <= self.last().index
-            && self.shared(other).all(|index| self.is_alike(other, index))
-            && other.latest.as_ref().is_none_or(|(index, membership)| {
-                // Beyond its end a configuration can not be committed.
-                *index <= other.last().index
-                    && self.entry(*index).or_else(|| other.entry(*index)).is_some_and(
-                        |entry| matches!(&entry.payload, Payload::Membership(known) if known == membership),
-                    )
-            });
+            && self.shared(other).all(|index| self.is_alike(other, index));
         if !fits {
             return None;
-        }
-        if other.last().index <= self.last().index {
-            return Some(self.clone());
         }
         let mut entries = self.entries.clone();
         for run in other.entries.slice(self.last().index.next(), LogIndex::MAX) {
             entries.push(run).ok()?;
         }
-        Some(Piece { start: self.start, entries, latest: other.latest.clone() })
+        // The configuration that the other one ends with is the last one up to there.
+        let latest = latest_of(&entries, other.last().index);
+        if other.latest != latest {
+            return None;
+        }
+        if other.last().index <= self.last().index {
+            return Some(self.clone());
+        }
+        Some(Piece { start: self.start, entries, latest })
     }
 
     /// Whether it begins with all that was committed.
@@ -129,6 +127,15 @@ impl Piece {
             before.all(|index| self.is_alike(other, index))
         })
     }
+}
+
+/// The last configuration of a log from its beginning, up to an index.
+fn latest_of(entries: &Runs, up_to: LogIndex) -> Option<(LogIndex, Arc<Membership>)> {
+    let memberships = entries.entries().filter_map(|(position, entry)| match &entry.payload {
+        Payload::Membership(membership) if position.index <= up_to => Some((position.index, membership)),
+        _ => None,
+    });
+    memberships.last().map(|(index, membership)| (index, Arc::clone(membership)))
 }
 
 #[cfg(test)]
@@ -183,5 +190,13 @@ mod tests {
         assert_eq!(all.joined(&piece((1, 1), &[2])), None);
         assert_eq!(first.joined(&piece((1, 3), &[])), None, "what stands between is not known");
         assert_eq!(first.joined(&piece((2, 2), &[2])), None);
+        let invented = Piece {
+            latest: Some((
+                LogIndex::new(1),
+                crate::explore::server::founding(&[crate::explore::names::pair_at(0)]).into(),
+            )),
+            ..piece((1, 2), &[2])
+        };
+        assert_eq!(first.joined(&invented), None, "nobody has such a configuration");
     }
 }

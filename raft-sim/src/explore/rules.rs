@@ -15,6 +15,8 @@ pub(super) const MACHINES: &str = "state-machine-safety";
 pub(super) const COMMIT: &str = "commit-rule";
 const APPEND_ONLY: &str = "leader-append-only";
 const HEALTH: &str = "health";
+const SNAPSHOTS: &str = "snapshots";
+const MEMBERSHIP: &str = "membership";
 const MONOTONE: &str = "monotone";
 const PROMISES: &str = "promises";
 /// No rule of Raft: the search itself met what it does not know.
@@ -135,15 +137,17 @@ fn promised(server: &Server, packet: &Packet) -> Result<(), Broken> {
         })?;
     }
     if let Body::Acknowledge { durable, .. } = packet.body
-        && disk.start.index < durable
+        && durable != LogIndex::ZERO
     {
         let held = term_at(disk, durable);
-        let same = held.is_some()
+        // What stands before the log of the disk was committed.
+        let is_before = durable < disk.start.index;
+        let is_held = held.is_some()
             && server
                 .node
                 .as_ref()
                 .is_some_and(|node| held == node.term_at(durable) || is_covered(node, durable));
-        require(term <= hard_state.term && same, PROMISES, || {
+        require(term <= hard_state.term && (is_before || is_held), PROMISES, || {
             let end = disk.last();
             format!(
                 "{} acknowledges index {durable} in term {term}, its disk holds a log up to {end}",
@@ -169,10 +173,31 @@ fn applied(server: &Server, commit: LogIndex, runs: Option<&Runs>) -> Result<(),
     })
 }
 
+/// The configuration in force is the last one in the log (Raft thesis §4.1), and a snapshot holds the one in force at its end (§5.1).
+pub(super) fn configured(server: &Server) -> Result<(), Broken> {
+    let log = server.log();
+    let in_force = server.node.as_ref().map(Node::membership);
+    require(in_force.is_none_or(|in_force| in_force == log.membership()), MEMBERSHIP, || {
+        format!("{} acts by another configuration than the last in its log", server.pair)
+    })?;
+    let Some((snapshot, (index, membership))) = log.snapshot.as_ref().zip(log.memberships().first()) else {
+        return Ok(());
+    };
+    let same = snapshot.membership_index == *index && snapshot.membership == *membership;
+    require(same, SNAPSHOTS, || {
+        format!(
+            "{} has a snapshot up to {} with the configuration of index {}, there that of index {index} is in force",
+            server.pair, snapshot.last, snapshot.membership_index
+        )
+    })
+}
+
 /// A state machine becomes what a snapshot says that it was, and never goes back by that (Raft thesis §5.1).
 pub(super) fn restored(server: &Server, snapshot: &Snapshot) -> Result<(), Broken> {
     let known = server.node.as_ref().and_then(raft_core::Node::snapshot);
+    let is_durable = server.disk.snapshot.as_ref().is_some_and(|held| snapshot.last <= held.last);
     let fits = server.applied < snapshot.last.index && known.is_some_and(|known| **known == *snapshot);
+    let fits = fits && is_durable;
     require(fits, MACHINES, || {
         format!("{} restores {} behind {}", server.pair, snapshot.last, server.applied)
     })

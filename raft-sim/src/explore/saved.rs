@@ -1,7 +1,8 @@
 //! A search that was stopped, in a file: what gave everything its number ([`Deeds`]), which states were met, and which are to be looked at next.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, BufReader, BufWriter, ErrorKind, Seek, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use super::deeds::Deeds;
@@ -45,6 +46,7 @@ pub enum ResumeError {
 }
 
 const MAGIC: [u32; 2] = [u32::from_le_bytes(*b"raft"), u32::from_le_bytes(*b"sim\n")];
+/// Grows with whatever changes the meaning of a file: its form, but also rules, marks and bounds.
 const FORMAT: u32 = 1;
 
 /// The options of a search, as one would type them.
@@ -67,12 +69,19 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Makes sure that something can be written there.
+    /// Makes sure that something can be written there, and that nobody else does.
     pub(super) fn open(file: &Path) -> io::Result<Self> {
         let mut half = file.as_os_str().to_owned();
         half.push(".half");
         let half = PathBuf::from(half);
-        let open = File::create(&half)?;
+        let open = File::options().create(true).truncate(false).write(true).open(&half)?;
+        open.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => {
+                io::Error::new(ErrorKind::ResourceBusy, "another search is under way there")
+            }
+            TryLockError::Error(error) => error,
+        })?;
+        open.set_len(0)?;
         Ok(Place { file: file.to_owned(), half, open })
     }
 
@@ -104,6 +113,7 @@ fn write(search: &Search, to: impl Write) -> io::Result<()> {
     to.words(MAGIC)?;
     to.word(FORMAT)?;
     let options = options(search.book.space.bounds(), search.limits);
+    to.list(&env!("CARGO_PKG_VERSION").chars().map(u32::from).collect::<Vec<_>>())?;
     to.list(&options.chars().map(u32::from).collect::<Vec<_>>())?;
     let none = Deeds::default();
     to.list(search.book.deeds.as_ref().unwrap_or(&none).words())?;
@@ -129,18 +139,26 @@ pub(super) fn read(search: &mut Search, file: &Path) -> Result<bool, ResumeError
         Err(error) => return Err(ResumeError::Read(error)),
     };
     let mut from = WordReader::new(BufReader::with_capacity(1 << 20, file));
-    let begins = [from.word(), from.word(), from.word()].map(Result::ok);
-    if begins != [Some(MAGIC[0]), Some(MAGIC[1]), Some(FORMAT)] {
+    for known in MAGIC.into_iter().chain([FORMAT]) {
+        match from.word() {
+            Ok(word) if word == known => {}
+            Err(error) if !is_damage(&error) => return Err(ResumeError::Read(error)),
+            _ => return Err(ResumeError::NotASearch),
+        }
+    }
+    let mut text = || Ok::<String, io::Error>(from.list()?.into_iter().filter_map(char::from_u32).collect());
+    if text()? != env!("CARGO_PKG_VERSION") {
         return Err(ResumeError::NotASearch);
     }
-    let there: String = from.list()?.into_iter().filter_map(char::from_u32).collect();
+    let there = text()?;
     if there != options(search.book.space.bounds(), search.limits) {
         return Err(ResumeError::OtherSpace(there));
     }
     Trace::new(&mut search.book);
     let deeds = Deeds::of_words(from.list()?);
-    let repeated = deeds.repeat(&mut search.book);
-    if repeated.is_none() || from.long()? != search.book.digest() {
+    // Another core may do what nobody here expects.
+    let repeated = catch_unwind(AssertUnwindSafe(|| deeds.repeat(&mut search.book)));
+    if !matches!(repeated, Ok(Some(()))) || from.long()? != search.book.digest() {
         return Err(ResumeError::OtherCore);
     }
     search.book.deeds = Some(deeds);
@@ -160,11 +178,13 @@ pub(super) fn read(search: &mut Search, file: &Path) -> Result<bool, ResumeError
     Ok(true)
 }
 
+/// Whether a file is shorter than it was, or something else is in it.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData)
+}
+
 impl From<io::Error> for ResumeError {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            ErrorKind::UnexpectedEof | ErrorKind::InvalidData => ResumeError::Damaged,
-            _ => ResumeError::Read(error),
-        }
+        if is_damage(&error) { ResumeError::Damaged } else { ResumeError::Read(error) }
     }
 }

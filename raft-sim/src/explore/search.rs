@@ -203,6 +203,7 @@ impl Search {
         let (servers, packets) = self.book.met();
         Report {
             states: self.visited.len() as u64,
+            met_before: 0,
             successors: self.counts.successors,
             skipped: self.counts.skipped,
             cut_off: self.counts.cut_off,

@@ -90,14 +90,10 @@ impl State {
         }
     }
 
-    /// A snapshot has arrived, or was given up, and is no longer under way: its sender is told of that, if it is still there. What it is told;
-    /// 0: nothing.
+    /// A snapshot has arrived, or was given up, and is no longer under way. Its sender is there, or the snapshot would not have been: what it is
+    /// told; 0: that was no snapshot.
     pub(super) fn tell(&mut self, book: &mut Book, parcel: u32, arrived: bool) -> u32 {
         let Some(report) = book.report(parcel, arrived) else { return 0 };
-        let sender = self.servers[usize::from(book.parcel_facts(report).to)];
-        if !book.is_of_use(report, sender) {
-            return 0;
-        }
         // There is room: the snapshot was there.
         self.packets[usize::from(self.count)] = report;
         self.count += 1;

@@ -2,11 +2,12 @@
 
 use raft_core::Membership;
 
-use super::book::{Book, Change, What};
+use super::book::{Book, Change};
 use super::names::{SERVERS_MAX, place_of};
 use super::numbered::look_of;
 use super::rules::{self, Broken};
 use super::state::{Of, State};
+use super::what::What;
 
 /// What is chosen next in a state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -77,6 +77,8 @@ impl Visited {
         for pieces in [&self.parents, &self.choices] {
             to.words(pieces.iter().flatten().copied())?;
         }
+        // How large the parts are: in parts that grow meanwhile, what comes in this order would all be in one place.
+        to.words(self.parts.iter().map(|part| part.slots.len() as u32))?;
         let slots = self.parts.iter().flat_map(|part| &part.slots).filter(|slot| **slot != 0);
         to.words(slots.flat_map(|slot| [0, 32, 64, 96].map(|shift| (*slot >> shift) as u32)))
     }
@@ -93,6 +95,14 @@ impl Visited {
                 }
                 pieces.push(piece);
             }
+        }
+        for part in &mut visited.parts {
+            let len = from.word()? as usize;
+            // Never more than twice as many as there are states, and room for the first few.
+            if !len.is_power_of_two() || 4 * visited.len + FIRST_ROOM < len {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            part.slots = vec![0; len.max(FIRST_ROOM)];
         }
         for _state in 0..visited.len {
             let mut slot = 0;
