@@ -67,10 +67,10 @@ pub trait Renaming {
     }
 
     /// Whether all is put aside that only the passing of time tells apart: log times are 0, every election timeout is the shortest, no write
-    /// and no stage has waited, and a leader has just heard of each follower. What is put aside also decides when sessions, timers and stages
-    /// end, which rounds reads and leases can count on, and when a leader gives up: a node without time is meant for runs without the
-    /// former, in which the latter is up to whoever lets time pass; and without transfers and forwarding, whose ages stay. Whether an
-    /// election has timed out stays too.
+    /// and no stage has waited, and a leader has just heard of each follower. That decides, too, when sessions, timers and stages end, and which
+    /// rounds reads and leases can count on: so a node without time is meant for runs that have none of these, nor transfers and forwarding,
+    /// whose ages stay. And it decides when a leader gives up: in such runs that is up to whoever lets time pass. Whether an election has timed
+    /// out stays.
     fn is_timeless(&self) -> bool {
         false
     }

@@ -129,7 +129,7 @@ pub const HABITATS: &[Habitat] = &[
     Habitat {
         canary: "joint-lost-on-restart",
         bounds: Bounds { nodes: 3, terms: 2, heartbeats: Some(0), crashes: 1, changes: 1, ..PLAIN },
-        oracle: "commit-rule",
+        oracle: "membership",
     },
     Habitat {
         canary: "joint-left-early",

@@ -73,7 +73,7 @@ pub(super) struct Taken {
     pub(super) place: usize,
     /// How the action looked.
     pub(super) look: u32,
-    /// Whether the log of a server is another one, or more is committed.
+    /// Whether the log of a server is another one.
     pub(super) rewritten: bool,
     /// Which of the packets that were sent are of use to their receivers, as bits.
     pub(super) useful: u8,
@@ -218,7 +218,10 @@ pub(super) fn take_beside(
         after.packets[usize::from(after.count)] = packet;
         after.count += 1;
     }
-    let rewritten = change.rewritten || change.committed != 0;
+    if after.committed != state.committed {
+        committed(book, &after)?;
+    }
+    let rewritten = change.rewritten;
     let look = change.look;
     let taken = Taken { state: after, place, look, rewritten, useful, change: Some(change), report };
     Ok((Some(taken), heirs))
@@ -244,23 +247,27 @@ fn elected(book: &mut Book, state: &mut State, term: u8, place: usize) -> Result
     Ok(())
 }
 
-/// What must hold of the logs of a state.
-pub(super) fn check(book: &mut Book, state: &State) -> Result<(), Broken> {
+/// What was just committed is durable on a quorum. Later that need not be so: the configuration by which it was committed may not have been durable
+/// anywhere, and be lost with a crash.
+fn committed(book: &mut Book, state: &State) -> Result<(), Broken> {
     let servers = &state.servers[..book.space.servers()];
     let mut holds = [false; SERVERS_MAX];
     for (holds, server) in holds.iter_mut().zip(servers) {
         let durable = book.server_facts(*server).durable;
         *holds = book.holds(durable, state.committed);
     }
-    if !is_held(book, state, servers, &holds) {
-        let (committed, holders) =
-            (book.log_text(state.committed), holds.iter().filter(|holds| **holds).count());
-        let what = format!(
-            "{committed} is committed, which only {holders} of {} servers hold durably",
-            servers.len()
-        );
-        return Err(Broken::new(rules::COMMIT, what));
+    if is_held(book, state, servers, &holds) {
+        return Ok(());
     }
+    let (committed, holders) = (book.log_text(state.committed), holds.iter().filter(|holds| **holds).count());
+    let what =
+        format!("{committed} is committed, which only {holders} of {} servers hold durably", servers.len());
+    Err(Broken::new(rules::COMMIT, what))
+}
+
+/// What must hold of the logs of a state.
+pub(super) fn check(book: &mut Book, state: &State) -> Result<(), Broken> {
+    let servers = &state.servers[..book.space.servers()];
     for (nth, one) in servers.iter().enumerate() {
         for other in &servers[nth + 1..] {
             let (one, other) = (book.server_facts(*one).log, book.server_facts(*other).log);

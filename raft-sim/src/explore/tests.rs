@@ -376,6 +376,17 @@ fn useless_packets_say_nothing_for_ever() {
     assert!(10_000 < said_nothing && 10_000 < kept, "{said_nothing}, {kept}");
 }
 
+/// Goal: what was committed by a configuration that was not durable yet is committed, though the crash of the leader takes the configuration. Method:
+/// the smallest space in which that happens; one of the two servers has the entry then, and both have to vote.
+#[test]
+fn committed_by_a_configuration_that_is_lost() {
+    let small = Bounds { nodes: 2, terms: 1, messages: 2, heartbeats: Some(0), ..Bounds::default() };
+    let report = search(Bounds { changes: 1, crashes: 1, syncs: true, ..small }, Limits::default());
+    assert!(report.finished, "{:?}", report.found);
+    let down = report.marks.iter().find(|(mark, _)| mark.contains("down after a commit"));
+    assert!(down.is_some_and(|(_, count)| count != 0));
+}
+
 #[test]
 fn a_limit_leaves_a_space_unfinished() {
     let report = search(Bounds::default(), Limits { states: Some(10_000), ..Limits::default() });
