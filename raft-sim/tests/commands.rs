@@ -101,7 +101,7 @@ fn wrong_usage_is_refused() {
         &["canaries", "--source", "/no-such-folder"],
         &["canaries", "--list", "--timing"],
         &["canaries", "--exhaustive", "--only", "forgetful-disk"],
-        &["canaries", "--exhaustive", "--from", "two-changes"],
+        &["canaries", "--exhaustive", "--from", "equal-timeouts"],
         &["canaries", "--exhaustive", "--shard", "1001/2000"],
     ] {
         let output = raft_sim(arguments);

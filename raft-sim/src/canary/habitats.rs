@@ -127,11 +127,6 @@ pub const HABITATS: &[Habitat] = &[
         oracle: "commit-rule",
     },
     Habitat {
-        canary: "joint-lost-on-restart",
-        bounds: Bounds { nodes: 3, terms: 2, heartbeats: Some(0), crashes: 1, changes: 1, ..PLAIN },
-        oracle: "membership",
-    },
-    Habitat {
         canary: "joint-left-early",
         bounds: Bounds { nodes: 3, terms: 2, messages: 3, heartbeats: Some(0), changes: 1, ..PLAIN },
         oracle: "leader-completeness",
