@@ -103,9 +103,11 @@ impl Forwards {
     /// With other names, see [`Renaming`].
     pub(crate) fn rename(&mut self, names: &mut impl Renaming) {
         for taken in &mut self.taken {
+            taken.boot = names.boot(taken.from, taken.boot);
             taken.from = names.pair(taken.from);
         }
         for window in &mut self.windows {
+            window.boot = names.boot(window.from, window.boot);
             window.from = names.pair(window.from);
         }
         self.windows.sort_unstable_by_key(|window| window.from);

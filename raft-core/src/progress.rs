@@ -104,12 +104,17 @@ impl Progress {
     pub(crate) fn rename(&mut self, own: Pair, names: &mut impl Renaming) {
         let pair = self.pair;
         self.pair = names.pair(pair);
+        for boot in [&mut self.boot, &mut self.promised_by].into_iter().flatten() {
+            *boot = names.boot(pair, *boot);
+        }
         for append in &mut self.in_flight {
             append.round = names.round(own, RoundOf::Entries(pair), append.round);
         }
         if let Some((round, _)) = &mut self.answered {
             *round = names.round(own, RoundOf::Answer(pair), *round);
         }
+        // An answer to a round before all that anybody speaks of still, when less was held than now, says no more than none.
+        self.answered = self.answered.filter(|(round, held)| *round != Round::ZERO || *held == self.held);
         // Only reads and leases ask for it.
         self.answered_round = if names.is_timeless() {
             Round::ZERO
@@ -436,6 +441,40 @@ mod tests {
         assert!(!progress.is_broken(at(7)), "it has all that was promised");
         assert!(progress.is_broken(at(5)));
         assert!(!progress.is_broken(at(5)), "once a boot");
+    }
+
+    /// An answer from before all rounds that are named still is not told from none, where less was held then: whatever is answered next, they
+    /// come to the same. Where as much was held as now they do not, and it stays.
+    #[test]
+    fn answers_before_all_rounds_are_told_apart_where_it_matters() {
+        struct Same;
+        impl crate::renaming::Renaming for Same {}
+        let mut kept = 0;
+        for (before, held, round) in
+            (0..=6).flat_map(|before| [(before, 5, 1), (before, 7, 1), (before, 9, 4)])
+        {
+            let mut progress = replicating(5);
+            send(&mut progress, 9, 1);
+            progress.answered = Some((Round::ZERO, at(before)));
+            let own = progress.pair;
+            let mut renamed = progress.clone();
+            renamed.rename(own, &mut Same);
+            assert_eq!(renamed.answered.is_some(), before == 5);
+            kept += usize::from(renamed.answered.is_some());
+            for progress in [&mut progress, &mut renamed] {
+                progress.acknowledged(BOOT, Some(Round::new(round)), at(held), at(held));
+            }
+            assert_eq!(progress, renamed, "{before} was held, then {held} in round {round}");
+        }
+        assert_eq!(kept, 3);
+        let mut answered = replicating(5);
+        answered.answered = Some((Round::ZERO, at(5)));
+        let mut never = replicating(5);
+        for progress in [&mut answered, &mut never] {
+            send(progress, 9, 1);
+            progress.acknowledged(BOOT, Some(Round::new(3)), at(5), at(5));
+        }
+        assert_ne!(answered.is_idle(), never.is_idle(), "it is concluded that the append was lost");
     }
 
     /// B22: what an older boot held is gone, what it promised is not.

@@ -131,6 +131,7 @@ impl Reads {
         }
         for read in &mut self.questions.0 {
             read.round = read.round.map(|round| names.round(own, RoundOf::Awaited, round));
+            read.reader.boot = names.boot(read.reader.pair, read.reader.boot);
             read.reader.pair = names.pair(read.reader.pair);
         }
     }

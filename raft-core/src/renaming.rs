@@ -5,11 +5,11 @@
 //! of a server, of its disk and of the packets that speak of them have to be changed together, since they refer to one another; here is
 //! the walk that finds them, and what comes out is a node like any other.
 //!
-//! Terms, indexes, boots and the ids and tokens of requests keep their names: their order across servers is part of what happens.
+//! Terms, indexes and the ids and tokens of requests keep their names: their order across servers is part of what happens.
 
 use alloc::vec::Vec;
 
-use crate::identity::Pair;
+use crate::identity::{Boot, Pair};
 use crate::membership::Server;
 use crate::node::Node;
 use crate::packet::{Body, Packet};
@@ -30,6 +30,13 @@ pub trait Renaming {
     /// A server as configurations have it. Its name has to be that of [`pair`](Self::pair).
     fn server(&mut self, server: &Server) -> Server {
         Server { pair: self.pair(server.pair), ..server.clone() }
+    }
+
+    /// A boot of the server whose old name is `of`. Their order has to stay, whoever speaks of them, and so does it that the next one is
+    /// later than all.
+    fn boot(&mut self, of: Pair, boot: Boot) -> Boot {
+        let _ = of;
+        boot
     }
 
     /// A round of heartbeats of the server whose old name is `of`. What has to stay depends on what it is named for.
@@ -87,7 +94,7 @@ pub enum RoundOf {
     /// It was the latest one when entries were sent to this follower that are under way: whether it still is has to stay, and which
     /// rounds of packets are later than the one right behind it.
     Entries(Pair),
-    /// This follower has answered it: which rounds of packets are not later has to stay, and nothing else.
+    /// This follower has answered it: which rounds of packets are not later has to stay, and nothing else. Where none of them is, 0 says all.
     Answer(Pair),
     /// A read or a lease counts from it. The order of these has to stay, and that with all others.
     Awaited,
@@ -110,6 +117,7 @@ impl Node {
     pub fn renamed(mut self, names: &mut impl Renaming) -> Node {
         let own = self.identity.pair;
         self.identity.pair = names.pair(own);
+        self.identity.boot = names.boot(own, self.identity.boot);
         self.hard_state.rename(names);
         self.rename_role(own, names);
         self.log.rename(names);
@@ -137,9 +145,11 @@ impl Node {
         match &mut self.role {
             Role::Follower { following, vote_owed } => {
                 if let Some(following) = following {
+                    following.boot = names.boot(following.leader, following.boot);
                     following.leader = names.pair(following.leader);
                 }
-                if let Some((candidate, _)) = vote_owed {
+                if let Some((candidate, boot)) = vote_owed {
+                    *boot = names.boot(*candidate, *boot);
                     *candidate = names.pair(*candidate);
                 }
             }
@@ -192,32 +202,39 @@ impl Packet {
     pub fn renamed(mut self, names: &mut impl Renaming) -> Packet {
         let (from, to) = (self.from, self.to);
         (self.from, self.to) = (names.pair(from), names.pair(to));
+        self.boot = names.boot(from, self.boot);
         match &mut self.body {
             Body::RequestPreVote { attempt, .. } => *attempt = names.attempt(from, *attempt),
-            Body::PreVote { attempt, .. } => *attempt = names.attempt(to, *attempt),
+            Body::PreVote { boot, attempt, .. } => {
+                *boot = names.boot(to, *boot);
+                *attempt = names.attempt(to, *attempt);
+            }
             Body::Heartbeat { round, .. } => *round = names.round(from, RoundOf::Packet(to), *round),
-            Body::Acknowledge { round: Some(round), .. } => {
-                *round = names.round(to, RoundOf::Packet(from), *round);
+            Body::Acknowledge { boot, round, .. } => {
+                *boot = names.boot(to, *boot);
+                *round = round.map(|round| names.round(to, RoundOf::Packet(from), round));
+            }
+            Body::Vote { boot, .. } | Body::Reject { boot, .. } | Body::ReadIndex { boot, .. } => {
+                *boot = names.boot(to, *boot);
             }
             Body::Append { entries, .. } => *entries = entries.renamed(names),
             Body::InstallSnapshot { snapshot } => *snapshot = snapshot.renamed(names),
-            Body::Proposed { outcome: Outcome::Refused(Refusal::Transferring { to }), .. } => {
-                *to = names.pair(*to);
-            }
-            Body::Proposed { outcome: Outcome::Refused(Refusal::NotLeader { leader }), .. } => {
-                *leader = leader.map(|leader| names.pair(leader));
+            Body::Proposed { boot, outcome, .. } => {
+                *boot = names.boot(to, *boot);
+                match outcome {
+                    Outcome::Refused(Refusal::Transferring { to }) => *to = names.pair(*to),
+                    Outcome::Refused(Refusal::NotLeader { leader: Some(leader) }) => {
+                        *leader = names.pair(*leader);
+                    }
+                    _ => {}
+                }
             }
             Body::RequestVote { .. }
-            | Body::Vote { .. }
             | Body::TimeoutNow
             | Body::Commit { .. }
-            | Body::Acknowledge { round: None, .. }
-            | Body::Reject { .. }
             | Body::Removed { .. }
             | Body::AskReadIndex { .. }
-            | Body::ReadIndex { .. }
             | Body::Propose { .. }
-            | Body::Proposed { .. }
             | Body::NewerTerm => {}
         }
         self

@@ -1,6 +1,6 @@
 //! A rig whose type is forgotten: what runs it is compiled once, not again for every broken disk, network, driver and state machine.
 //!
-//! A world with everything around it takes seconds to compile, and there are dozens of rigs. That a method is called through a table
+//! A world with everything around it takes seconds to compile, and there are many rigs. That a method is called through a table
 //! costs a run nothing to speak of: between two such calls a node makes a step.
 //!
 //! What a rig does is not known here, only which methods there are.

@@ -203,7 +203,7 @@ fn explore_says_whether_it_has_finished() {
     let verdict = last(&cut).unwrap();
     assert!(
         verdict.starts_with("unfinished: ")
-            && verdict.ends_with("; ended by --max-states; more of them look further"),
+            && verdict.ends_with("; ended by --max-states; the same command with more of it begins anew; with --resume it would go on"),
         "{verdict}"
     );
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
@@ -211,7 +211,21 @@ fn explore_says_whether_it_has_finished() {
     assert!(5000 <= report["states"].as_u64().unwrap());
     let cut = raft_sim(&["explore", "--memory", "1M"]);
     assert_eq!(cut.status.code(), Some(3));
-    assert!(last(&cut).unwrap().ends_with("; ended by --memory; more of it looks further"));
+    assert!(
+        last(&cut).unwrap().contains("; ended by --memory; the same command with more of it begins anew")
+    );
+    let silent = raft_sim(&["explore", "--messages", "1"]);
+    assert!(last(&silent).unwrap().ends_with("; no server leads in any of them, so that it proves nothing"));
+    // What was reported before stays until there is something else to report.
+    let before = std::fs::read(&file).unwrap();
+    let name = file.to_str().unwrap();
+    let same = raft_sim(&["explore", "--nodes", "2", "--resume", name, "--json", name]);
+    assert!(String::from_utf8_lossy(&same.stderr).contains("it would be written over"));
+    let other = folder.path().join("other");
+    std::fs::write(&other, "no search").unwrap();
+    let refused = raft_sim(&["explore", "--nodes", "2", "--resume", other.to_str().unwrap(), "--json", name]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert_eq!(std::fs::read(&file).unwrap(), before);
     // The bounds are printed as the options that make them.
     let line = stdout(&finished).lines().next().unwrap().to_owned();
     assert_eq!(line, "bounds        --nodes 2 --terms 1 --entries 0 --messages 2");

@@ -261,6 +261,7 @@ mod tests {
         snapshots: 0,
         syncs: true,
         pre_vote: false,
+        patient: false,
     };
 
     /// A search that has found something.

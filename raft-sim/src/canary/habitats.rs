@@ -20,6 +20,7 @@ const PLAIN: Bounds = Bounds {
     snapshots: 0,
     syncs: false,
     pre_vote: false,
+    patient: false,
 };
 
 /// All of them, in the order of the canaries.
@@ -59,7 +60,7 @@ pub const HABITATS: &[Habitat] = &[
             snapshots: 1,
             ..PLAIN
         },
-        oracle: "durability",
+        oracle: "health",
     },
     Habitat {
         canary: "restored-before-durable",
@@ -73,6 +74,11 @@ pub const HABITATS: &[Habitat] = &[
             ..PLAIN
         },
         oracle: "state-machine-safety",
+    },
+    Habitat {
+        canary: "compacted-beyond-transfer",
+        bounds: Bounds { nodes: 3, entries: 1, messages: 3, drops: 1, snapshots: 2, ..PLAIN },
+        oracle: "snapshots",
     },
     Habitat {
         canary: "vote-by-index",

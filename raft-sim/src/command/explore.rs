@@ -55,6 +55,9 @@ pub(super) struct Explore {
     /// Servers ask for pre-votes before they campaign
     #[arg(long)]
     pre_vote: bool,
+    /// It is time for the next heartbeats of a leader only when nothing is under way from it or to it
+    #[arg(long)]
+    patient: bool,
     /// Tell servers apart that could change places
     #[arg(long)]
     no_symmetry: bool,
@@ -64,7 +67,8 @@ pub(super) struct Explore {
     /// End unfinished once so many states were met; those that are looked at together are finished before, some thousands more
     #[arg(long, value_name = "N")]
     max_states: Option<u64>,
-    /// End unfinished when the states take so many bytes; K, M and G stand for 2^10, 2^20 and 2^30
+    /// End unfinished when the states take so many bytes; what is known of servers and packets comes on top of that. K, M and G
+    /// stand for 2^10, 2^20 and 2^30
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     memory: Option<u64>,
     /// Go on with the search in this file, if it is there; one that ends unfinished is put there, also by a signal, but
@@ -110,10 +114,14 @@ impl Explore {
             snapshots: self.snapshots,
             syncs: self.syncs,
             pre_vote: self.pre_vote,
+            patient: self.patient,
         }
     }
 
     pub(super) fn execute(&self, out: &mut Out, stop: &Stop) -> Result<ExitCode, Failure> {
+        if let Some(same) = self.json.as_ref().filter(|json| Some(*json) == self.resume.as_ref()) {
+            return Err(Failure::SameFile(same.clone()));
+        }
         let json = self.json.as_deref().map(Target::open).transpose()?;
         self.save.as_deref().map_or(Ok(()), open_folder)?;
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -165,7 +173,8 @@ impl Explore {
         }
         self.print(&report, out)?;
         if self.timing {
-            let per_second = (report.states - report.met_before).saturating_mul(1000) / spent.max(1);
+            let per_second =
+                report.states.saturating_sub(report.met_before).saturating_mul(1000) / spent.max(1);
             writeln!(out, "{:<14}{per_second} states per CPU second", "speed")?;
             if let Some(bytes) = peak_bytes() {
                 writeln!(
@@ -209,7 +218,9 @@ impl Explore {
             return Ok(ExitCode::from(VIOLATION));
         }
         if report.finished {
-            writeln!(out, "finished: {} states, no rule breaks", report.states)?;
+            let leads = report.marks.iter().next().is_some_and(|(_, states)| states != 0);
+            let note = if leads { "" } else { "; no server leads in any of them, so that it proves nothing" };
+            writeln!(out, "finished: {} states, no rule breaks{note}", report.states)?;
             return Ok(ExitCode::SUCCESS);
         }
         let why = self.why_unfinished(report, stop);
@@ -219,18 +230,17 @@ impl Explore {
 
     /// What ended a search before its space was finished, and what to do about it.
     fn why_unfinished(&self, report: &Report, stop: &Stop) -> String {
+        let then =
+            if self.resume.is_some() { "goes on" } else { "begins anew; with --resume it would go on" };
         if stop.is_set() {
-            let then =
-                if self.resume.is_some() { "goes on" } else { "begins anew; with --resume it would go on" };
             return format!("stopped by {}; the same command {then}", stop.name());
         }
-        match self.max_states {
-            Some(most) if most <= report.states => {
-                "ended by --max-states; more of them look further".to_owned()
-            }
-            _ if self.memory.is_none() => "there are no numbers left for more states".to_owned(),
-            _ => "ended by --memory; more of it looks further".to_owned(),
-        }
+        let limit = match self.max_states {
+            Some(most) if most <= report.states => "--max-states",
+            _ if self.memory.is_none() => return "there are no numbers left for more states".to_owned(),
+            _ => "--memory",
+        };
+        format!("ended by {limit}; the same command with more of it {then}")
     }
 }
 

@@ -126,14 +126,19 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Makes the file, empty.
+    /// Makes the file; what is there stays until it is filled.
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
-        let file = File::create(path).map_err(Failure::write(path))?;
-        Ok(Target { path: path.to_owned(), file })
+        let file = File::options().write(true).create(true).truncate(false).open(path);
+        Ok(Target { path: path.to_owned(), file: file.map_err(Failure::write(path))? })
     }
 
     pub(super) fn fill(mut self, text: &str) -> Result<(), Failure> {
-        self.file.write_all(text.as_bytes()).map_err(Failure::write(&self.path))
+        // A pipe has nothing that could be left of before.
+        let emptied = match self.file.metadata() {
+            Ok(there) if there.is_file() => self.file.set_len(0),
+            _ => Ok(()),
+        };
+        emptied.and_then(|()| self.file.write_all(text.as_bytes())).map_err(Failure::write(&self.path))
     }
 }
 

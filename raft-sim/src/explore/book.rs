@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use raft_core::{LogIndex, Membership, RoleKind};
 
 use super::deeds::{Deed, Deeds};
-use super::names::{Exchange, Recount, Shared};
+use super::names::{Boots, Exchange, InUse, Recount, SERVERS_MAX, Shared};
 use super::numbered::{Mixed, Numbered, Quick, known, look_of, note, two};
 use super::parcel::{For, Parcel, ParcelFacts};
 use super::piece::Piece;
@@ -22,7 +22,8 @@ use super::what::{RECONFIGURE, What};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ServerFacts {
     pub(super) shared: Shared,
-    pub(super) up: bool,
+    /// Of which boots it speaks, by the place of the server: its own, too.
+    pub(super) boots: [InUse; SERVERS_MAX],
     pub(super) leads: bool,
     pub(super) campaigns: bool,
     pub(super) can_time_out: bool,
@@ -87,6 +88,9 @@ pub(super) struct Book {
     exchanged_logs: Vec<Vec<u32>>,
     recounted_servers: HashMap<(u32, Recount), u32, BuildHasherDefault<Mixed>>,
     recounted_parcels: HashMap<(u32, Recount), u32, BuildHasherDefault<Mixed>>,
+    rebooted_servers: HashMap<(u32, Boots), u32, BuildHasherDefault<Mixed>>,
+    rebooted_parcels: HashMap<(u32, Boots), u32, BuildHasherDefault<Mixed>>,
+    servers_at_ease: Vec<u32>,
     // By whether it has arrived: what its sender is told of a snapshot.
     reports: [Vec<u32>; 2],
     joined: Quick<Option<u32>>,
@@ -118,6 +122,9 @@ impl Book {
             exchanged_logs: images,
             recounted_servers: HashMap::default(),
             recounted_parcels: HashMap::default(),
+            rebooted_servers: HashMap::default(),
+            rebooted_parcels: HashMap::default(),
+            servers_at_ease: Vec::new(),
             reports: [const { Vec::new() }; 2],
             joined: HashMap::default(),
             matching: HashMap::default(),
@@ -218,7 +225,17 @@ impl Book {
 
     /// Whether a log begins behind a snapshot.
     pub(super) fn is_behind_snapshot(&self, log: u32) -> bool {
-        self.piece(log).is_some_and(|piece| 0 < piece.start.index.raw())
+        self.start_of(log) != LogIndex::ZERO
+    }
+
+    /// What stands right before a log.
+    pub(super) fn start_of(&self, log: u32) -> LogIndex {
+        self.piece(log).map_or(LogIndex::ZERO, |piece| piece.start.index)
+    }
+
+    #[cfg(test)]
+    pub(super) fn log_number(&mut self, log: Piece) -> u32 {
+        self.logs.number(log).0
     }
 
     pub(super) fn server_number(&mut self, server: Server) -> u32 {
@@ -248,15 +265,14 @@ impl Book {
             end.term.raw() << 32 | end.index.raw(),
             status.map_or(0, |status| status.commit.raw()),
             u64::from(status.is_some_and(|status| status.leader.is_some())),
-            server.boot.raw(),
             server.queue.len() as u64,
-            server.disk.commit.raw(),
             server.applied.raw(),
             server.disk.start.index.raw(),
         ]);
+        let names = server.look();
         ServerFacts {
-            shared: server.shared(),
-            up: status.is_some(),
+            shared: names.shared,
+            boots: names.boots,
             leads: role == Some(RoleKind::Leader),
             campaigns: role == Some(RoleKind::Candidate),
             can_time_out: server.can_time_out(),
@@ -286,6 +302,11 @@ impl Book {
         facts.is_snapshot.then_some(usize::from(facts.from))
     }
 
+    /// Where a snapshot ends; `None` where the parcel is none.
+    pub(super) fn snapshot_end(&self, parcel: u32) -> Option<LogIndex> {
+        self.parcel(parcel).snapshot_end()
+    }
+
     /// What the sender of a snapshot is told of it; `None` where the parcel is none.
     pub(super) fn report(&mut self, parcel: u32, arrived: bool) -> Option<u32> {
         if !self.parcel_facts(parcel).is_snapshot {
@@ -305,14 +326,10 @@ impl Book {
     /// the parcel is of use, whatever was expected.
     pub(super) fn is_of_use(&mut self, parcel: u32, receiver: u32) -> bool {
         if let For::Boot(boot) = self.parcel_facts(parcel).for_whom {
-            let server = self.server_facts(receiver);
-            return server.up && server.boot == boot;
+            return self.server_facts(receiver).boot == boot;
         }
         if self.may_be_of_use(parcel, receiver) {
             return true;
-        }
-        if !self.server_facts(receiver).up {
-            return false;
         }
         let change = self.change(receiver, What::Deliver(parcel));
         !change.is_ok_and(|change| change.server == receiver && change.sent == 0)
@@ -405,7 +422,6 @@ impl Book {
             What::Snapshot => Input::Snapshot,
             What::Sync(writes) => Input::Sync(writes),
             What::Crash(kept) => Input::Crash(kept),
-            What::Restart => Input::Restart,
         };
         self.steps += 1;
         let before = self.server(number).clone();
@@ -513,6 +529,42 @@ impl Book {
         self.recounted_parcels.insert((number, names), recounted);
         self.note_deed(Deed::RecountedParcel(number, names));
         recounted
+    }
+
+    /// A server with the boots of one server counted anew.
+    pub(super) fn rebooted_server(&mut self, number: u32, names: Boots) -> u32 {
+        if let Some(known) = self.rebooted_servers.get(&(number, names)) {
+            return *known;
+        }
+        let rebooted = self.server(number).rebooted(names);
+        let rebooted = self.server_number(rebooted);
+        self.rebooted_servers.insert((number, names), rebooted);
+        self.note_deed(Deed::RebootedServer(number, names));
+        rebooted
+    }
+
+    /// A parcel with the boots of one server counted anew.
+    pub(super) fn rebooted_parcel(&mut self, number: u32, mut names: Boots) -> u32 {
+        if let Some(known) = self.rebooted_parcels.get(&(number, names)) {
+            return *known;
+        }
+        let rebooted = self.parcel(number).clone().renamed(&mut names);
+        let rebooted = self.parcel_number(rebooted);
+        self.rebooted_parcels.insert((number, names), rebooted);
+        self.note_deed(Deed::RebootedParcel(number, names));
+        rebooted
+    }
+
+    /// A server as far as it matters where nobody goes down any more.
+    pub(super) fn server_at_ease(&mut self, number: u32) -> u32 {
+        if let Some(known) = known(&self.servers_at_ease, number) {
+            return known;
+        }
+        let at_ease = self.server(number).at_ease();
+        let at_ease = self.server_number(at_ease);
+        note(&mut self.servers_at_ease, number, at_ease);
+        self.note_deed(Deed::ServerAtEase(number));
+        at_ease
     }
 
     /// All that was committed, where this was and this other piece is now.

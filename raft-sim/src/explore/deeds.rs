@@ -4,7 +4,7 @@
 use raft_core::Pair;
 
 use super::book::Book;
-use super::names::{InUse, Recount, SERVERS_MAX, Told, pair_at, place_of};
+use super::names::{Boots, InUse, Recount, SERVERS_MAX, Told, pair_at, place_of};
 use super::what::What;
 
 /// Something that was done for the first time.
@@ -18,6 +18,9 @@ pub(super) enum Deed {
     RecountedParcel(u32, Recount),
     Report(u32, bool),
     Join(u32, u32),
+    RebootedServer(u32, Boots),
+    RebootedParcel(u32, Boots),
+    ServerAtEase(u32),
 }
 
 /// All deeds of a search, packed.
@@ -42,6 +45,13 @@ impl Deeds {
             }
             Deed::Report(number, arrived) => words.extend([6, number, u32::from(arrived)]),
             Deed::Join(one, other) => words.extend([7, one, other]),
+            Deed::RebootedServer(number, Boots { of, in_use }) => {
+                words.extend([8, number, place_of(of) as u32, in_use.bits()]);
+            }
+            Deed::RebootedParcel(number, Boots { of, in_use }) => {
+                words.extend([9, number, place_of(of) as u32, in_use.bits()]);
+            }
+            Deed::ServerAtEase(number) => words.extend([10, number]),
         }
     }
 
@@ -59,7 +69,7 @@ impl Deeds {
         while let Some(kind) = words.next() {
             let number = words.next()?;
             let (servers, parcels) = book.met();
-            let of_parcel = matches!(kind, 2 | 5 | 6);
+            let of_parcel = matches!(kind, 2 | 5 | 6 | 9);
             let met = match kind {
                 3 | 7 => book.logs_met(),
                 _ if of_parcel => parcels,
@@ -93,6 +103,15 @@ impl Deeds {
                 6 => {
                     book.report(number, words.next()? == 1)?;
                 }
+                8 => {
+                    book.rebooted_server(number, boots_of(&mut words)?);
+                }
+                9 => {
+                    book.rebooted_parcel(number, boots_of(&mut words)?);
+                }
+                10 => {
+                    book.server_at_ease(number);
+                }
                 _ => {
                     let other = words.next()?;
                     if other == 0 || book.logs_met() < other as usize {
@@ -112,6 +131,11 @@ fn push_names(words: &mut Vec<u32>, names: Recount) {
     let (latest, told) = rounds.unwrap_or((0, [Told::NOTHING; SERVERS_MAX]));
     words.push(latest as u32);
     words.extend(told.map(|told| told.in_use().bits()));
+}
+
+fn boots_of(words: &mut impl Iterator<Item = u32>) -> Option<Boots> {
+    let place = words.next().filter(|place| (*place as usize) < SERVERS_MAX)?;
+    Some(Boots { of: pair_at(place as usize), in_use: InUse::of_bits(words.next()?) })
 }
 
 fn names_of(words: &mut impl Iterator<Item = u32>) -> Option<Recount> {

@@ -42,6 +42,7 @@ pub use self::saved::ResumeError;
 use self::search::Search;
 pub use self::space::{Bounds, BoundsError, ParseBoundsError};
 use self::state::State;
+use self::successor::Act;
 use crate::schedule::Schedule;
 
 /// How a search goes about it, and how far.
@@ -90,7 +91,7 @@ pub struct Found {
 /// What came of a search.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Report {
-    /// How many different states were met.
+    /// How many different states were met, without those that are left out for others.
     pub states: u64,
     /// How many of them were in the file that the search went on from.
     pub met_before: u64,
@@ -106,9 +107,9 @@ pub struct Report {
     pub steps: u64,
     /// How many different servers were met.
     pub servers: u64,
-    /// How many different packets.
+    /// How many different packets, snapshots under way, and reports of those.
     pub packets: u64,
-    /// What was reached.
+    /// What was reached, in the states that were looked at.
     pub marks: Marks,
     /// Whether there is nothing more to be met.
     pub finished: bool,
@@ -129,7 +130,7 @@ const MARKS: [&str; 11] = [
     "a committed entry",
     "a committed command of a client",
     "a leader after a commit in an earlier term",
-    "a server down after a commit",
+    "a server has just gone down and come up, after a commit",
     "another configuration than the first in a log",
     "another configuration than the first committed",
     "a log that begins behind a snapshot",
@@ -137,7 +138,8 @@ const MARKS: [&str; 11] = [
 ];
 
 impl Marks {
-    fn note(&mut self, book: &Book, state: &State) {
+    /// `last` is the act by which the state was met first.
+    fn note(&mut self, book: &Book, state: &State, last: Act) {
         let servers =
             || state.servers[..book.space.servers()].iter().map(|server| book.server_facts(*server));
         let leaders = servers().filter(|facts| facts.leads).count();
@@ -153,7 +155,7 @@ impl Marks {
             committed,
             book.has_command(state.committed),
             committed && later,
-            committed && servers().any(|facts| !facts.up),
+            committed && matches!(last, Act::Crash(..)),
             servers().any(|facts| book.is_changed(facts.log)),
             book.is_changed(state.committed),
             servers().any(|facts| book.is_behind_snapshot(facts.log)),
@@ -199,11 +201,12 @@ pub fn explore_resuming(
     watch: &mut dyn FnMut(Progress),
 ) -> Result<Report, ResumeError> {
     let mut search = Search::new(bounds, limits)?;
-    if !saved::read(&mut search, file)? {
+    // The place first: what is read is not written by another search meanwhile.
+    let place = Place::open(file).map_err(|source| ResumeError::Write { source, report: None })?;
+    if !saved::read(&mut search, file).inspect_err(|_| place.forget())? {
         search.book.deeds = Some(Deeds::default());
     }
-    let place = Place::open(file).map_err(|source| ResumeError::Write { source, report: None })?;
-    let met_before = search.visited.len() as u64;
+    let met_before = search.states();
     let report = Report { met_before, ..search.run(stop, watch) };
     let written = if report.finished {
         place.finish()

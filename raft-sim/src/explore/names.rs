@@ -3,7 +3,9 @@
 //! Two states that differ in names only have the same future, so the search wants to meet one of them. Which numbers are in use where is
 //! kept as a set of bits, so that nothing has to be looked at to see that a state is counted already.
 
-use raft_core::{Attempt, FetchNumber, Pair, Renaming, Round, RoundOf, SendNumber, Server, WriteNumber};
+use raft_core::{
+    Attempt, Boot, FetchNumber, Pair, Renaming, Round, RoundOf, SendNumber, Server, WriteNumber,
+};
 
 use crate::action::{HostId, server_of};
 use crate::disk::pair_of;
@@ -224,13 +226,17 @@ pub(super) struct Look {
     pub(super) of: Pair,
     pub(super) shared: Shared,
     pub(super) told: Told,
+    /// Boots of each server, by its place.
+    pub(super) boots: [InUse; SERVERS_MAX],
     pub(super) writes: Vec<u64>,
     pub(super) fetches: InUse,
 }
 
 impl Look {
     pub(super) const fn new(of: Pair) -> Self {
-        Look { of, shared: Shared::NOTHING, told: Told::NOTHING, writes: Vec::new(), fetches: InUse::NONE }
+        let none = InUse::NONE;
+        let (shared, told, boots) = (Shared::NOTHING, Told::NOTHING, [none; SERVERS_MAX]);
+        Look { of, shared, told, boots, writes: Vec::new(), fetches: none }
     }
 
     fn kept(&mut self, follower: Pair) -> Option<&mut Kept> {
@@ -239,6 +245,13 @@ impl Look {
 }
 
 impl Renaming for &mut Look {
+    fn boot(&mut self, of: Pair, boot: Boot) -> Boot {
+        if let Some(boots) = self.boots.get_mut(place_of(of)) {
+            *boots = boots.with(boot.raw());
+        }
+        boot
+    }
+
     fn round(&mut self, of: Pair, named: RoundOf, round: Round) -> Round {
         if of == self.of {
             let number = round.raw();
@@ -347,6 +360,19 @@ impl Renaming for Recount {
 
     fn send(&mut self, number: SendNumber) -> SendNumber {
         SendNumber::new(self.sends.counted(number.raw()))
+    }
+}
+
+/// Counts anew the boots of one server, for everybody who speaks of them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Boots {
+    pub(super) of: Pair,
+    pub(super) in_use: InUse,
+}
+
+impl Renaming for Boots {
+    fn boot(&mut self, of: Pair, boot: Boot) -> Boot {
+        if of == self.of { Boot::new(self.in_use.counted(boot.raw())) } else { boot }
     }
 }
 

@@ -4,9 +4,9 @@
 //! A snapshot is under way from when its leader begins to send it until it is handed to its receiver, whole, or given up; then what became of it
 //! is under way back to the leader's own driver, which nothing can lose. With the leader both are gone.
 
-use raft_core::{Body, Boot, Message, Packet, Pair, SendNumber};
+use raft_core::{Body, Boot, LogIndex, Message, Packet, Pair, SendNumber};
 
-use super::names::{InUse, Look, Recount, Told, place_of};
+use super::names::{Boots, InUse, Look, Recount, Told, place_of};
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -42,6 +42,7 @@ pub(super) struct ParcelFacts {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Borne {
     pub(super) rounds: Told,
+    pub(super) boots: InUse,
     /// The boot whose rounds these are.
     pub(super) boot: u8,
     pub(super) attempts: InUse,
@@ -64,6 +65,15 @@ pub(super) enum For {
 }
 
 impl ParcelFacts {
+    /// Of which boots of the server at this place it speaks.
+    pub(super) fn boots_of(&self, place: usize) -> InUse {
+        match (usize::from(self.from), usize::from(self.to)) {
+            (from, _) if from == place => self.of_sender.boots,
+            (_, to) if to == place => self.of_receiver.boots,
+            _ => InUse::NONE,
+        }
+    }
+
     /// Whether these are packets, which can arrive twice.
     pub(super) const fn is_packets(&self) -> bool {
         !self.is_snapshot && !self.is_report
@@ -95,6 +105,16 @@ impl Parcel {
         self.packets().iter().any(|packet| packet.body == Body::TimeoutNow)
     }
 
+    /// Where a snapshot ends.
+    pub(super) fn snapshot_end(&self) -> Option<LogIndex> {
+        match self {
+            Parcel::Snapshot(_, Packet { body: Body::InstallSnapshot { snapshot }, .. }) => {
+                Some(snapshot.last.index)
+            }
+            _ => None,
+        }
+    }
+
     /// What the sender of a snapshot is told when it has arrived, or was given up.
     pub(super) fn report(&self, arrived: bool) -> Option<Parcel> {
         let Parcel::Snapshot(number, packet) = self else { return None };
@@ -118,7 +138,7 @@ impl Parcel {
                 Parcel::Snapshot(number, packet.renamed(names))
             }
             Parcel::Report { to, boot, about, number, arrived } => {
-                let number = names.send_of(to, number);
+                let (number, boot) = (names.send_of(to, number), names.boot(to, boot));
                 let (to, about) = (names.pair(to), names.pair(about));
                 Parcel::Report { to, boot, about, number, arrived }
             }
@@ -134,8 +154,9 @@ impl Parcel {
                 Parcel::Packets(packets) => packets.iter().find_map(|packet| boot_of(packet, of)),
                 _ => None,
             };
-            let Look { told: rounds, shared, .. } = look;
-            Borne { rounds, boot: boot.unwrap_or(0), attempts: shared.attempts, sends: shared.sends }
+            let Look { told: rounds, shared, boots, .. } = look;
+            let boots = boots[place_of(of)];
+            Borne { rounds, boots, boot: boot.unwrap_or(0), attempts: shared.attempts, sends: shared.sends }
         };
         ParcelFacts {
             from: place_of(from) as u8,
@@ -179,11 +200,9 @@ impl Parcel {
     fn look(&self) -> u32 {
         let packets = self.packets();
         let mut looks = vec![packets.len() as u64];
-        looks.extend(
-            packets.iter().flat_map(|packet| [packet.term.raw(), packet.boot.raw(), kind_of(packet)]),
-        );
-        if let Parcel::Report { boot, arrived, .. } = self {
-            looks.extend([boot.raw(), u64::from(*arrived)]);
+        looks.extend(packets.iter().flat_map(|packet| [packet.term.raw(), kind_of(packet)]));
+        if let Parcel::Report { arrived, .. } = self {
+            looks.push(u64::from(*arrived));
         }
         super::numbered::look_of(&looks)
     }
@@ -204,6 +223,12 @@ impl Names for &mut Look {
 impl Names for Recount {
     fn send_of(&mut self, of: Pair, number: SendNumber) -> SendNumber {
         if of == self.of { raft_core::Renaming::send(self, number) } else { number }
+    }
+}
+
+impl Names for Boots {
+    fn send_of(&mut self, _: Pair, number: SendNumber) -> SendNumber {
+        number
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) const MACHINES: &str = "state-machine-safety";
 pub(super) const COMMIT: &str = "commit-rule";
 const APPEND_ONLY: &str = "leader-append-only";
 const HEALTH: &str = "health";
-const SNAPSHOTS: &str = "snapshots";
+pub(super) const SNAPSHOTS: &str = "snapshots";
 const MEMBERSHIP: &str = "membership";
 const MONOTONE: &str = "monotone";
 const PROMISES: &str = "promises";
@@ -42,7 +42,7 @@ fn require(holds: bool, oracle: &'static str, what: impl FnOnce() -> String) -> 
 }
 
 /// The term of the entry there, in what a disk holds.
-fn term_at(disk: &Recovered, index: LogIndex) -> Option<Term> {
+pub(super) fn term_at(disk: &Recovered, index: LogIndex) -> Option<Term> {
     if index == disk.start.index {
         return Some(disk.start.term);
     }
@@ -90,6 +90,10 @@ pub(super) fn stepped(before: &Server, after: &Server, ready: &Ready) -> Result<
             "{who} goes from term {} and commit index {} to {} and {}",
             was.term, was.commit, is.term, is.commit
         )
+    })?;
+    let durable = after.disk.hard_state.term;
+    require(durable <= is.term, MONOTONE, || {
+        format!("{who} is in term {}, its disk in term {durable}", is.term)
     })?;
     let voted = was.term < is.term || was.vote.is_none() || was.vote == is.vote;
     require(voted, MONOTONE, || {
@@ -215,6 +219,19 @@ mod tests {
     use crate::explore::server::Input;
     use crate::explore::space::Space;
 
+    /// A disk is never ahead of its node. Method: a node of term 0 beside a disk of term 1.
+    #[test]
+    fn disks_are_not_ahead_of_nodes() {
+        let space = Space::new(Bounds::default()).unwrap();
+        let server = Server::new(&space, pair_at(0)).take(&space, &Input::Start).unwrap().server;
+        let mut ahead = server.clone();
+        let said =
+            |after: &Server| stepped(&server, after, &Ready::default()).map_err(|broken| broken.oracle);
+        assert_eq!(said(&ahead), Ok(()));
+        ahead.disk.hard_state.term = Term::new(1);
+        assert_eq!(said(&ahead), Err(MONOTONE));
+    }
+
     /// Goal: a promise of what an installed snapshot stands for holds while the disk still has the entries themselves, and no promise holds of
     /// what neither has. Method: a node that has installed a snapshot, beside the disk as it was before.
     #[test]
@@ -238,7 +255,7 @@ mod tests {
         let (number, entries, refounds) = (WriteNumber::new(1), Runs::new(), None);
         let commit = start.index;
         server.disk.absorb(&Write { number, hard_state, entries, compaction, refounds, commit }).unwrap();
-        let mut server = server.take(&space, &Input::Restart).unwrap().server;
+        let mut server = server.take(&space, &Input::Start).unwrap().server;
         server.disk = before;
         let promise = |durable| Packet {
             cluster: space.founding().cluster_id(),

@@ -6,6 +6,15 @@
 //! already before `a`, the search takes them in one order only, the one in which the action that looks greater comes last. How an action
 //! looks does not change while others happen elsewhere, nor under other names; so of the ways that lead to a state in a number of actions the one
 //! whose last action looks greatest is always taken, and every state is reached, by as few actions as without the reduction.
+//!
+//! # Limits
+//!
+//! How many losses, copies, heartbeats and snapshots there have been is no part of what servers do: it is a limit and nothing more. Of
+//! two states that differ in nothing else the one that has used up less can do all that the other one can; where it is not farther away, it
+//! *covers* the other one, which is left out: whatever is to be found behind that is found behind this one, by as few actions. So every state
+//! that can be reached is met or covered by one that is not farther away. With the reduction, too: let the last of a shortest run to a state that is
+//! neither look greatest; the state before it is covered by one that is looked at, from which the same action is left to another order only if that ends
+//! with an action that looks greater still.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,6 +41,12 @@ struct Arrival {
     proposed: bool,
     /// Whose snapshot it ended, here: with that server it would have ended before.
     sender: u8,
+    /// From whom and to whom something was under way before, here, as bits, where leaders wait for that.
+    busy: u8,
+    /// Whether a leader had waited for that: what others send comes after it.
+    waited: bool,
+    /// Whether another state of the same depth covers the one that was reached.
+    covered: bool,
 }
 
 /// A state that an act leads to, before it is known whether it was met already.
@@ -56,16 +71,28 @@ const NUMBERS_MAX: usize = u32::MAX as usize - (1 << 24);
 const NOWHERE: u8 = 15;
 
 impl Arrival {
-    const FIRST: Arrival = Arrival { look: 0, place: NOWHERE, before: 0, proposed: false, sender: NOWHERE };
+    const FIRST: Arrival = Arrival {
+        look: 0,
+        place: NOWHERE,
+        before: 0,
+        proposed: false,
+        sender: NOWHERE,
+        busy: 0,
+        waited: false,
+        covered: false,
+    };
 
     const fn pack(self) -> [u32; 2] {
-        let rest = self.place as u32 | (self.sender as u32) << 4 | (self.before as u32) << 8;
-        [self.look, rest | (self.proposed as u32) << 16]
+        let places = self.place as u32 | (self.sender as u32) << 4 | (self.busy as u32) << 8;
+        let flags = (self.proposed as u32) << 24 | (self.covered as u32) << 25 | (self.waited as u32) << 26;
+        [self.look, places | (self.before as u32) << 16 | flags]
     }
 
     const fn unpack(look: u32, rest: u32) -> Self {
-        let (place, sender) = (rest as u8 & 15, rest as u8 >> 4);
-        Arrival { look, place, before: (rest >> 8) as u8, proposed: rest >> 16 & 1 == 1, sender }
+        let [places, busy, before, flags] = rest.to_le_bytes();
+        let (place, sender) = (places & 15, places >> 4);
+        let (proposed, covered, waited) = (flags & 1 != 0, flags & 2 != 0, flags & 4 != 0);
+        Arrival { look, place, before, proposed, sender, busy, waited, covered }
     }
 }
 
@@ -79,6 +106,8 @@ pub(super) struct Search {
     pub(super) looked_at: usize,
     pub(super) next: Vec<u32>,
     reached: Vec<Reached>,
+    // Whether some states can cover others.
+    is_limited: bool,
     pub(super) counts: Counts,
 }
 
@@ -91,6 +120,8 @@ pub(super) struct Counts {
     pub(super) successors: u64,
     pub(super) cut_off: u64,
     pub(super) skipped: u64,
+    /// How many states turned out to be covered by others of the same depth.
+    pub(super) covered: u64,
     pub(super) marks: Marks,
 }
 
@@ -107,7 +138,9 @@ impl Search {
     }
 
     pub(super) fn of(space: Space, limits: Limits) -> Self {
+        let is_limited = space.bounds().has_limits();
         Search {
+            is_limited,
             book: Book::new(space),
             limits,
             visited: Visited::new(),
@@ -172,6 +205,25 @@ impl Search {
             self.next.clear();
             self.looked_at = 0;
             self.counts.depth += 1;
+            if self.is_limited {
+                self.leave_out_covered(width);
+            }
+        }
+    }
+
+    /// Finds out which states of this depth are covered by others of it, before any that is farther away is met.
+    fn leave_out_covered(&mut self, width: usize) {
+        for together in self.level.chunks_mut(TOGETHER * width) {
+            let of = |words: &[u32]| State::unpack(&self.book.space, words).fingerprint(&self.book.space);
+            let fingerprints: Vec<u128> = together.chunks_exact(width).map(of).collect();
+            self.visited.ask_for(fingerprints.iter().copied());
+            for (words, fingerprint) in together.chunks_exact_mut(width).zip(fingerprints) {
+                if self.visited.is_covered(fingerprint) {
+                    let arrival = Arrival::unpack(words[width - 2], words[width - 1]);
+                    words[width - 2..].copy_from_slice(&Arrival { covered: true, ..arrival }.pack());
+                    self.counts.covered += 1;
+                }
+            }
         }
     }
 
@@ -181,7 +233,11 @@ impl Search {
         let state = State::unpack(&self.book.space, words);
         let arrival = Arrival::unpack(words[width - 2], words[width - 1]);
         let number = self.counts.number;
-        self.expand(&state, arrival, number).map_err(|(broken, choice)| (broken, (number, choice)))?;
+        if !arrival.covered {
+            let (_, choice) = self.visited.arrival(number);
+            self.counts.marks.note(&self.book, &state, Choice::unpack(choice).act);
+            self.expand(&state, arrival, number).map_err(|(broken, choice)| (broken, (number, choice)))?;
+        }
         self.counts.number += 1;
         self.looked_at += 1;
         let is_last = at + width == self.level.len();
@@ -190,19 +246,24 @@ impl Search {
 
     fn is_over(&self) -> bool {
         let frontier = 4 * (self.level.capacity() + self.next.capacity());
-        self.limits.states.is_some_and(|states| states <= self.visited.len() as u64)
+        self.limits.states.is_some_and(|states| states <= self.states())
             || self.limits.bytes.is_some_and(|bytes| bytes <= (self.visited.bytes() + frontier) as u64)
             || NUMBERS_MAX <= self.visited.len()
     }
 
+    /// How many states were met, without those that are left out for others.
+    pub(super) fn states(&self) -> u64 {
+        self.visited.len() as u64 - self.counts.covered
+    }
+
     fn progress(&self, left: usize) -> Progress {
-        Progress { states: self.visited.len() as u64, depth: self.counts.depth, left: left as u64 }
+        Progress { states: self.states(), depth: self.counts.depth, left: left as u64 }
     }
 
     fn report(&self, found: Option<Found>, finished: bool) -> Report {
         let (servers, packets) = self.book.met();
         Report {
-            states: self.visited.len() as u64,
+            states: self.states(),
             met_before: 0,
             successors: self.counts.successors,
             skipped: self.counts.skipped,
@@ -253,10 +314,6 @@ impl Search {
         for place in 0..space.servers() {
             let facts = *self.book.server_facts(state.servers[place]);
             let place = place as u8;
-            if !facts.up {
-                self.consider(state, arrival, number, Act::Restart(place))?;
-                continue;
-            }
             if facts.can_time_out {
                 self.consider(state, arrival, number, Act::Timeout(place))?;
             }
@@ -289,14 +346,10 @@ impl Search {
                 continue;
             }
             let facts = *self.book.parcel_facts(state.packets[nth]);
-            let receiver = state.servers[usize::from(facts.to)];
-            let up = self.book.server_facts(receiver).up;
             let nth = nth as u8;
-            if up {
-                self.consider(state, arrival, number, Act::Deliver(nth))?;
-                if facts.is_packets() && state.used.of(Of::Duplicates) < bounds.duplicates {
-                    self.consider(state, arrival, number, Act::DeliverCopy(nth))?;
-                }
+            self.consider(state, arrival, number, Act::Deliver(nth))?;
+            if facts.is_packets() && state.used.of(Of::Duplicates) < bounds.duplicates {
+                self.consider(state, arrival, number, Act::DeliverCopy(nth))?;
             }
             if !facts.is_report && state.used.of(Of::Drops) < bounds.drops {
                 self.consider(state, arrival, number, Act::Drop(nth))?;
@@ -342,7 +395,19 @@ impl Search {
             _ => None,
         };
         let sender = sender.map_or(NOWHERE, |sender| self.book.exchanges[exchange].of(sender) as u8);
-        let arrival = Arrival { look: taken.look, place, before: before.count, proposed, sender };
+        let patient = self.book.space.bounds().patient;
+        let busy = if patient { before.busy(&self.book) } else { 0 };
+        let leads = |place: u8| self.book.server_facts(before.servers[usize::from(place)]).leads;
+        let arrival = Arrival {
+            look: taken.look,
+            place,
+            before: before.count,
+            proposed,
+            sender,
+            busy: self.book.exchanges[exchange].of_bits(busy),
+            waited: patient && matches!(act, Act::Timeout(place) if leads(place)),
+            covered: false,
+        };
         self.reached.push(Reached { state, fingerprint, from, choice, arrival, rewritten: taken.rewritten });
     }
 
@@ -357,7 +422,6 @@ impl Search {
             if rewritten {
                 check(&mut self.book, &state).map_err(|broken| (broken, (from, choice)))?;
             }
-            self.counts.marks.note(&self.book, &state);
             state.pack(&self.book.space, &mut self.next);
             self.next.extend(arrival.pack());
         }
@@ -368,7 +432,7 @@ impl Search {
     /// Whether what follows on this action and the one before it is also reached by taking this one first, see the module.
     fn is_taken_before(&self, state: &State, arrival: Arrival, act: Act, taken: &Taken) -> bool {
         let elsewhere = arrival.place != NOWHERE && usize::from(arrival.place) != taken.place;
-        if !elsewhere || arrival.look <= taken.look {
+        if !elsewhere || arrival.waited || arrival.look <= taken.look {
             return false;
         }
         let was_there = match act {
@@ -377,6 +441,7 @@ impl Search {
             }
             Act::Propose(_) | Act::Reconfigure(..) => !arrival.proposed,
             Act::Crash(place, _) => arrival.sender != place,
+            Act::Timeout(place) => arrival.busy >> place & 1 == 0,
             _ => true,
         };
         // Were this one first, there would be room for what it sends, whether or not the other one makes that useless.

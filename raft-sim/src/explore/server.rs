@@ -10,7 +10,7 @@ use raft_core::{
     Position, Ready, Recovered, RequestId, RoleKind, Status, Write,
 };
 
-use super::names::{Exchange, Look, Private, Recount, SERVERS_MAX, Shared, Timeless, pair_at};
+use super::names::{Boots, Exchange, Look, Private, Recount, SERVERS_MAX, Timeless, pair_at};
 use super::parcel::Parcel;
 use super::rules::{self, Broken};
 use super::space::Space;
@@ -20,7 +20,7 @@ use crate::client;
 /// A server between two inputs: nothing is left to do for it but what inputs bring.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Server {
-    /// `None` while it is down.
+    /// `None` before it has come up for the first time.
     pub(super) node: Option<Node>,
     pub(super) boot: Boot,
     pub(super) pair: Pair,
@@ -54,10 +54,11 @@ pub(super) enum Input {
     Snapshot,
     /// Its disk makes this many of the oldest writes durable.
     Sync(u8),
-    /// It goes down; this many of the oldest writes had made it to the disk.
+    /// It goes down, when this many of the oldest writes had made it to the disk, and comes up again. To be down longer is for all others as
+    /// if it were up and nothing happened to it, so that nothing is to be found by that.
     Crash(u8),
-    /// It comes up.
-    Restart,
+    /// It comes up for the first time.
+    Start,
 }
 
 /// What an input has made of a server.
@@ -170,16 +171,15 @@ impl Server {
                 after.server.queue.clear();
                 after.server.node = None;
                 after.server.applied = LogIndex::ZERO;
-                #[cfg(test)]
                 space.crash(&mut after.server.disk);
+                after.start(space)?;
             }
-            Input::Restart => {
-                after.server.start(space)?;
-                after.settle(space, vec![Message::Tick { elapsed: 0 }])?;
-            }
+            Input::Start => after.start(space)?,
         }
         after.server = after.server.without_time();
-
+        if space.bounds().crashes == 0 && !space.is_thorough() {
+            after.server = after.server.at_ease();
+        }
         Ok(after)
     }
 
@@ -223,7 +223,7 @@ impl Server {
     fn renamed(self, names: &mut impl raft_core::Renaming) -> Server {
         Server {
             node: self.node.map(|node| node.renamed(names)),
-            boot: self.boot,
+            boot: names.boot(self.pair, self.boot),
             pair: names.pair(self.pair),
             applied: self.applied,
             disk: self.disk.renamed(names),
@@ -241,17 +241,46 @@ impl Server {
         self.clone().renamed(&mut names)
     }
 
-    /// Which numbers it shares with packets.
-    pub(super) fn shared(&self) -> Shared {
-        let mut look = Look::new(self.pair);
-        if let Some(node) = self.node.clone() {
-            drop(node.renamed(&mut &mut look));
+    /// With the boots of one server counted anew.
+    pub(super) fn rebooted(&self, mut names: Boots) -> Server {
+        self.clone().renamed(&mut names)
+    }
+
+    /// The same as far as it matters where nobody goes down any more: who is up never asks its disk how far the log was committed. So let that be
+    /// all of it that is committed and that no write under way takes away, which is what later writes must not touch.
+    pub(super) fn at_ease(&self) -> Server {
+        let mut server = self.clone();
+        if let Some(node) = &server.node {
+            let disk = &mut server.disk;
+            let touched = server.queue.iter().flat_map(|write| {
+                let replaced = write.compaction.iter().filter(|compaction| compaction.discards);
+                write.entries.first().into_iter().chain(replaced.map(|compaction| compaction.start.index))
+            });
+            let kept = touched.min().map_or(LogIndex::MAX, LogIndex::previous);
+            let least = disk.start.index.raw();
+            let most = node.status().commit.min(disk.last().index).min(kept).raw();
+            let same = |index: &LogIndex| rules::term_at(disk, *index) == node.term_at(*index);
+            let committed = (least + 1..=most).rev().map(LogIndex::new).find(same);
+            disk.commit = committed.unwrap_or(disk.start.index);
         }
-        look.shared
+        server
+    }
+
+    /// Which numbers it shares with packets and other servers.
+    pub(super) fn look(&self) -> Look {
+        let mut look = Look::new(self.pair);
+        drop(self.clone().renamed(&mut &mut look));
+        look
     }
 }
 
 impl After {
+    /// It comes up, and makes its first step.
+    fn start(&mut self, space: &Space) -> Result<(), Broken> {
+        self.server.start(space)?;
+        self.settle(space, vec![Message::Tick { elapsed: 0 }])
+    }
+
     /// Steps the node until nothing is left to do at once: what it wants applied is applied, and where the disk takes no time what it
     /// wants written is durable.
     fn settle(&mut self, space: &Space, mut inbox: Vec<Message>) -> Result<(), Broken> {

@@ -27,7 +27,7 @@ pub struct Bounds {
     pub messages: u8,
     /// How often it is time for the next heartbeats of a leader; `None`: any number of times.
     pub heartbeats: Option<u8>,
-    /// How many times a server goes down. It may come up again at any time.
+    /// How many times a server goes down, and comes up again.
     pub crashes: u8,
     /// How many packets are lost.
     pub drops: u8,
@@ -42,6 +42,8 @@ pub struct Bounds {
     pub syncs: bool,
     /// Whether servers ask for pre-votes before they campaign (Raft thesis §9.6).
     pub pre_vote: bool,
+    /// Whether it is time for the next heartbeats of a leader only when nothing is under way from it or to it.
+    pub patient: bool,
 }
 
 impl Default for Bounds {
@@ -59,7 +61,17 @@ impl Default for Bounds {
             snapshots: 0,
             syncs: false,
             pre_vote: false,
+            patient: false,
         }
+    }
+}
+
+impl Bounds {
+    /// Whether there is something that a state can have used up more or less of, while it is the same else: what does not tell states apart,
+    /// see `Used`.
+    pub(super) fn has_limits(&self) -> bool {
+        let Bounds { heartbeats, drops, duplicates, snapshots, .. } = *self;
+        heartbeats.is_some() || [drops, duplicates, snapshots].iter().any(|most| *most != 0)
     }
 }
 
@@ -84,7 +96,8 @@ impl fmt::Display for Bounds {
                 write!(f, " --{name} {most}")?;
             }
         }
-        for (name, wanted) in [("syncs", self.syncs), ("pre-vote", self.pre_vote)] {
+        for (name, wanted) in [("syncs", self.syncs), ("pre-vote", self.pre_vote), ("patient", self.patient)]
+        {
             if wanted {
                 write!(f, " --{name}")?;
             }
@@ -119,6 +132,7 @@ impl FromStr for Bounds {
                 "--snapshots" => bounds.snapshots = number()?,
                 "--syncs" => bounds.syncs = true,
                 "--pre-vote" => bounds.pre_vote = true,
+                "--patient" => bounds.patient = true,
                 _ => return Err(ParseBoundsError),
             }
         }
@@ -146,8 +160,9 @@ pub(super) struct Space {
     bounds: Bounds,
     config: Config,
     founding: Membership,
-    #[cfg(test)]
+    // Only tests set these: disks forget terms and votes, and states are told apart by what does not matter.
     forgetful: bool,
+    thorough: bool,
 }
 
 impl Space {
@@ -188,13 +203,7 @@ impl Space {
             ..Config::default()
         };
         let pairs: Vec<_> = (0..usize::from(nodes)).map(pair_at).collect();
-        Ok(Space {
-            bounds,
-            config,
-            founding: server::founding(&pairs),
-            #[cfg(test)]
-            forgetful: false,
-        })
+        Ok(Space { bounds, config, founding: server::founding(&pairs), forgetful: false, thorough: false })
     }
 
     pub(super) const fn bounds(&self) -> &Bounds {
@@ -225,8 +234,22 @@ impl Space {
         Space { forgetful: true, ..self }
     }
 
-    /// What a crash does to a disk.
+    /// A space whose states are told apart by everything that was ever counted.
     #[cfg(test)]
+    pub(super) fn thorough(self) -> Self {
+        Space { thorough: true, ..self }
+    }
+
+    pub(super) const fn is_thorough(&self) -> bool {
+        self.thorough
+    }
+
+    /// Whether it is known for good that a term is over where it is over on all disks.
+    pub(super) const fn has_good_disks(&self) -> bool {
+        !self.forgetful
+    }
+
+    /// What a crash does to a disk.
     pub(super) fn crash(&self, disk: &mut raft_core::Recovered) {
         if self.forgetful {
             let term = disk.last().term;

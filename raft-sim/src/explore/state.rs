@@ -2,8 +2,9 @@
 //! Of all states that differ in names only there is one that the search looks at, the *canonical* one.
 
 use super::book::Book;
-use super::names::{Recount, SERVERS_MAX, Told, pair_at};
+use super::names::{Boots, InUse, Recount, SERVERS_MAX, Told, pair_at};
 use super::space::{MESSAGES_MAX, Space};
+use super::visited;
 
 /// How much of the bounds is used up, four bits each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -21,9 +22,18 @@ pub(super) enum Of {
     Snapshots,
 }
 
+/// Requests have numbers, so that it matters how many there have been; and where nobody goes down any more servers have less to remember.
+const TOLD: u32 =
+    15 << (4 * Of::Entries as u32) | 15 << (4 * Of::Changes as u32) | 15 << (4 * Of::Crashes as u32);
+
 impl Used {
     pub(super) const fn of(self, what: Of) -> u8 {
         (self.0 >> (4 * what as u32) & 15) as u8
+    }
+
+    /// What tells states apart, and what is a limit and nothing more.
+    const fn told_and_limited(self, space: &Space) -> (u32, u32) {
+        if space.is_thorough() { (self.0, 0) } else { (self.0 & TOLD, self.0 & !TOLD) }
     }
 
     /// How many requests there have been.
@@ -114,6 +124,12 @@ impl State {
         &self.packets[..usize::from(self.count)]
     }
 
+    /// The places from which or to which something is under way, as bits.
+    pub(super) fn busy(&self, book: &Book) -> u8 {
+        let facts = self.packets().iter().map(|packet| book.parcel_facts(*packet));
+        facts.fold(0, |busy, facts| busy | u8::from(!facts.is_report) << facts.from | 1 << facts.to)
+    }
+
     /// Who has led a term: its place from 1, or 0.
     pub(super) const fn leader_of(&self, term: u8) -> u8 {
         (self.leaders >> (4 * (term as u32 - 1)) & 15) as u8
@@ -123,25 +139,76 @@ impl State {
         self.leaders |= (place as u32 + 1) << (4 * (term as u32 - 1));
     }
 
-    /// 128 bits that tell this state from others.
+    /// 128 bits that tell this state from others, 96 of them a hash. How much of limits is used up stands in them as it is, in
+    /// [`LIMITED`](visited::LIMITED): what is possible in a state is possible in one with the same other bits that has used up less.
     pub(super) fn fingerprint(&self, space: &Space) -> u128 {
+        let (told, limited) = self.used.told_and_limited(space);
         let mut bytes = [0_u8; 4 * (SERVERS_MAX + 3 + MESSAGES_MAX)];
         let servers = &self.servers[..space.servers()];
-        let words =
-            servers.iter().chain([&self.committed, &self.leaders, &self.used.0]).chain(self.packets());
+        let words = servers.iter().chain([&self.committed, &self.leaders, &told]).chain(self.packets());
         let mut length = 0;
         for word in words {
             bytes[length..length + 4].copy_from_slice(&word.to_le_bytes());
             length += 4;
         }
-        xxhash_rust::xxh3::xxh3_128(&bytes[..length])
+        let hash = xxhash_rust::xxh3::xxh3_128(&bytes[..length]);
+        hash & !visited::LIMITED | u128::from(limited) << visited::LIMITED.trailing_zeros()
     }
 
-    /// Counts anew what servers share with packets. `follow` is told what each packet becomes.
-    fn recount(&mut self, book: &mut Book, follow: &mut impl Follow) {
+    /// Forgets what nothing depends on any more.
+    fn forget(&mut self, book: &mut Book) {
+        let servers = &mut self.servers[..book.space.servers()];
+        let bounds = book.space.bounds();
+        if bounds.crashes != 0 && self.used.of(Of::Crashes) == bounds.crashes {
+            for server in &mut *servers {
+                *server = book.server_at_ease(*server);
+            }
+        }
+        self.leaders &= u32::MAX << (4 * u32::from(self.terms_over(book)));
+    }
+
+    /// Up to which term all are over on all disks: nobody ever comes to lead one of these.
+    pub(super) fn terms_over(&self, book: &Book) -> u8 {
+        let servers = self.servers[..book.space.servers()].iter();
+        let least = servers.map(|server| book.server_facts(*server).durable_term).min().unwrap_or(0);
+        if book.space.has_good_disks() { least.saturating_sub(1).min(7) } else { 0 }
+    }
+
+    /// Counts anew the boots of all servers: what is told of earlier ones is compared with later ones, and nothing else.
+    fn recount_boots(&mut self, book: &mut Book) {
+        if self.used.of(Of::Crashes) == 0 {
+            return;
+        }
+        for place in 0..book.space.servers() {
+            let mut in_use = InUse::NONE;
+            for server in &self.servers[..book.space.servers()] {
+                in_use = in_use.and(book.server_facts(*server).boots[place]);
+            }
+            for packet in self.packets() {
+                in_use = in_use.and(book.parcel_facts(*packet).boots_of(place));
+            }
+            if in_use.is_counted() {
+                continue;
+            }
+            let names = Boots { of: pair_at(place), in_use };
+            for server in &mut self.servers[..book.space.servers()] {
+                if book.server_facts(*server).boots[place] != InUse::NONE {
+                    *server = book.rebooted_server(*server, names);
+                }
+            }
+            for packet in &mut self.packets[..usize::from(self.count)] {
+                if book.parcel_facts(*packet).boots_of(place) != InUse::NONE {
+                    *packet = book.rebooted_parcel(*packet, names);
+                }
+            }
+        }
+    }
+
+    /// Counts anew what servers share with packets.
+    fn recount(&mut self, book: &mut Book) {
         for place in 0..book.space.servers() {
             if let Some((names, stale)) = self.names_of(book, place) {
-                self.recount_at(book, place, names, stale, follow);
+                self.recount_at(book, place, names, stale);
             }
         }
     }
@@ -178,14 +245,7 @@ impl State {
         Some((names, Recount { rounds: None, ..names }))
     }
 
-    fn recount_at(
-        &mut self,
-        book: &mut Book,
-        place: usize,
-        names: Recount,
-        stale: Recount,
-        follow: &mut impl Follow,
-    ) {
+    fn recount_at(&mut self, book: &mut Book, place: usize, names: Recount, stale: Recount) {
         let server = self.servers[place];
         let facts = *book.server_facts(server);
         self.servers[place] = book.recounted_server(server, names);
@@ -197,9 +257,7 @@ impl State {
                 _ => continue,
             };
             let names = if facts.has_rounds(of_packet.term, borne.boot) { names } else { stale };
-            let recounted = book.recounted_parcel(*packet, names);
-            follow.packet(*packet, recounted);
-            *packet = recounted;
+            *packet = book.recounted_parcel(*packet, names);
         }
     }
 
@@ -224,15 +282,21 @@ impl State {
         other
     }
 
-    /// The canonical state, and the exchange that leads there. Servers that can not be the same are ordered by how they look; only where
-    /// they look alike all ways have to be tried.
+    /// The canonical state, and the exchange that leads there; `follow` is told what each packet becomes before servers are exchanged. Servers
+    /// that can not be the same are ordered by how they look; only where they look alike all ways have to be tried.
     pub(super) fn canonical(
         mut self,
         book: &mut Book,
         symmetry: bool,
         follow: &mut impl Follow,
     ) -> (State, usize) {
-        self.recount(book, follow);
+        let before = self.packets;
+        if !book.space.is_thorough() {
+            self.forget(book);
+            self.recount_boots(book);
+        }
+        self.recount(book);
+        follow.packets(&before[..usize::from(self.count)], self.packets());
         self.packets[..usize::from(self.count)].sort_unstable();
         if !symmetry {
             return (self, 0);
@@ -267,10 +331,10 @@ impl State {
 
 /// Follows packets while a state becomes canonical.
 pub(super) trait Follow {
-    /// A packet has another number now.
-    fn packet(&mut self, before: u32, after: u32);
+    /// Packets have other numbers now, in the same order.
+    fn packets(&mut self, before: &[u32], after: &[u32]);
 }
 
 impl Follow for () {
-    fn packet(&mut self, _: u32, _: u32) {}
+    fn packets(&mut self, _: &[u32], _: &[u32]) {}
 }

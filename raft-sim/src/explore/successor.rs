@@ -24,9 +24,8 @@ pub(super) enum Act {
     Snapshot(u8),
     /// Server, and number of writes.
     Sync(u8, u8),
-    /// Server, and number of writes that are kept.
+    /// Server, and number of writes that are kept: it goes down, and comes up again.
     Crash(u8, u8),
-    Restart(u8),
 }
 
 impl Act {
@@ -39,10 +38,9 @@ impl Act {
             Act::Propose(server) => (4, server, 0),
             Act::Sync(server, writes) => (5, server, writes),
             Act::Crash(server, kept) => (6, server, kept),
-            Act::Restart(server) => (7, server, 0),
-            Act::Silence(server) => (8, server, 0),
-            Act::Reconfigure(server, voters) => (9, server, voters),
-            Act::Snapshot(server) => (10, server, 0),
+            Act::Silence(server) => (7, server, 0),
+            Act::Reconfigure(server, voters) => (8, server, voters),
+            Act::Snapshot(server) => (9, server, 0),
         };
         kind << 16 | (place as u32) << 8 | number as u32
     }
@@ -57,9 +55,8 @@ impl Act {
             4 => Act::Propose(place),
             5 => Act::Sync(place, number),
             6 => Act::Crash(place, number),
-            7 => Act::Restart(place),
-            8 => Act::Silence(place),
-            9 => Act::Reconfigure(place, number),
+            7 => Act::Silence(place),
+            8 => Act::Reconfigure(place, number),
             _ => Act::Snapshot(place),
         }
     }
@@ -155,8 +152,12 @@ pub(super) fn take_beside(
         }
         Act::Timeout(server) => {
             let place = usize::from(server);
-            if let Some(most) = book.space.bounds().heartbeats
-                && book.server_facts(state.servers[place]).leads
+            let (leads, bounds) = (book.server_facts(state.servers[place]).leads, book.space.bounds());
+            if leads && bounds.patient && state.busy(book) >> server & 1 == 1 {
+                return Ok((None, 0));
+            }
+            if let Some(most) = bounds.heartbeats
+                && leads
             {
                 if state.used.of(Of::Heartbeats) == most {
                     return Ok((None, 0));
@@ -185,7 +186,6 @@ pub(super) fn take_beside(
             after.abort(book, server);
             (usize::from(server), What::Crash(kept))
         }
-        Act::Restart(server) => (usize::from(server), What::Restart),
     };
     let mut change = book.change(state.servers[place], what)?;
     let others = if change.hands_over { book.others(state.servers[place], what)? } else { Vec::new() };
@@ -202,6 +202,9 @@ pub(super) fn take_beside(
     }
     if change.committed != 0 {
         after.committed = book.join(after.committed, change.committed)?;
+    }
+    if book.space.bounds().snapshots != 0 && change.rewritten {
+        compacted(book, state, place, change.server)?;
     }
     after.remove_useless(book, place);
     let mut useful = 0;
@@ -230,6 +233,11 @@ pub(super) fn take_beside(
 /// At most one leader is elected in a term (Raft thesis figure 3.2); and it has all that was committed before, unless it comes too late to
 /// lead anybody (§3.6.3).
 fn elected(book: &mut Book, state: &mut State, term: u8, place: usize) -> Result<(), Broken> {
+    let over = state.terms_over(book);
+    if term <= over {
+        let what = format!("server {} leads term {term}, which is over on all disks", place + 1);
+        return Err(Broken::new(rules::ELECTION, what));
+    }
     let before = usize::from(state.leader_of(term));
     if before != 0 && before != place + 1 {
         let what = format!("servers {before} and {} both lead term {term}", place + 1);
@@ -243,6 +251,22 @@ fn elected(book: &mut Book, state: &mut State, term: u8, place: usize) -> Result
         let (log, committed) = (book.log_text(log), book.log_text(state.committed));
         let what = format!("server {} leads term {term} with {log}, but {committed} is committed", place + 1);
         return Err(Broken::new(rules::COMPLETENESS, what));
+    }
+    Ok(())
+}
+
+/// A leader does not compact its log beyond a snapshot that it sends: whoever has that would need another one at once.
+fn compacted(book: &Book, state: &State, place: usize, after: u32) -> Result<(), Broken> {
+    let (before, after) = (book.server_facts(state.servers[place]), book.server_facts(after));
+    let start = book.start_of(after.log);
+    if !before.leads || !after.leads || start == book.start_of(before.log) {
+        return Ok(());
+    }
+    let own = state.packets().iter().filter(|packet| book.snapshot_from(**packet) == Some(place));
+    let end = own.filter_map(|packet| book.snapshot_end(*packet)).min();
+    if end.is_some_and(|end| end < start) {
+        let what = format!("the log of server {} begins behind {start} while it sends less", place + 1);
+        return Err(Broken::new(rules::SNAPSHOTS, what));
     }
     Ok(())
 }

@@ -2,16 +2,18 @@
 //! world of the same cluster; every exchange of servers against what the core does; small spaces with and without each reduction; and
 //! a disk that forgets votes, which must be found.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use raft_core::{Digest, Pair, Position, Renaming};
 
 use super::book::Book;
-use super::names::{Exchange, Look, Private, Recount, SERVERS_MAX, Told};
+use super::names::{Boots, Exchange, Look, Private, Recount, SERVERS_MAX, Told};
 use super::space::Space;
 use super::state::{Of, State};
 use super::successor::{Act, Choice, take, take_beside};
 use super::trace::Trace;
+use super::visited::{LIMITED, covers};
 use super::what::What;
 use super::{Bounds, BoundsError, Limits, Report, ResumeError, explore, explore_resuming};
 use crate::action::HostId;
@@ -41,10 +43,6 @@ fn acts(book: &Book, state: &State) -> Vec<Act> {
     for place in 0..book.space.servers() {
         let facts = *book.server_facts(state.servers[place]);
         let place = place as u8;
-        if !facts.up {
-            acts.push(Act::Restart(place));
-            continue;
-        }
         acts.extend(facts.can_time_out.then_some(Act::Timeout(place)));
         acts.extend((facts.leads && 1 < bounds.nodes).then_some(Act::Silence(place)));
         let may_save = facts.can_save && state.used.of(Of::Snapshots) < bounds.snapshots;
@@ -62,12 +60,11 @@ fn acts(book: &Book, state: &State) -> Vec<Act> {
     }
     for nth in 0..state.count {
         let facts = *book.parcel_facts(state.packets[usize::from(nth)]);
-        let up = book.server_facts(state.servers[usize::from(facts.to)]).up;
-        acts.extend(up.then_some(Act::Deliver(nth)));
+        acts.push(Act::Deliver(nth));
         if !facts.is_report && state.used.of(Of::Drops) < bounds.drops {
             acts.push(Act::Drop(nth));
         }
-        if up && facts.is_packets() && state.used.of(Of::Duplicates) < bounds.duplicates {
+        if facts.is_packets() && state.used.of(Of::Duplicates) < bounds.duplicates {
             acts.push(Act::DeliverCopy(nth));
         }
     }
@@ -103,7 +100,10 @@ fn plain(node: raft_core::Node) -> raft_core::Node {
     let leads = node.status().role == raft_core::RoleKind::Leader;
     let node = node.renamed(&mut Private { writes_before, fetches: look.fetches, leads });
     let mut look = Look::new(own);
-    let node = node.renamed(&mut &mut look);
+    let mut node = node.renamed(&mut &mut look);
+    for (place, in_use) in look.boots.into_iter().enumerate() {
+        node = node.renamed(&mut Boots { of: super::names::pair_at(place), in_use });
+    }
     let rounds = leads.then_some((look.shared.latest, [Told::NOTHING; SERVERS_MAX]));
     node.renamed(&mut Recount { of: own, rounds, attempts: look.shared.attempts, sends: look.shared.sends })
 }
@@ -129,15 +129,16 @@ fn is_as_in_the_world(book: &Book, trace: &Trace) -> bool {
     !trace.strayed && servers && u64::from(trace.state.count) == trace.in_flight()
 }
 
-/// The states of a finished search by their numbers.
-fn states_of(search: &mut super::search::Search) -> Vec<State> {
+/// The states of a finished search by their numbers, each with how far it is away.
+fn states_of(search: &mut super::search::Search) -> Vec<(State, u32)> {
     let first = Trace::new(&mut search.book).state.canonical(&mut search.book, false, &mut ()).0;
-    let mut states = vec![first];
+    let mut states = vec![(first, 0)];
     for number in 1..search.visited.len() as u32 {
         let (parent, choice) = search.visited.arrival(number);
-        let taken = take(&mut search.book, &states[parent as usize], Choice::unpack(choice));
+        let (parent, depth) = states[parent as usize];
+        let taken = take(&mut search.book, &parent, Choice::unpack(choice));
         let taken = taken.expect("no rule is broken").expect("it is within the bounds");
-        states.push(taken.state.canonical(&mut search.book, true, &mut ()).0);
+        states.push((taken.state.canonical(&mut search.book, true, &mut ()).0, depth + 1));
     }
     states
 }
@@ -162,7 +163,7 @@ fn rare_runs_of_spaces_are_runs_of_worlds() {
         let super::search::Search { book, visited, .. } = &mut search;
         let choice_of = |number: u32| Choice::unpack(visited.arrival(number).1);
         let numbers = 1..states.len() as u32;
-        let rare = numbers.filter(|number| is_rare(book, &states[*number as usize], choice_of(*number)));
+        let rare = numbers.filter(|number| is_rare(book, &states[*number as usize].0, choice_of(*number)));
         let rare: Vec<u32> = rare.collect();
         assert!(5 < rare.len(), "{} times in {bounds:?}", rare.len());
         for number in rare.iter().step_by(rare.len().div_ceil(30)) {
@@ -286,16 +287,17 @@ fn of_exchanged(
         Act::Snapshot(at) => Act::Snapshot(place(at)),
         Act::Sync(at, writes) => Act::Sync(place(at), writes),
         Act::Crash(at, kept) => Act::Crash(place(at), kept),
-        Act::Restart(at) => Act::Restart(place(at)),
     }
 }
 
 /// Spaces so small that they are finished without any reduction.
-fn tiny() -> [Bounds; 4] {
+fn tiny() -> [Bounds; 6] {
     let two = Bounds { nodes: 2, terms: 1, entries: 0, messages: 3, ..Bounds::default() };
     let faulty = Bounds { crashes: 1, drops: 1, ..two };
     let snapshots = Bounds { entries: 1, messages: 2, heartbeats: Some(1), snapshots: 1, ..faulty };
-    [two, faulty, Bounds { nodes: 3, duplicates: 1, ..two }, snapshots]
+    let patient = Bounds { patient: true, duplicates: 1, ..faulty };
+    let slow = Bounds { syncs: true, drops: 0, ..snapshots };
+    [two, faulty, Bounds { nodes: 3, duplicates: 1, ..two }, snapshots, patient, slow]
 }
 
 #[test]
@@ -318,6 +320,57 @@ fn reductions_leave_out_nothing() {
         assert!(reduction.successors < none.successors && 0 < reduction.skipped);
         assert!(both.states < none.states, "servers are exchanged");
     }
+}
+
+/// Goal: states that are taken for one are one, and what is left out for a limit is covered. Method: every state of small spaces, told apart by
+/// everything that was ever counted, becomes one that the search has met or that is covered by one; and every one that it has met is that of
+/// such a state.
+#[test]
+fn nothing_is_forgotten_that_matters() {
+    let mut forgotten = 0;
+    for bounds in tiny().into_iter().chain([Bounds { syncs: true, crashes: 2, messages: 2, ..tiny()[0] }]) {
+        let space = Space::new(bounds).expect("these are bounds");
+        let mut thorough = super::search::Search::of(space.clone().thorough(), Limits::default());
+        let mut search = super::search::Search::of(space, Limits::default());
+        for search in [&mut thorough, &mut search] {
+            assert!(search.run(&AtomicBool::new(false), &mut |_| {}).finished);
+        }
+        // By what they are but for what is used up: how much that is, and how far away they are.
+        let mut there: BTreeMap<u128, Vec<(u128, u32)>> = BTreeMap::new();
+        for (state, depth) in states_of(&mut search) {
+            let fingerprint = state.fingerprint(&search.book.space);
+            there.entry(fingerprint & !LIMITED).or_default().push((fingerprint, depth));
+        }
+        let mut met = std::collections::BTreeSet::new();
+        for (state, depth) in states_of(&mut thorough) {
+            let state = moved(&thorough.book, &state, &mut search.book);
+            let state = state.canonical(&mut search.book, true, &mut ()).0;
+            let fingerprint = state.fingerprint(&search.book.space);
+            let others = there.get(&(fingerprint & !LIMITED)).map_or(&[][..], Vec::as_slice);
+            let is_met = |(other, nearer): &(u128, u32)| covers(*other, fingerprint) && *nearer <= depth;
+            assert!(others.iter().any(is_met), "{depth}: {state:?}");
+            met.insert(fingerprint);
+        }
+        assert!(there.values().flatten().all(|(fingerprint, _)| met.contains(fingerprint)));
+        assert!(search.visited.len() <= thorough.visited.len());
+        forgotten += thorough.visited.len() - search.visited.len();
+    }
+    assert!(10_000 < forgotten, "{forgotten}");
+}
+
+/// A state of one book in another one.
+fn moved(from: &Book, state: &State, to: &mut Book) -> State {
+    let mut moved = *state;
+    for server in &mut moved.servers[..from.space.servers()] {
+        let there = from.server(*server);
+        let never_down = to.space.bounds().crashes == 0;
+        *server = to.server_number(if never_down { there.at_ease() } else { there.clone() });
+    }
+    for packet in &mut moved.packets[..usize::from(state.count)] {
+        *packet = to.parcel_number(from.parcel(*packet).clone());
+    }
+    moved.committed = from.piece(state.committed).map_or(0, |piece| to.log_number(piece.clone()));
+    moved
 }
 
 /// With a disk that forgets votes two leaders of one term are elected, and every search finds a shortest run to that.
@@ -359,7 +412,7 @@ fn useless_packets_say_nothing_for_ever() {
                     continue;
                 }
                 useless[server as usize].push(packet);
-                if book.server_facts(server).up && !book.parcel_facts(packet).is_report {
+                if !book.parcel_facts(packet).is_report {
                     let change = book.change(server, What::Deliver(packet)).expect("no rule is broken");
                     assert_eq!((change.server, change.sent), (server, 0), "{:?}", book.parcel(packet));
                     said_nothing += 1;
@@ -383,7 +436,7 @@ fn committed_by_a_configuration_that_is_lost() {
     let small = Bounds { nodes: 2, terms: 1, messages: 2, heartbeats: Some(0), ..Bounds::default() };
     let report = search(Bounds { changes: 1, crashes: 1, syncs: true, ..small }, Limits::default());
     assert!(report.finished, "{:?}", report.found);
-    let down = report.marks.iter().find(|(mark, _)| mark.contains("down after a commit"));
+    let down = report.marks.iter().find(|(mark, _)| mark.contains("gone down"));
     assert!(down.is_some_and(|(_, count)| count != 0));
 }
 
@@ -405,9 +458,9 @@ fn bounds_have_bounds() {
 }
 
 fn spaces_to_stop_in() -> [Bounds; 2] {
-    let small = Bounds { terms: 1, messages: 2, ..Bounds::default() };
-    let changed = Bounds { entries: 0, messages: 3, heartbeats: Some(1), changes: 1, ..small };
-    [Bounds { snapshots: 1, crashes: 1, ..small }, changed]
+    let small = Bounds { terms: 1, messages: 3, ..Bounds::default() };
+    let changed = Bounds { entries: 0, heartbeats: Some(1), changes: 1, ..small };
+    [Bounds { entries: 1, snapshots: 1, crashes: 1, heartbeats: Some(1), ..small }, changed]
 }
 
 /// Goal: a search that is stopped again and again comes to the same. Method: it is told to stop from the beginning, so that it looks at a few
@@ -447,6 +500,11 @@ fn search_goes_on_with_nothing_else() {
         let before = std::fs::read(&file).expect("it is there");
         let result = explore_resuming(bounds, limits, &file, &AtomicBool::new(true), &mut |_| {});
         assert!(result.is_ok() || std::fs::read(&file).expect("it stays") == before);
+        assert_eq!(
+            std::fs::read_dir(folder.path()).expect("a folder").count(),
+            1,
+            "nothing is left beside it"
+        );
         result
     };
     std::fs::write(&file, "").expect("written");
@@ -456,9 +514,9 @@ fn search_goes_on_with_nothing_else() {
     std::fs::remove_file(&file).expect("removed");
     let stopped = explore_resuming(bounds, Limits::default(), &file, &AtomicBool::new(true), &mut |_| {});
     assert!(!stopped.expect("begun").finished);
-    let other = Bounds { messages: 3, ..bounds };
+    let other = Bounds { messages: 4, ..bounds };
     let error = try_with(other, Limits::default()).expect_err("another space").to_string();
-    assert!(error.contains("--messages 2"), "{error}");
+    assert!(error.contains("--messages 3"), "{error}");
     let unreduced = Limits { reduction: false, ..Limits::default() };
     assert!(matches!(try_with(bounds, unreduced), Err(ResumeError::OtherSpace(_))));
     let space = Space::new(bounds).expect("these are bounds").with_a_forgetful_disk();
@@ -490,7 +548,6 @@ fn inputs_are_known_by_their_numbers() {
         What::Snapshot,
         What::Sync(3),
         What::Crash(0),
-        What::Restart,
     ];
     for what in all {
         assert_eq!(What::of_number(what.number(), 7), Some(what));

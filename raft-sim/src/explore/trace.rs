@@ -34,10 +34,13 @@ pub(super) struct Trace {
 struct Renamed<'a>(&'a mut Vec<(u32, Vec<PacketName>)>);
 
 impl Follow for Renamed<'_> {
-    fn packet(&mut self, before: u32, after: u32) {
-        // Equal packets are renamed one by one, and it does not matter which is which.
-        if let Some((number, _)) = self.0.iter_mut().find(|(number, _)| *number == before) {
-            *number = after;
+    fn packets(&mut self, before: &[u32], after: &[u32]) {
+        let mut left: Vec<(u32, u32)> = before.iter().copied().zip(after.iter().copied()).collect();
+        for (number, _) in &mut *self.0 {
+            // Of equal packets it does not matter which is which.
+            if let Some(place) = left.iter().position(|(before, _)| before == number) {
+                *number = left.swap_remove(place).1;
+            }
         }
     }
 }
@@ -53,7 +56,7 @@ impl Trace {
         let mut servers = [0; SERVERS_MAX];
         for (place, number) in servers.iter_mut().enumerate().take(book.space.servers()) {
             let server = Server::new(&book.space, super::names::pair_at(place));
-            let started = server.take(&book.space, &super::server::Input::Restart);
+            let started = server.take(&book.space, &super::server::Input::Start);
             *number = book.server_number(started.map_or(server, |after| after.server));
         }
         let packets = [0; super::space::MESSAGES_MAX];
@@ -221,10 +224,6 @@ impl Trace {
             Act::Crash(place, kept) => {
                 let host = self.hosts[usize::from(place)];
                 self.act(Action::Crash { host, keep: u32::from(kept), torn: false, stray: 0 });
-                return;
-            }
-            Act::Restart(place) => {
-                let host = self.hosts[usize::from(place)];
                 self.act(Action::Restart { host, tail: u64::MAX });
                 host
             }

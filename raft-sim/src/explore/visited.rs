@@ -1,4 +1,4 @@
-//! Which states have been met: 128 bits of each, and how it was reached.
+//! Which states have been met: a fingerprint of 128 bits of each, and how it was reached.
 
 use std::io;
 
@@ -7,6 +7,9 @@ use super::words::{WordReader, WordWriter};
 /// So many parts, each of which grows by itself: so hardly any memory is needed for growing.
 const PARTS: usize = 256;
 const FIRST_ROOM: usize = 64;
+
+/// Where in a fingerprint stands what is used up of limits: eight counts of four bits.
+pub(super) const LIMITED: u128 = 0xffff_ffff << 64;
 
 /// A set of fingerprints.
 #[derive(Debug)]
@@ -53,7 +56,13 @@ impl Visited {
         std::hint::black_box(there.fold(0, |all, slot| all ^ slot));
     }
 
-    /// Takes note of a state, unless it is there already.
+    /// Whether another state that is there covers this one.
+    pub(super) fn is_covered(&self, fingerprint: u128) -> bool {
+        let fingerprint = fingerprint.max(1);
+        self.parts[(fingerprint >> 120) as usize].is_covered(fingerprint)
+    }
+
+    /// Takes note of a state, unless it is there already, or one that covers it.
     pub(super) fn insert(&mut self, fingerprint: u128, parent: u32, choice: u32) -> bool {
         let fingerprint = fingerprint.max(1);
         if !self.parts[(fingerprint >> 120) as usize].insert(fingerprint) {
@@ -109,7 +118,8 @@ impl Visited {
             for shift in [0, 32, 64, 96] {
                 slot |= u128::from(from.word()?) << shift;
             }
-            if slot == 0 || !visited.parts[(slot >> 120) as usize].insert(slot) {
+            // Some may have been met before those that cover them.
+            if slot == 0 || !visited.parts[(slot >> 120) as usize].put(slot, |there| there == slot) {
                 return Err(io::ErrorKind::InvalidData.into());
             }
         }
@@ -123,10 +133,31 @@ impl Visited {
     }
 }
 
+/// Whether what is possible in the other state is possible in this one, too: they differ in nothing but what is used up, and that is no more here
+/// in any of the eight counts of four bits.
+pub(super) const fn covers(one: u128, other: u128) -> bool {
+    if (one ^ other) & !LIMITED != 0 {
+        return false;
+    }
+    let (one, other) = ((one >> 64) as u32, (other >> 64) as u32);
+    // Every second count with a bit above it, from which it borrows.
+    const COUNTS: u32 = 0x0f0f_0f0f;
+    const ABOVE: u32 = 0x1010_1010;
+    let even = (other & COUNTS | ABOVE) - (one & COUNTS);
+    let odd = (other >> 4 & COUNTS | ABOVE) - (one >> 4 & COUNTS);
+    even & odd & ABOVE == ABOVE
+}
+
 impl Part {
+    /// Takes one in, unless one is there that covers it.
     fn insert(&mut self, fingerprint: u128) -> bool {
-        let place = self.place(fingerprint);
-        if self.slots[place] == fingerprint {
+        self.put(fingerprint, |there| covers(there, fingerprint))
+    }
+
+    /// Takes one in, unless one is there that it can not be beside.
+    fn put(&mut self, fingerprint: u128, excludes: impl Fn(u128) -> bool) -> bool {
+        let place = self.find(fingerprint, excludes);
+        if self.slots[place] != 0 {
             return false;
         }
         self.slots[place] = fingerprint;
@@ -135,7 +166,7 @@ impl Part {
             let room = vec![0; self.slots.len() * 2];
             for old in std::mem::replace(&mut self.slots, room) {
                 if old != 0 {
-                    let place = self.place(old);
+                    let place = self.find(old, |_| false);
                     self.slots[place] = old;
                 }
             }
@@ -143,11 +174,16 @@ impl Part {
         true
     }
 
-    /// Where it is, or where it belongs.
-    fn place(&self, fingerprint: u128) -> usize {
+    fn is_covered(&self, fingerprint: u128) -> bool {
+        let covers = |there| there != fingerprint && covers(there, fingerprint);
+        self.slots[self.find(fingerprint, covers)] != 0
+    }
+
+    /// Where one is that is looked for, or else where this one belongs.
+    fn find(&self, fingerprint: u128, is_it: impl Fn(u128) -> bool) -> usize {
         let mask = self.slots.len() - 1;
         let mut place = fingerprint as usize & mask;
-        while self.slots[place] != 0 && self.slots[place] != fingerprint {
+        while self.slots[place] != 0 && !is_it(self.slots[place]) {
             place = (place + 1) & mask;
         }
         place
@@ -157,6 +193,28 @@ impl Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A state covers those that differ from it in nothing but what is used up, and have used up no less of anything. Method: pairs of counts, at
+    /// every two places.
+    #[test]
+    fn less_used_up_covers_more() {
+        let state = |one: u32, other: u32, at: u32, beside: u32| {
+            7 << 96 | u128::from(one << (4 * at) | other << (4 * beside)) << 64 | 5
+        };
+        let counts = [0, 1, 7, 8, 15];
+        for (at, beside) in (0..8).flat_map(|at| (0..8).map(move |beside| (at, beside))) {
+            if at == beside {
+                continue;
+            }
+            for [a, b, c, d] in
+                counts.iter().flat_map(|a| counts.map(|b| [[*a, b, 1, 1], [*a, 8, b, 7]])).flatten()
+            {
+                let (one, other) = (state(a, c, at, beside), state(b, d, at, beside));
+                assert_eq!(covers(one, other), a <= b && c <= d, "{a} {b} {c} {d}, {at} {beside}");
+                assert!(!covers(one, other ^ 1) && !covers(one, other ^ 1 << 120));
+            }
+        }
+    }
 
     /// Goal: each is there once, with how it was reached, however many there are. Method: a hundred thousand, each twice.
     #[test]

@@ -2,13 +2,12 @@
 
 const DELIVER: u32 = 0;
 const TIMEOUT: u32 = 1 << 28;
-const SILENCE: u32 = 6 << 28;
+const SILENCE: u32 = 5 << 28;
 const PROPOSE: u32 = 2 << 28;
 const SYNC: u32 = 3 << 28;
 const CRASH: u32 = 4 << 28;
-const RESTART: u32 = 5 << 28;
-pub(super) const RECONFIGURE: u32 = 7 << 28;
-const SNAPSHOT: u32 = 8 << 28;
+pub(super) const RECONFIGURE: u32 = 6 << 28;
+const SNAPSHOT: u32 = 7 << 28;
 
 /// What can happen to a server, with a packet by its number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,7 +20,6 @@ pub(super) enum What {
     Snapshot,
     Sync(u8),
     Crash(u8),
-    Restart,
 }
 
 impl What {
@@ -35,7 +33,6 @@ impl What {
             What::Snapshot => SNAPSHOT,
             What::Sync(writes) => SYNC | u32::from(writes),
             What::Crash(kept) => CRASH | u32::from(kept),
-            What::Restart => RESTART,
         }
     }
 
@@ -51,7 +48,6 @@ impl What {
             SNAPSHOT => What::Snapshot,
             SYNC => What::Sync(low as u8),
             CRASH => What::Crash(low as u8),
-            RESTART => What::Restart,
             _ => return None,
         };
         let is_there = !matches!(what, What::Deliver(parcel) if parcel == 0 || parcels < parcel as usize);
