@@ -83,15 +83,9 @@ struct Shared {
     bytes: Arc<Semaphore>,
     /// Places for connections that have said hello.
     places: Arc<Semaphore>,
-    /// The newest connection of every caller. The lock is held for a look, never while anything is waited for.
-    callers: Mutex<Callers>,
-}
-
-#[derive(Debug, Default)]
-struct Callers {
-    /// Counts connections.
-    next: u64,
-    newest: BTreeMap<Pair, (u64, oneshot::Sender<()>)>,
+    /// The newest connection of every caller, by its number among all that were accepted. The lock is held for a look, never
+    /// while anything is waited for.
+    newest: Mutex<BTreeMap<Pair, (u64, oneshot::Sender<()>)>>,
 }
 
 impl Receiver {
@@ -102,10 +96,10 @@ impl Receiver {
         packets: Sender<Inbound>,
         told: super::Callers,
     ) -> Self {
-        let (callers, places) = (Mutex::default(), Arc::new(Semaphore::new(CALLERS_MAX)));
+        let (newest, places) = (Mutex::default(), Arc::new(Semaphore::new(CALLERS_MAX)));
         let bytes = limits.frame_bytes_max.saturating_mul(FRAMES_WAITING_MAX).min(Semaphore::MAX_PERMITS);
         let bytes = Arc::new(Semaphore::new(bytes));
-        let shared = Arc::new(Shared { identity, told, limits, packets, bytes, places, callers });
+        let shared = Arc::new(Shared { identity, told, limits, packets, bytes, places, newest });
         Receiver { task: tokio::spawn(accept(listener, shared)) }
     }
 
@@ -122,6 +116,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     // Those that may not have said hello yet, the oldest first: each hears by its sender being dropped that it has to end.
     let mut strangers: VecDeque<oneshot::Sender<()>> = VecDeque::new();
+    let mut number = 0;
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -134,7 +129,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
                     }
                     let (stay, make_way) = oneshot::channel();
                     strangers.push_back(stay);
-                    connections.spawn(serve(stream, address, Arc::clone(&shared), make_way));
+                    number += 1;
+                    connections.spawn(serve(stream, address, number, Arc::clone(&shared), make_way));
                 }
                 Err(error) => {
                     // For instance too many open files: trying again at once would only burn time.
@@ -150,6 +146,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 async fn serve(
     mut stream: TcpStream,
     address: SocketAddr,
+    number: u64,
     shared: Arc<Shared>,
     make_way: oneshot::Receiver<()>,
 ) {
@@ -167,10 +164,11 @@ async fn serve(
         }
     };
     tracing::info!(%from, %address, "accepted");
-    let (number, mut replaced) = shared.enter(from, reached_at);
+    let replaced = shared.enter(from, number, reached_at);
     let ended = tokio::select! {
+        biased;
+        _ = replaced => Ok(()),
         ended = read_packets(&mut stream, from, &shared) => ended,
-        _ = &mut replaced => Ok(()),
     };
     shared.leave(from, number);
     match ended {
@@ -180,33 +178,35 @@ async fn serve(
 }
 
 impl Shared {
-    /// A caller has said hello: ends its older connection. A caller calls again when it has lost its connection, which this
-    /// side may not know yet, so the newest is the real one.
-    fn enter(&self, from: Pair, reached_at: String) -> (u64, oneshot::Receiver<()>) {
-        let (newest, replaced) = oneshot::channel();
-        self.with_callers(|callers| {
-            callers.next += 1;
-            // Under the same lock as the rest, so that both always tell of the same connection.
-            if !reached_at.is_empty() {
-                self.told.insert(from, reached_at);
+    /// A caller has said hello on a connection: the older ones of the same caller end, each by its receiver hearing that its
+    /// sender is gone. A caller calls again when it has lost its connection, which this side may not know yet, so the newest is
+    /// the real one. Which that is, the order of accepting tells: each connection is served by a task of its own, and one that
+    /// was accepted first may come here last.
+    fn enter(&self, from: Pair, number: u64, reached_at: String) -> oneshot::Receiver<()> {
+        let (stay, replaced) = oneshot::channel();
+        self.with_newest(|newest| {
+            if newest.get(&from).is_none_or(|(known, _)| *known < number) {
+                // Under the same lock as the rest, so that both always tell of the same connection.
+                if !reached_at.is_empty() {
+                    self.told.insert(from, reached_at);
+                }
+                newest.insert(from, (number, stay));
             }
-            // The older connection hears of it by its sender being dropped.
-            callers.newest.insert(from, (callers.next, newest));
-            (callers.next, replaced)
-        })
+        });
+        replaced
     }
 
     fn leave(&self, from: Pair, number: u64) {
-        self.with_callers(|callers| {
-            if callers.newest.get(&from).is_some_and(|(newest, _)| *newest == number) {
-                callers.newest.remove(&from);
+        self.with_newest(|newest| {
+            if newest.get(&from).is_some_and(|(known, _)| *known == number) {
+                newest.remove(&from);
                 self.told.remove(from);
             }
         });
     }
 
-    fn with_callers<R>(&self, look: impl FnOnce(&mut Callers) -> R) -> R {
-        look(&mut self.callers.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_newest(&self, look: impl FnOnce(&mut BTreeMap<Pair, (u64, oneshot::Sender<()>)>)) {
+        look(&mut self.newest.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -258,5 +258,66 @@ async fn read_packets(stream: &mut TcpStream, from: Pair, shared: &Shared) -> Re
         if stream.read_buf(&mut bytes).await? == 0 {
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use raft_core::{Boot, ClusterId, Incarnation, NodeId};
+    use tokio::sync::mpsc;
+    use tokio::sync::oneshot::error::TryRecvError;
+
+    use super::*;
+
+    fn pair(id: u64) -> Pair {
+        Pair { id: NodeId::new(id).expect("not zero"), incarnation: Incarnation::new(1) }
+    }
+
+    fn shared() -> Shared {
+        let second = Duration::from_secs(1);
+        let limits =
+            Limits { frame_bytes_max: 1, patience: second, reconnect_max: second, queue_bytes_max: 1 };
+        let identity = Identity { cluster: ClusterId::new(1), pair: pair(1), boot: Boot::new(1) };
+        let semaphore = || Arc::new(Semaphore::new(1));
+        let (bytes, places) = (semaphore(), semaphore());
+        let told = super::super::Callers::default();
+        Shared {
+            identity,
+            told,
+            limits,
+            packets: mpsc::channel(1).0,
+            bytes,
+            places,
+            newest: Mutex::default(),
+        }
+    }
+
+    #[test]
+    fn connection_that_was_accepted_last_stays_whichever_says_hello_last() {
+        for order in [[1, 2], [2, 1]] {
+            let shared = shared();
+            let mut replaced: BTreeMap<u64, _> = order
+                .into_iter()
+                .map(|number| (number, shared.enter(pair(9), number, format!("at {number}"))))
+                .collect();
+            let mut heard = |number| replaced.get_mut(&number).expect("it has entered").try_recv();
+            assert_eq!(heard(1), Err(TryRecvError::Closed), "the older one ends");
+            assert_eq!(heard(2), Err(TryRecvError::Empty), "the newer one stays");
+            // That the older one leaves changes nothing.
+            shared.leave(pair(9), 1);
+            assert_eq!(heard(2), Err(TryRecvError::Empty));
+            assert_eq!(shared.told.address(pair(9)).as_deref(), Some("at 2"));
+            shared.leave(pair(9), 2);
+            assert_eq!(shared.told.address(pair(9)), None);
+        }
+    }
+
+    #[test]
+    fn connections_of_other_callers_do_not_end_each_other() {
+        let shared = shared();
+        let mut replaced = [(8, 2), (9, 1)].map(|(id, number)| shared.enter(pair(id), number, String::new()));
+        assert!(replaced.iter_mut().all(|replaced| replaced.try_recv() == Err(TryRecvError::Empty)));
     }
 }
