@@ -122,15 +122,26 @@ pub const HABITATS: &[Habitat] = &[
         bounds: Bounds { entries: 1, duplicates: 1, ..PLAIN },
         oracle: "health",
     },
+    Habitat { canary: "pre-vote-below-term", bounds: Bounds { pre_vote: true, ..PLAIN }, oracle: "monotone" },
     Habitat {
         canary: "stale-votes",
         bounds: Bounds { nodes: 3, terms: 2, messages: 5, heartbeats: Some(0), ..PLAIN },
         oracle: "election-safety",
     },
     Habitat {
+        canary: "change-before-own-term",
+        bounds: Bounds { terms: 2, heartbeats: Some(0), changes: 1, ..PLAIN },
+        oracle: "membership",
+    },
+    Habitat {
         canary: "two-changes",
         bounds: Bounds { nodes: 3, heartbeats: Some(0), changes: 2, ..PLAIN },
         oracle: "commit-rule",
+    },
+    Habitat {
+        canary: "joint-lost-on-restart",
+        bounds: Bounds { nodes: 3, heartbeats: Some(0), crashes: 1, changes: 1, ..PLAIN },
+        oracle: "membership",
     },
     Habitat {
         canary: "joint-left-early",
@@ -151,6 +162,16 @@ pub const HABITATS: &[Habitat] = &[
         canary: "removed-leader-counts",
         bounds: Bounds { nodes: 3, messages: 3, heartbeats: Some(1), changes: 1, ..PLAIN },
         oracle: "commit-rule",
+    },
+    Habitat {
+        canary: "removed-leader-stays",
+        bounds: Bounds { heartbeats: Some(1), changes: 1, ..PLAIN },
+        oracle: "membership",
+    },
+    Habitat {
+        canary: "old-removal",
+        bounds: Bounds { nodes: 3, messages: 3, heartbeats: Some(0), changes: 2, ..PLAIN },
+        oracle: "membership",
     },
     Habitat {
         canary: "configuration-not-undone",

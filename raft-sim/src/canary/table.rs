@@ -442,7 +442,7 @@ const OWN: &[Canary] = &[
     Canary {
         name: "joint-lost-on-restart",
         what: "a joint configuration that is half forgotten over a restart (B33)",
-        oracle: "election-safety",
+        oracle: "membership",
         how: core!("node.rs": "let log = Log::new(" => "let memberships: alloc::vec::Vec<_> = memberships.into_iter().map(|(index, membership)| (index, Arc::new(membership.incoming()))).collect();\n        let log = Log::new("),
     },
     Canary {

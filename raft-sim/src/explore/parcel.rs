@@ -172,7 +172,8 @@ impl Parcel {
         }
     }
 
-    fn packets(&self) -> &[Packet] {
+    /// The packets in it.
+    pub(super) fn packets(&self) -> &[Packet] {
         match self {
             Parcel::Packets(packets) => packets,
             Parcel::Snapshot(_, packet) => std::slice::from_ref(packet),

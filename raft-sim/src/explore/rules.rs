@@ -3,7 +3,10 @@
 //! it happens, once for all states in which the same happens to it; and of what servers have in common each state remembers who has led which
 //! term, and what was committed.
 
-use raft_core::{Body, Event, LogIndex, Node, Packet, Ready, Recovered, RoleKind, Runs, Snapshot, Term};
+use raft_core::{
+    Body, Event, LogIndex, Membership, Node, Packet, Pair, Ready, Recovered, RoleKind, Runs, Snapshot,
+    Status, Term,
+};
 
 use super::server::Server;
 
@@ -113,6 +116,8 @@ pub(super) fn stepped(before: &Server, after: &Server, ready: &Ready) -> Result<
     })?;
     let kept_up_to = if leads_on { was.last.index } else { was.commit };
     if let Some(old) = &before.node {
+        reconfigured(who, old, node, is)?;
+        removed(who, old, ready)?;
         let lost = (1..=kept_up_to.raw())
             .map(LogIndex::new)
             .find(|index| old.term_at(*index) != node.term_at(*index) && !is_covered(node, *index));
@@ -123,6 +128,48 @@ pub(super) fn stepped(before: &Server, after: &Server, ready: &Ready) -> Result<
         promised(after, packet)?;
     }
     applied(after, is.commit, ready.apply.as_ref())
+}
+
+/// A leader appends no configuration before an entry of its own term is committed (the correction of the single-server changes of Raft thesis
+/// §4.1).
+fn reconfigured(who: Pair, before: &Node, after: &Node, is: Status) -> Result<(), Broken> {
+    let index = after.membership_index();
+    let has_appended = is.role == RoleKind::Leader
+        && before.membership_index() < index
+        && after.term_at(index) == Some(is.term);
+    require(!has_appended || after.term_at(is.commit) == Some(is.term), MEMBERSHIP, || {
+        format!(
+            "{who} appends a configuration at index {index} and has committed nothing in term {}",
+            is.term
+        )
+    })
+}
+
+/// Who is a member of a configuration as new as that of its removal, or newer, is not removed. One that is not committed may be of an older term
+/// than the removal; and where a new one comes in the same step, it can not be said which was first.
+fn removed(who: Pair, before: &Node, ready: &Ready) -> Result<(), Broken> {
+    let index = before.membership_index();
+    let counts = index <= before.status().commit
+        && before.membership().is_some_and(|membership| membership.server(who).is_some());
+    let old = ready.events.iter().take_while(|event| !matches!(event, Event::Membership { .. }));
+    let told = old.filter_map(|event| match event {
+        Event::Removed { index } => Some(*index),
+        _ => None,
+    });
+    let wrong = told.min().filter(|told| counts && *told <= index);
+    require(wrong.is_none(), MEMBERSHIP, || {
+        format!("{who} believes that it was removed at index {wrong:?}, and is a member at index {index}")
+    })
+}
+
+/// A node has taken in these packets: it takes over the term of who is further (Raft thesis §3.3). A pre-vote is not of the term that its
+/// sender is in for good (§9.6).
+pub(super) fn heard(server: &Server, packets: &[Packet]) -> Result<(), Broken> {
+    let packets = packets.iter().filter(|packet| !matches!(packet.body, Body::RequestPreVote { .. }));
+    let (heard, term) = (packets.map(|packet| packet.term).max(), server.hard_state().term);
+    require(heard.is_none_or(|heard| heard <= term), MONOTONE, || {
+        format!("{} has heard of term {heard:?}, and stays in term {term}", server.pair)
+    })
 }
 
 /// Nothing that others build on leaves before the disk holds it (Raft thesis figure 3.1: updated on stable storage before responding).
@@ -184,6 +231,7 @@ pub(super) fn configured(server: &Server) -> Result<(), Broken> {
     require(in_force.is_none_or(|in_force| in_force == log.membership()), MEMBERSHIP, || {
         format!("{} acts by another configuration than the last in its log", server.pair)
     })?;
+    has_a_vote(server)?;
     let Some((snapshot, (index, membership))) = log.snapshot.as_ref().zip(log.memberships().first()) else {
         return Ok(());
     };
@@ -193,6 +241,18 @@ pub(super) fn configured(server: &Server) -> Result<(), Broken> {
             "{} has a snapshot up to {} with the configuration of index {}, there that of index {index} is in force",
             server.pair, snapshot.last, snapshot.membership_index
         )
+    })
+}
+
+/// A leader has a vote, or its configuration is not committed yet (Raft thesis §4.2.2).
+fn has_a_vote(server: &Server) -> Result<(), Broken> {
+    let Some((node, status)) = server.node.as_ref().zip(server.status()) else { return Ok(()) };
+    let is_committed = node.membership_index() <= status.commit;
+    let has_left = |membership: &Membership| !membership.is_joint() && !membership.is_voter(server.pair);
+    let stays = status.role == RoleKind::Leader && is_committed;
+    let stays = stays && node.membership().is_some_and(|membership| has_left(membership));
+    require(!stays, MEMBERSHIP, || {
+        format!("{} leads on, and has no vote in the configuration that is committed", server.pair)
     })
 }
 

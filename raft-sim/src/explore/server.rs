@@ -133,7 +133,10 @@ impl Server {
     pub(super) fn take(&self, space: &Space, input: &Input) -> Result<After, Broken> {
         let mut after = After { server: self.clone(), sent: Vec::new(), elected: None };
         match input {
-            Input::Deliver(parcel) => after.settle(space, parcel.messages())?,
+            Input::Deliver(parcel) => {
+                after.settle(space, parcel.messages())?;
+                rules::heard(&after.server, parcel.packets())?;
+            }
             Input::Timeout => {
                 after.settle(space, vec![Message::Tick { elapsed: space.timeout(self.leads()) }])?;
             }

@@ -1,10 +1,12 @@
 //! Membership changes: what has to hold when a leader appends a configuration, and which one is in force.
 
+use core::fmt;
+
 use raft_core::{Event, LogIndex, Membership, Pair, Position, Term};
 
 use super::commit::CommitRule;
 use super::configurations::{Configurations, Known, halves, is_member, is_quorum, is_voter, voters};
-use super::{Step, Verdict, broken};
+use super::{LogView, Seen, Step, Verdict, broken};
 use crate::action::HostId;
 
 pub(super) const NAME: &str = "membership";
@@ -40,9 +42,11 @@ impl Memberships {
         Memberships { in_force: vec![LogIndex::ZERO; hosts] }
     }
 
-    /// What it knows of before its first step may not be in its log any more.
-    pub(super) fn started(&mut self, host: HostId) {
+    /// A node was made from what its disk holds, of which this is the last configuration. What was in force before may not be in its log any
+    /// more.
+    pub(super) fn started(&mut self, host: HostId, seen: &Seen, node: &dyn LogView, own: &Known) -> Verdict {
         self.in_force[host.nth()] = LogIndex::ZERO;
+        uses_the_last(&format_args!("server {host}"), seen, node, own)
     }
 
     /// A node has made a step. What it has committed in it is known already.
@@ -57,13 +61,7 @@ impl Memberships {
         self.in_force[step.host.nth()] = index;
         let own = known.in_force(step.log);
         leads_with_a_vote(step, own)?;
-        let last = own.position.index;
-        if index == LogIndex::ZERO && step.after.last.index == LogIndex::ZERO || index == last {
-            return Ok(());
-        }
-        broken(NAME, IN_FORCE, || {
-            format!("{} uses the configuration at index {index}; the last in its log is at {last}", step.pair)
-        })
+        uses_the_last(&step.pair, &step.after, step.log, own)
     }
 
     /// Who believes to be removed had no newer configuration with itself in it before the step. One that is not committed may be
@@ -92,6 +90,29 @@ impl Memberships {
             }
         }
         Ok(())
+    }
+}
+
+/// The configuration that a node uses is the last one in its log, in all that it says.
+fn uses_the_last(who: &dyn fmt::Display, seen: &Seen, node: &dyn LogView, own: &Known) -> Verdict {
+    let Some(index) = node.in_force() else { return Ok(()) };
+    let last = own.position.index;
+    if index == LogIndex::ZERO && seen.last.index == LogIndex::ZERO {
+        return Ok(());
+    }
+    if index != last {
+        return broken(NAME, IN_FORCE, || {
+            format!("{who} uses the configuration at index {index}; the last in its log is at {last}")
+        });
+    }
+    match node.membership() {
+        Some(used) if *used != *own.membership => broken(NAME, IN_FORCE, || {
+            format!(
+                "{who} uses {used:?}, the last configuration in its log, at {index}, is {:?}",
+                own.membership
+            )
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use raft_core::{Change, Incarnation, NodeId, RequestId};
+use raft_core::{Boot, Change, Incarnation, NodeId, Ready, RequestId};
 
 use super::changes::Changes;
 use super::configurations::Known;
-use super::tests::{host, pair, voters};
+use super::tests::{host, log, pair, run, seen, voters};
 use super::*;
 
 fn joint(before: &[u8], after: &[u8]) -> Membership {
@@ -37,6 +37,55 @@ fn membership_sees_what_may_not_follow() {
         let verdict = membership::follows(pair(1), &before, &now);
         assert_eq!(verdict.is_ok(), expected, "{before:?} {now:?}");
         assert!(verdict.err().is_none_or(|violation| violation.oracle == membership::NAME));
+    }
+}
+
+/// What a node says of itself that has the founding entry and a configuration in its log.
+struct Says(LogIndex, Option<Membership>);
+
+impl LogView for Says {
+    fn term_at(&self, _: LogIndex) -> Option<Term> {
+        None
+    }
+
+    fn in_force(&self) -> Option<LogIndex> {
+        Some(self.0)
+    }
+
+    fn membership(&self) -> Option<&Membership> {
+        self.1.as_ref()
+    }
+}
+
+/// Goal: a node uses the last configuration of its log, whole, from when it is made. Method: one that uses it, half of it, the one before it,
+/// and none, when it is made and when it makes a step; and one that has nothing.
+#[test]
+fn membership_sees_what_is_used_instead_of_the_last_configuration() {
+    let whole = joint(&[1, 2, 3], &[4, 5]);
+    let mut known = Configurations::new(&one(&[1, 2, 3]));
+    known.note(Position::new(2, 2), &Arc::new(whole.clone()));
+    let (empty, held) = (log(&[]), log(&[run(0, 1, &[0]), run(2, 2, &[0])]));
+    for (held, index, used, expected) in [
+        (&held, 2, Some(whole.clone()), true),
+        (&held, 2, Some(whole.incoming()), false),
+        (&held, 1, Some(one(&[1, 2, 3])), false),
+        (&held, 0, None, false),
+        (&empty, 0, None, true),
+        (&empty, 1, Some(one(&[1, 2, 3])), true),
+        (&empty, 1, Some(one(&[1, 2])), false),
+    ] {
+        let last = Position { term: held.last_term(), index: held.last() };
+        let (node, seen) = (Says(LogIndex::new(index), used), seen(false, 2, 0, last));
+        let started = membership::Memberships::new(1).started(host(1), &seen, &node, known.in_force(held));
+        let whole = recollection::Whole { log: held, node: &node };
+        let (host, pair, boot, ready) = (host(1), pair(1), Boot::new(1), &Ready::default());
+        let step = Step { host, pair, boot, before: seen, after: seen, log: &whole, ready };
+        let commit = commit::CommitRule::default();
+        let stepped = membership::Memberships::new(1).stepped(&step, &known, &commit);
+        for verdict in [started, stepped] {
+            assert_eq!(verdict.is_ok(), expected, "{index} {:?}", node.1);
+            assert!(verdict.err().is_none_or(|violation| violation.oracle == membership::NAME));
+        }
     }
 }
 

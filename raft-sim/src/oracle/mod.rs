@@ -158,11 +158,12 @@ impl Oracles {
         self.leases.started(host);
         self.monotone.started(host);
         self.health.started(host);
-        self.memberships.started(host);
         self.strangers.started(host, seen)?;
         self.snapshots.started(host, log.start().unwrap_or_default().index);
         self.recollection.started(host, &self.disks.of(host).log);
-        durable::started(self.disks.of(host), host, seen, log)
+        let disk = self.disks.of(host);
+        durable::started(disk, host, seen, log)?;
+        self.memberships.started(host, seen, log, self.configurations.in_force(&disk.log))
     }
 
     /// A node has made a step. `health` is what it says of its own invariants.

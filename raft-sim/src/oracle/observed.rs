@@ -2,7 +2,7 @@
 //! entry, by which contents are compared.
 
 use raft_core::{
-    Boot, Entry, Fault, LogIndex, Node, Pair, Position, Ready, RoleKind, Status, Suffrage, Term,
+    Boot, Entry, Fault, LogIndex, Membership, Node, Pair, Position, Ready, RoleKind, Status, Suffrage, Term,
 };
 
 use super::LogView;
@@ -51,6 +51,10 @@ impl LogView for Node {
 
     fn in_force(&self) -> Option<LogIndex> {
         Some(self.membership_index())
+    }
+
+    fn membership(&self) -> Option<&Membership> {
+        Node::membership(self).map(|membership| &**membership)
     }
 
     fn start(&self) -> Option<Position> {

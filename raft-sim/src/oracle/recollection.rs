@@ -1,7 +1,7 @@
 //! What a node says of the terms in its log. It may forget them once they are committed, so the oracles keep a log of their own for each
 //! node, which forgets nothing: made of what the node said when it still knew.
 
-use raft_core::{LogIndex, Position, Term};
+use raft_core::{LogIndex, Membership, Position, Term};
 
 use super::commit::CommitRule;
 use super::term_log::{LogView, TermLog};
@@ -32,6 +32,10 @@ impl LogView for Whole<'_> {
 
     fn in_force(&self) -> Option<LogIndex> {
         self.node.in_force()
+    }
+
+    fn membership(&self) -> Option<&Membership> {
+        self.node.membership()
     }
 
     fn start(&self) -> Option<Position> {

@@ -1,6 +1,6 @@
 //! A log as the oracles remember it: which term each index has. Content is compared elsewhere, once per (index, term).
 
-use raft_core::{LogIndex, Position, Run, Term};
+use raft_core::{LogIndex, Membership, Position, Run, Term};
 
 /// Anything that can say which term an index has in its log.
 pub trait LogView {
@@ -9,6 +9,11 @@ pub trait LogView {
 
     /// Where the configuration stands that its server uses, 0 where it has none; `None` where there is no server that uses one.
     fn in_force(&self) -> Option<LogIndex> {
+        None
+    }
+
+    /// The configuration that its server uses; `None` where it has none, or there is no server that uses one.
+    fn membership(&self) -> Option<&Membership> {
         None
     }
 

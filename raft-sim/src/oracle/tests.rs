@@ -37,12 +37,12 @@ fn oracles(hosts: u8) -> Oracles {
     oracles_with(hosts, &Config::default())
 }
 
-fn run(term: u64, first: u64, times: &[u64]) -> Run {
+pub(super) fn run(term: u64, first: u64, times: &[u64]) -> Run {
     let entries = times.iter().map(|time| Entry::new(LogTime::new(*time), Payload::Noop));
     Run::new(Term::new(term), LogIndex::new(first), entries).unwrap()
 }
 
-fn log(runs: &[Run]) -> TermLog {
+pub(super) fn log(runs: &[Run]) -> TermLog {
     let mut log = TermLog::default();
     for run in runs {
         log.put(run);
@@ -50,7 +50,7 @@ fn log(runs: &[Run]) -> TermLog {
     log
 }
 
-fn seen(leads: bool, term: u64, commit: u64, last: Position) -> Seen {
+pub(super) fn seen(leads: bool, term: u64, commit: u64, last: Position) -> Seen {
     let (term, commit) = (Term::new(term), LogIndex::new(commit));
     Seen { leads, campaigns: false, term, vote: None, commit, applied: LogIndex::ZERO, last, fault: None }
 }
