@@ -103,6 +103,29 @@ async fn newer_connection_of_a_caller_replaces_the_older() {
     cluster.insist("still there").await;
 }
 
+/// The older of two connections may be the last to say hello.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn older_connection_of_a_caller_makes_way_though_it_says_hello_last() {
+    let cluster: Cluster = Cluster::started(1).await;
+    let address = cluster.server(0).local_addr();
+    let good = hello(cluster.founders.cluster_id(), pair(9, 9), cluster.pair(0));
+    let mut welcome = [0; 12];
+    let mut older = TcpStream::connect(address).await.expect("it listens");
+    let mut newer = TcpStream::connect(address).await.expect("it listens");
+    for stream in [&mut newer, &mut older] {
+        stream.write_all(&good).await.expect("it listens");
+        stream.read_exact(&mut welcome).await.expect("welcome");
+    }
+    let mut nothing = [0; 1];
+    let read = soon("the older one is closed", older.read(&mut nothing)).await;
+    assert!(matches!(read, Ok(0) | Err(_)));
+    // The newer one is still listened to: what is no frame closes it, and nothing else has.
+    newer.write_all(&frame(u32::MAX, 0, b"no frame")).await.expect("it is open");
+    let read = soon("the newer one is closed", newer.read(&mut nothing)).await;
+    assert!(matches!(read, Ok(0) | Err(_)));
+    cluster.insist("still there").await;
+}
+
 /// Goal: a node never hears of a snapshot whose bytes it does not have. Method: a packet that is whole and well-formed in all else
 /// comes over the connection for packets, from a term that the node would follow.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -180,14 +180,16 @@ async fn serve(
 impl Shared {
     /// A caller has said hello on a connection: the older ones of the same caller end, each by its receiver hearing that its
     /// sender is gone. A caller calls again when it has lost its connection, which this side may not know yet, so the newest is
-    /// the real one. Which that is, the order of accepting tells: each connection is served by a task of its own, and one that
-    /// was accepted first may come here last.
+    /// the real one. Which of those that are open that is, the order of accepting tells: each connection is served by a task of
+    /// its own, and one that was accepted first may come here last.
     fn enter(&self, from: Pair, number: u64, reached_at: String) -> oneshot::Receiver<()> {
         let (stay, replaced) = oneshot::channel();
         self.with_newest(|newest| {
             if newest.get(&from).is_none_or(|(known, _)| *known < number) {
                 // Under the same lock as the rest, so that both always tell of the same connection.
-                if !reached_at.is_empty() {
+                if reached_at.is_empty() {
+                    self.told.remove(from);
+                } else {
                     self.told.insert(from, reached_at);
                 }
                 newest.insert(from, (number, stay));
@@ -312,6 +314,25 @@ mod tests {
             shared.leave(pair(9), 2);
             assert_eq!(shared.told.address(pair(9)), None);
         }
+    }
+
+    #[test]
+    fn newest_connection_is_the_one_that_tells_where_its_caller_is_reached() {
+        for order in [[1, 2], [2, 1]] {
+            let shared = shared();
+            for number in order {
+                let reached_at = if number == 1 { "at 1" } else { "" };
+                drop(shared.enter(pair(9), number, reached_at.to_owned()));
+            }
+            assert_eq!(shared.told.address(pair(9)), None, "the newest one says nothing");
+        }
+        // Of those that are open: who comes late is not too late where the newer one is gone already.
+        let shared = shared();
+        drop(shared.enter(pair(9), 2, "at 2".to_owned()));
+        shared.leave(pair(9), 2);
+        let mut replaced = shared.enter(pair(9), 1, "at 1".to_owned());
+        assert_eq!(replaced.try_recv(), Err(TryRecvError::Empty));
+        assert_eq!(shared.told.address(pair(9)).as_deref(), Some("at 1"));
     }
 
     #[test]

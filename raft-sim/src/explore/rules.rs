@@ -162,8 +162,8 @@ fn removed(who: Pair, before: &Node, ready: &Ready) -> Result<(), Broken> {
     })
 }
 
-/// A node has taken in these packets: it takes over the term of who is further (Raft thesis §3.3). A pre-vote is not of the term that its
-/// sender is in for good (§9.6).
+/// A node has taken in these packets: it takes over the term of who is further (Raft thesis §3.3). A request for a pre-vote changes nothing at who is
+/// asked, not even the term (§9.6). With leases, which are in no space, a vote may be kept and the term of who asks for it not be taken over.
 pub(super) fn heard(server: &Server, packets: &[Packet]) -> Result<(), Broken> {
     let packets = packets.iter().filter(|packet| !matches!(packet.body, Body::RequestPreVote { .. }));
     let (heard, term) = (packets.map(|packet| packet.term).max(), server.hard_state().term);
@@ -270,7 +270,8 @@ pub(super) fn restored(server: &Server, snapshot: &Snapshot) -> Result<(), Broke
 #[cfg(test)]
 mod tests {
     use raft_core::{
-        Boot, Compaction, Digest, HardState, LogTime, Position, Runs, Snapshot, Versions, Write, WriteNumber,
+        Attempt, Boot, Compaction, Digest, HardState, LogTime, Position, Round, Runs, Snapshot, Versions,
+        Write, WriteNumber,
     };
 
     use super::*;
@@ -290,6 +291,59 @@ mod tests {
         assert_eq!(said(&ahead), Ok(()));
         ahead.disk.hard_state.term = Term::new(1);
         assert_eq!(said(&ahead), Err(MONOTONE));
+    }
+
+    fn packet(space: &Space, term: u64, body: Body) -> Packet {
+        Packet {
+            cluster: space.founding().cluster_id(),
+            from: pair_at(0),
+            boot: Boot::new(1),
+            to: pair_at(1),
+            term: Term::new(term),
+            versions: Versions::OURS,
+            body,
+        }
+    }
+
+    /// Goal: a newer term is taken over, but not that of a request for a pre-vote. Method: a server of term 0 and packets of two terms.
+    #[test]
+    fn newer_terms_are_heard() {
+        let space = Space::new(Bounds::default()).unwrap();
+        let server = Server::new(&space, pair_at(1)).take(&space, &Input::Start).unwrap().server;
+        let beat = Body::Heartbeat { round: Round::new(1), commit: LogIndex::ZERO };
+        let ask = Body::RequestPreVote { attempt: Attempt::new(1), last: Position::ZERO };
+        for (term, body, expected) in
+            [(0, &beat, Ok(())), (1, &beat, Err(MONOTONE)), (1, &ask, Ok(())), (0, &ask, Ok(()))]
+        {
+            let packets = [packet(&space, 0, beat.clone()), packet(&space, term, body.clone())];
+            assert_eq!(heard(&server, &packets).map_err(|broken| broken.oracle), expected, "{term} {body:?}");
+        }
+    }
+
+    /// Goal: a removal is believed unless it is no newer than a committed configuration with the server in it. Method: a founder that has committed
+    /// the founding configuration, or not; removals at and behind it, and one that another configuration comes before.
+    #[test]
+    fn removals_are_older_or_newer() {
+        let space = Space::new(Bounds::default()).unwrap();
+        let index = LogIndex::new;
+        for (commit, told, expected) in
+            [(1, 1, Err(MEMBERSHIP)), (1, 2, Ok(())), (0, 1, Ok(())), (1, 0, Err(MEMBERSHIP))]
+        {
+            let mut server = Server::new(&space, pair_at(0));
+            server.disk.commit = index(commit);
+            let server = server.take(&space, &Input::Start).unwrap().server;
+            let node = server.node.as_ref().unwrap();
+            assert_eq!(node.status().commit, index(commit));
+            let told = Event::Removed { index: index(told) };
+            let said = |events| {
+                let ready = Ready { events, ..Ready::default() };
+                removed(pair_at(0), node, &ready).map_err(|broken| broken.oracle)
+            };
+            assert_eq!(said(vec![told.clone()]), expected, "{commit} {told:?}");
+            let membership = space.founding().clone().into();
+            let other = Event::Membership { index: index(2), membership };
+            assert_eq!(said(vec![other, told]), Ok(()));
+        }
     }
 
     /// Goal: a promise of what an installed snapshot stands for holds while the disk still has the entries themselves, and no promise holds of
@@ -317,19 +371,9 @@ mod tests {
         server.disk.absorb(&Write { number, hard_state, entries, compaction, refounds, commit }).unwrap();
         let mut server = server.take(&space, &Input::Start).unwrap().server;
         server.disk = before;
-        let promise = |durable| Packet {
-            cluster: space.founding().cluster_id(),
-            from: pair_at(0),
-            boot: Boot::new(1),
-            to: pair_at(1),
-            term: hard_state.term,
-            versions: Versions::OURS,
-            body: Body::Acknowledge {
-                boot: Boot::new(1),
-                round: None,
-                held: LogIndex::new(4),
-                durable: LogIndex::new(durable),
-            },
+        let promise = |durable| {
+            let (boot, round, held) = (Boot::new(1), None, LogIndex::new(4));
+            packet(&space, 1, Body::Acknowledge { boot, round, held, durable: LogIndex::new(durable) })
         };
         assert_eq!(promised(&server, &promise(1)), Ok(()));
         for durable in 2..=4 {

@@ -106,12 +106,14 @@ fn uses_the_last(who: &dyn fmt::Display, seen: &Seen, node: &dyn LogView, own: &
         });
     }
     match node.membership() {
-        Some(used) if *used != *own.membership => broken(NAME, IN_FORCE, || {
-            format!(
-                "{who} uses {used:?}, the last configuration in its log, at {index}, is {:?}",
-                own.membership
-            )
-        }),
+        Some(used) if !std::ptr::eq(used, &*own.membership) && *used != *own.membership => {
+            broken(NAME, IN_FORCE, || {
+                format!(
+                    "{who} uses {used:?}, the last configuration in its log, at {index}, is {:?}",
+                    own.membership
+                )
+            })
+        }
         _ => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ use raft_core::{Boot, Change, Incarnation, NodeId, Ready, RequestId};
 
 use super::changes::Changes;
 use super::configurations::Known;
-use super::tests::{host, log, pair, run, seen, voters};
+use super::tests::{host, log, oracles, pair, run, seen, voters, write};
 use super::*;
 
 fn joint(before: &[u8], after: &[u8]) -> Membership {
@@ -86,6 +86,30 @@ fn membership_sees_what_is_used_instead_of_the_last_configuration() {
             assert_eq!(verdict.is_ok(), expected, "{index} {:?}", node.1);
             assert!(verdict.err().is_none_or(|violation| violation.oracle == membership::NAME));
         }
+    }
+}
+
+/// Goal: a node is judged by its configuration when it is made, and before that by what its disk held. Method: a disk with a joint one, and a node
+/// that uses it, half of it, and half of it with less of the log.
+#[test]
+fn membership_is_judged_from_the_start_of_a_node() {
+    let whole = joint(&[1, 2, 3], &[4, 5]);
+    let entries = [run(0, 1, &[0]), run(2, 2, &[0])];
+    for (used, kept, expected) in [
+        (whole.clone(), 2, "none"),
+        (whole.incoming(), 2, membership::NAME),
+        (whole.incoming(), 1, durable::NAME),
+    ] {
+        let mut oracles = oracles(3);
+        oracles.configurations.note(Position::new(2, 2), &Arc::new(whole.clone()));
+        oracles.written(host(1), &write(1, 2, None, &entries));
+        oracles.crashed(host(1), 1, true);
+        let held = log(&entries[..kept]);
+        let last = Position { term: held.last_term(), index: held.last() };
+        let says = Says(LogIndex::new(2), Some(used));
+        let node = recollection::Whole { log: &held, node: &says };
+        let verdict = oracles.started(host(1), &seen(false, 2, 0, last), &node);
+        assert_eq!(verdict.err().map_or("none", |violation| violation.oracle), expected);
     }
 }
 

@@ -44,7 +44,8 @@ impl Monotone {
         Monotone { cluster, leases, hosts: vec![Host::default(); hosts] }
     }
 
-    /// A packet has come to a machine that is this pair. A pre-vote is not of the term that its sender is in for good.
+    /// A packet has come to a machine that is this pair. A request for a pre-vote changes nothing at who is
+    /// asked, not even the term (§9.6).
     pub(super) fn delivered(&mut self, host: HostId, pair: Pair, packet: &Packet) {
         let counts = packet.to == pair && packet.cluster == self.cluster;
         if counts && !matches!(packet.body, Body::RequestPreVote { .. }) {

@@ -33,7 +33,7 @@ fn oracles_with(hosts: u8, config: &Config) -> Oracles {
     Oracles::new(&pairs, &voters(1..=hosts), &setup(hosts, config))
 }
 
-fn oracles(hosts: u8) -> Oracles {
+pub(super) fn oracles(hosts: u8) -> Oracles {
     oracles_with(hosts, &Config::default())
 }
 
@@ -88,7 +88,7 @@ fn packet(from: u8, to: u8, term: u64, body: Body) -> Ready {
     Ready { send: vec![packet], ..Ready::default() }
 }
 
-fn write(number: u64, term: u64, vote: Option<Pair>, entries: &[Run]) -> Write {
+pub(super) fn write(number: u64, term: u64, vote: Option<Pair>, entries: &[Run]) -> Write {
     let mut runs = Runs::new();
     for run in entries {
         runs.push(run.clone()).unwrap();
