@@ -49,6 +49,20 @@ async fn sent(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     answer
 }
 
+/// Says hello, and is welcomed.
+async fn say_hello(stream: &mut TcpStream, hello: &[u8]) {
+    let mut welcome = [0; 12];
+    stream.write_all(hello).await.expect("it listens");
+    stream.read_exact(&mut welcome).await.expect("an answer");
+    assert_eq!(verdict(&welcome), 0);
+}
+
+/// Waits until the server closes a connection, on which it has nothing to say.
+async fn closed(what: &str, mut stream: TcpStream) {
+    let read = soon(what, stream.read(&mut [0; 1])).await;
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+}
+
 fn verdict(answer: &[u8]) -> u32 {
     u32::from_le_bytes(answer[..4].try_into().expect("four bytes"))
 }
@@ -90,16 +104,11 @@ async fn newer_connection_of_a_caller_replaces_the_older() {
     let cluster: Cluster = Cluster::started(1).await;
     let address = cluster.server(0).local_addr();
     let good = hello(cluster.founders.cluster_id(), pair(9, 9), cluster.pair(0));
-    let mut welcome = [0; 12];
     let mut older = TcpStream::connect(address).await.expect("it listens");
-    older.write_all(&good).await.expect("it listens");
-    older.read_exact(&mut welcome).await.expect("welcome");
+    say_hello(&mut older, &good).await;
     let mut newer = TcpStream::connect(address).await.expect("it listens");
-    newer.write_all(&good).await.expect("it listens");
-    newer.read_exact(&mut welcome).await.expect("welcome");
-    let mut nothing = [0; 1];
-    let read = soon("the older one is closed", older.read(&mut nothing)).await;
-    assert!(matches!(read, Ok(0) | Err(_)));
+    say_hello(&mut newer, &good).await;
+    closed("the older one is closed", older).await;
     cluster.insist("still there").await;
 }
 
@@ -109,20 +118,14 @@ async fn older_connection_of_a_caller_makes_way_though_it_says_hello_last() {
     let cluster: Cluster = Cluster::started(1).await;
     let address = cluster.server(0).local_addr();
     let good = hello(cluster.founders.cluster_id(), pair(9, 9), cluster.pair(0));
-    let mut welcome = [0; 12];
     let mut older = TcpStream::connect(address).await.expect("it listens");
     let mut newer = TcpStream::connect(address).await.expect("it listens");
-    for stream in [&mut newer, &mut older] {
-        stream.write_all(&good).await.expect("it listens");
-        stream.read_exact(&mut welcome).await.expect("welcome");
-    }
-    let mut nothing = [0; 1];
-    let read = soon("the older one is closed", older.read(&mut nothing)).await;
-    assert!(matches!(read, Ok(0) | Err(_)));
+    say_hello(&mut newer, &good).await;
+    say_hello(&mut older, &good).await;
+    closed("the older one is closed", older).await;
     // The newer one is still listened to: what is no frame closes it, and nothing else has.
     newer.write_all(&frame(u32::MAX, 0, b"no frame")).await.expect("it is open");
-    let read = soon("the newer one is closed", newer.read(&mut nothing)).await;
-    assert!(matches!(read, Ok(0) | Err(_)));
+    closed("the newer one is closed", newer).await;
     cluster.insist("still there").await;
 }
 
